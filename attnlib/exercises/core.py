@@ -1,0 +1,207 @@
+"""What an exercise is made of, what comes back from running an answer, and what is said of it.
+
+A chapter's module needs nothing else: it lists its `Exercise`s in ``EXERCISES``.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+STATUSES = (
+    "not_attempted", "known_mistake", "raised", "timed_out", "forbidden_call", "changed_input",
+    "wrong_kind", "not_finite", "broken_law", "not_repeatable", "differs", "passed",
+)
+KINDS = ("by hand", "write", "find the bug", "predict", "open-ended")
+CODE_KINDS = ("write", "find the bug")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs for an answer.
+
+    Args:
+        args, kwargs: what the answer is called with: numpy arrays, numbers, strings, None, and
+            lists, tuples and dicts of them. The runner copies them and turns arrays into the
+            exercise's kind.
+        hard: why this is a hard one ("an empty row"); empty if it is not.
+
+    >>> Case(args=(1, 2), hard="large numbers").hard
+    'large numbers'
+    """
+
+    args: tuple = ()
+    kwargs: dict = field(default_factory=dict)
+    hard: str = ""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer that people really write, recognised by what it does.
+
+    Args:
+        name: short and unique in its exercise, such as ``no-scale``.
+        sentence: one or two lines: what was done and what to look at, not the answer.
+        answer: the wrong version itself, called as the student's function is.
+        credit: fraction of the points that it earns all the same.
+    """
+
+    name: str
+    sentence: str
+    answer: Callable
+    credit: float = 0.0
+
+
+def switched(faulty, sentences, pairs=()):
+    """Known mistakes made by switching named faults on in one function.
+
+    Args:
+        faulty: the reference with faults: takes what the answer takes and
+            ``faults=frozenset()``; with no faults it equals the reference.
+        sentences: ``{fault: sentence}``, in the order in which they are tried.
+        pairs: ``(fault, fault)`` that one person could make together; such a pair is the mistake
+            ``a+b``, with both sentences.
+
+    Returns:
+        Tuple of `Mistake`: the single faults, then the pairs.
+
+    >>> def faulty(x, *, faults=frozenset()):
+    ...     return x + (0 if "nothing" in faults else 1)
+    >>> nothing, = switched(faulty, {"nothing": "Nothing was added."})
+    >>> nothing.name, nothing.answer(3)
+    ('nothing', 3)
+    """
+    def mistake(*faults):
+        return Mistake(name="+".join(faults), sentence=" ".join(sentences[f] for f in faults),
+                       answer=functools.partial(faulty, faults=frozenset(faults)))
+
+    return (*(mistake(fault) for fault in sentences), *(mistake(*pair) for pair in pairs))
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """Everything that a check, a hint and a grade need to know of one exercise.
+
+    Args:
+        id: chapter and number, ``"1.3"``.
+        kind: one of `KINDS`.
+        points, minutes, version: what it is worth, how long it takes, and a number that goes up
+            whenever an answer that was right could become wrong.
+        hints: two or three, each giving a little more; plain text, code in backticks.
+        cases: ``cases(seed)`` gives the list of `Case`, the same for the same seed. An exercise
+            done by hand has one ``Case()``.
+        reference: a right answer, attnlib's own function where there is one; None where only
+            ``judge`` decides.
+        mistakes: the known mistakes, in the order in which they are tried.
+        judge: ``judge(cases, outcomes)`` gives a `Result` (see `broken_law`) or None for
+            "nothing to object"; the outcomes neither raised nor ran out of time.
+        takes: the kind of array that the answer is called with first, "numpy" or "torch".
+        forbidden: dotted names of functions, classes or modules that the answer must not call.
+        variants: other right answers (loops, einsum, the other kind), which tests hold the check
+            to accept.
+        equivalent: ``{frozenset({"a", "b"}): why these two mistakes cannot be told apart}``.
+    """
+
+    id: str
+    kind: str
+    points: int
+    minutes: int
+    version: int
+    hints: tuple[str, ...]
+    cases: Callable[[int], list[Case]]
+    reference: Callable | None
+    mistakes: tuple[Mistake, ...] = ()
+    judge: Callable | None = None
+    takes: str = "numpy"
+    forbidden: tuple[str, ...] = ()
+    variants: tuple[Callable, ...] = ()
+    equivalent: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Other:
+    """In an outcome's value, the place of something that is no array, number or text."""
+
+    type_name: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of an answer did, in plain data: it can cross a process.
+
+    Args:
+        value: what came back: exact numpy arrays, int, float, bool, str, None, `Other`, and exact
+            lists, tuples and dicts of them. torch tensors have become numpy arrays.
+        again: what came back from a second call with the same inputs, as a tuple of one;
+            empty where there was no second call.
+        half: whether an array of half precision was among it (bfloat16 is stored as float32).
+        kind: the kind of array it was called with, "numpy" or "torch".
+        raised: the exception's type name, empty if there was none.
+        message: the exception's own words.
+        frames: ``(function, line number, source line)`` of the student's own code, outermost first.
+        changed: names of the arguments that the call changed.
+        forbidden: dotted names of the forbidden functions that it called.
+        timed_out: whether it ran out of time.
+        printed: the first lines of what it printed.
+    """
+
+    value: object = None
+    again: tuple = ()
+    half: bool = False
+    kind: str = "numpy"
+    raised: str = ""
+    message: str = ""
+    frames: tuple[tuple[str, int, str], ...] = ()
+    changed: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+    timed_out: bool = False
+    printed: str = ""
+
+
+@dataclass(frozen=True, repr=False)
+class Result:
+    """What is said of an answer; true if it passed. Showing it is `check`'s business.
+
+    Args:
+        status: one of `STATUSES`.
+        sentence: what is wrong, in one or two lines; what was tried, if nothing is.
+        witness: the evidence, as lines of plain text: inputs, expected, got, where.
+        exercise: the exercise's id.
+        mistake: the known mistake's name.
+        credit: the fraction of the points that is earned.
+
+    >>> result = Result("passed", "12 inputs, 3 hard ones", exercise="1.3")
+    >>> bool(result), result
+    (True, <1.3: passed>)
+    """
+
+    status: str
+    sentence: str
+    witness: str = ""
+    exercise: str = ""
+    mistake: str = ""
+    credit: float = 0.0
+
+    def __bool__(self):
+        return self.status == "passed"
+
+    def __repr__(self):
+        return f"<{self.exercise or 'no exercise'}: {self.status}>"
+
+    def _ipython_display_(self):
+        """Nothing: the message was shown when the check ran."""
+
+
+def broken_law(sentence, witness=""):
+    """What an exercise's ``judge`` returns when an answer breaks a law.
+
+    Args:
+        sentence: which law, in one or two lines.
+        witness: plain text that shows where it breaks.
+
+    Returns:
+        `Result` with status ``broken_law``.
+
+    >>> broken_law("The rows do not sum to one.").status
+    'broken_law'
+    """
+    return Result("broken_law", sentence, witness)
