@@ -10,11 +10,8 @@ import numpy as np
 def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None):
     """Which of n_k keys each of n_q queries may see, or None where nothing is hidden.
 
-    The one place where queries and keys are aligned: query i stands at position
-    ``n_k - n_q + i``, so that the last query stands at the last key.
-
     Args:
-        n_q, n_k: number of queries and of keys.
+        n_q, n_k: number of queries and of keys; query i stands at position ``n_k - n_q + i``.
         causal: hide every key that stands after the query.
         window: causal: the number of keys seen, the query's own included.
             Otherwise: keys at a distance below ``window`` are seen, on both sides.
@@ -31,19 +28,41 @@ def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None):
     array([[False,  True,  True, False],
            [False, False,  True,  True]])
     """
-    whole_number("n_q", n_q, 0)
-    whole_number("n_k", n_k, 0)
     if window is not None:
         whole_number("window", window, 1)
-    if not causal and window is None:
+    elif not causal:
         return None
-    position = xp.arange(n_q, device=device)[:, None] + (n_k - n_q)
-    distance = position - xp.arange(n_k, device=device)[None, :]  # (n_q, n_k)
+    behind = steps_back(n_q, n_k, xp=xp, device=device)
     if not causal:
-        return xp.abs(distance) < window
-    if window is None:
-        return distance >= 0
-    return (distance >= 0) & (distance < window)
+        return xp.abs(behind) < window
+    return behind >= 0 if window is None else (behind >= 0) & (behind < window)
+
+
+def steps_back(n_q, n_k, *, xp=np, device=None):
+    """How many positions each key stands before each query; negative where it stands after.
+
+    The one place where queries and keys are aligned: query i stands at position
+    ``n_k - n_q + i``, so that the last query stands at the last key.
+
+    Args:
+        n_q, n_k: number of queries and of keys.
+        xp: the array namespace to build with.
+        device: where to build it.
+
+    Returns:
+        A whole-number array ``(n_q, n_k)``, in positions.
+
+    Raises:
+        TypeError, ValueError: if a length is not a whole number of at least 0.
+
+    >>> steps_back(2, 3)
+    array([[ 1,  0, -1],
+           [ 2,  1,  0]])
+    """
+    whole_number("n_q", n_q, 0)
+    whole_number("n_k", n_k, 0)
+    query_position = xp.arange(n_q, device=device)[:, None] + (n_k - n_q)  # (n_q, 1)
+    return query_position - xp.arange(n_k, device=device)[None, :]  # (n_q, n_k)
 
 
 def causal_mask(n_q, n_k=None):
@@ -66,6 +85,65 @@ def causal_mask(n_q, n_k=None):
            [ True,  True,  True]])
     """
     return visible(n_q, n_q if n_k is None else n_k, causal=True)
+
+
+def window_mask(n_q, n_k=None, *, window, causal=False):
+    """Each query sees the keys near its own position: a band.
+
+    Args:
+        n_q: number of queries.
+        n_k: number of keys; ``n_q`` if not given. Query i stands at ``n_k - n_q + i``.
+        window: causal: exactly this many keys, the query's own included (fewer at the start).
+            Otherwise: the keys at a distance below ``window``, on both sides.
+        causal: hide every key that stands after the query.
+
+    Returns:
+        Boolean numpy array ``(n_q, n_k)``, True = may attend.
+
+    Raises:
+        TypeError, ValueError: if a length is not a whole number of at least 0, or ``window``
+            not one of at least 1.
+
+    Source: Beltagy et al. 2020, section 3.1 (their window of w is ``window = w / 2 + 1`` here).
+
+    >>> window_mask(3, window=2, causal=True)
+    array([[ True, False, False],
+           [ True,  True, False],
+           [False,  True,  True]])
+    """
+    whole_number("window", window, 1)
+    return visible(n_q, n_q if n_k is None else n_k, causal=causal, window=window)
+
+
+def padding_mask(lengths, n):
+    """In a batch of sequences padded to one length, every query sees its own sequence alone.
+
+    Args:
+        lengths: whole numbers of any shape (array, list or number): how many of the n positions
+            of each sequence are real. The real ones come first.
+        n: length that the sequences are padded to.
+
+    Returns:
+        Boolean numpy array ``(*lengths.shape, 1, n)``, True = may attend. The axis of length 1
+        is the queries'; for scores ``(batch, heads, n_q, n)`` give lengths of shape (batch, 1).
+
+    Raises:
+        TypeError: if ``n`` or a length is not a whole number.
+        ValueError: if ``n`` is below 0, or a length is not between 0 and ``n``.
+
+    Source: Vaswani et al. 2017, section 3.2.3 (illegal connections are set to minus infinity).
+
+    >>> padding_mask([1, 3], 3)
+    array([[[ True, False, False]],
+           [[ True,  True,  True]]])
+    """
+    whole_number("n", n, 0)
+    lengths = np.asarray(lengths)
+    if not np.isdtype(lengths.dtype, "integral"):
+        raise TypeError(f"lengths must be whole numbers, got {lengths.dtype}")
+    if not np.all((0 <= lengths) & (lengths <= n)):
+        raise ValueError(f"lengths must be between 0 and n = {n}, got lengths {lengths.tolist()}")
+    return np.arange(n) < lengths[..., None, None]  # (*lengths.shape, 1, n)
 
 
 def whole_number(name, number, least):
