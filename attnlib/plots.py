@@ -1,0 +1,242 @@
+"""The primitives that every figure of the book is made of; one style, one palette.
+
+Each function draws on ``axes``, or on a new figure if none are given, and returns the axes.
+matplotlib is imported, and the style set, when the first figure is drawn. Figures keep a white
+face, are at most 5.2 inches wide (legible on a phone), and never tell things by colour alone.
+"""
+
+import numpy as np
+
+WIDTH = 5.2  # inches
+PALETTE = {  # Okabe and Ito 2008: told apart with any kind of colour vision
+    "blue": "#0072B2", "orange": "#D55E00", "green": "#009E73", "purple": "#CC79A7",
+    "yellow": "#E69F00", "sky": "#56B4E9", "black": "#000000", "grey": "#6B6B6B",
+}
+STYLE = {
+    "figure.dpi": 120, "figure.facecolor": "white", "savefig.facecolor": "white",
+    "figure.constrained_layout.use": True, "font.family": "DejaVu Sans", "font.size": 10.5,
+    "axes.titlesize": 11, "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
+    "legend.fontsize": 10, "legend.frameon": False, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.grid": False, "lines.linewidth": 1.8, "lines.markersize": 6,
+}
+_LOOKS = [(PALETTE["blue"], "-", "o"), (PALETTE["orange"], "--", "s"), (PALETTE["green"], "-.", "^"),
+          (PALETTE["purple"], ":", "D"), (PALETTE["black"], (0, (5, 1, 1, 1)), "v")]
+
+
+def figure(height=3.4, columns=1):
+    """An empty figure in the book's style.
+
+    Args:
+        height: inches.
+        columns: how many axes stand side by side.
+
+    Returns:
+        The axes; a list of them if ``columns`` is more than 1.
+
+    >>> figure(height=2.0).figure.get_size_inches()
+    array([5.2, 2. ])
+    """
+    import matplotlib
+    from matplotlib import pyplot
+    matplotlib.rcParams.update(STYLE)
+    _, axes = pyplot.subplots(1, columns, figsize=(WIDTH, height))
+    return axes if columns == 1 else list(axes)
+
+
+def heatmap(weights, *, rows, columns, row_name="query", column_name="key", title=None, axes=None):
+    """A matrix as shades, with the number in each cell while there is room for it.
+
+    Args:
+        weights: ``(n_rows, n_columns)``. If some are negative, white is 0, blue is above and
+            orange below; otherwise white is 0 and blue is the largest.
+        rows, columns: a label per row and per column.
+        row_name, column_name: what rows and columns are.
+        title: what the numbers are.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if the labels do not fit the matrix; the message names all lengths.
+
+    >>> heatmap([[0.9, 0.1]], rows=["she"], columns=["anna", "tea"]).get_xlabel()
+    'key'
+    """
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != (len(rows), len(columns)):
+        raise ValueError(f"weights {weights.shape} need as many labels, got {len(rows)} rows "
+                         f"and {len(columns)} columns")
+    if axes is None:
+        axes = figure(height=0.9 + 0.4 * len(rows))
+    top = max(np.abs(weights).max(initial=0), 1e-12)
+    signed = weights.min(initial=0) < 0
+    image = axes.imshow(weights, cmap=_shades(signed), vmin=-top if signed else 0, vmax=top,
+                        aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel=column_name, ylabel=row_name)
+    axes.set_title(title or "", loc="left")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    if len(columns) <= 10 and len(rows) <= 12:
+        for (row, column), number in np.ndenumerate(weights):
+            dark = sum(image.to_rgba(number)[:3]) < 1.7
+            axes.text(column, row, _short(number), ha="center", va="center", fontsize=10,
+                      color="white" if dark else "black")
+    return axes
+
+
+def vectors(ends, labels, *, starts=None, names=("", ""), axes=None):
+    """Arrows in the plane, each with its label at the tip.
+
+    Args:
+        ends: ``(n, 2)``.
+        labels: a label per arrow; ``""`` for none.
+        starts: ``(n, 2)``; the origin if not given.
+        names: what the two axes are.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes, with one unit equally long on both.
+
+    Raises:
+        ValueError: if ``ends`` is not ``(n, 2)`` with a label each.
+
+    >>> vectors([[1, 0], [1, 1]], ["anna", "she"], names=("person", "points")).get_xlabel()
+    'person'
+    """
+    ends = _points("ends", ends, labels)
+    starts = np.zeros_like(ends) if starts is None else _points("starts", starts, labels)
+    axes = figure() if axes is None else axes
+    for index, (start, end, label) in enumerate(zip(starts, ends, labels)):
+        color = _LOOKS[index % len(_LOOKS)][0]
+        axes.annotate("", end, start, arrowprops=dict(arrowstyle="-|>", color=color, lw=2,
+                                                      shrinkA=0, shrinkB=0, mutation_scale=14))
+        outward = (end - start) / max(np.hypot(*(end - start)), 1e-12)
+        axes.annotate(label, end, 12 * outward, textcoords="offset points", ha="center",
+                      va="center")
+    both = np.concatenate([starts, ends])
+    axes.update_datalim(both)
+    axes.autoscale_view()
+    axes.margins(0.2)
+    return _plane(axes, names)
+
+
+def points(places, labels, *, hull=False, look=0, name=None, names=("", ""), axes=None):
+    """Marked points in the plane, with labels, and the outline of their convex hull if asked.
+
+    Args:
+        places: ``(n, 2)``.
+        labels: a label per point; ``""`` for none.
+        hull: draw the smallest convex outline around the points.
+        look: which of the five looks (colour, line and marker together).
+        name: what the points are, for the legend.
+        names: what the two axes are.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes, with one unit equally long on both.
+
+    Raises:
+        ValueError: if ``places`` is not ``(n, 2)`` with a label each.
+
+    >>> points([[0, 0], [1, 0], [0, 1]], ["a", "b", "c"], hull=True, name="values").get_title()
+    ''
+    """
+    places = _points("places", places, labels)
+    axes = figure() if axes is None else axes
+    color, line, marker = _LOOKS[look]
+    if hull:
+        outline = np.array(_hull(places))
+        axes.fill(*outline.T, facecolor=color, alpha=0.10)
+        axes.fill(*outline.T, facecolor="none", edgecolor=color, linestyle=line)
+    axes.plot(*places.T, linestyle="none", marker=marker, color=color, label=name)
+    for place, label in zip(places, labels):
+        axes.annotate(label, place, (5, 5), textcoords="offset points")
+    axes.margins(0.12)
+    return _plane(axes, names)
+
+
+def curves(x, lines, *, names=("", ""), marks=False, axes=None):
+    """Lines, each with its own colour and dash; where there are several runs, their spread.
+
+    Args:
+        x: ``(n,)``.
+        lines: name -> ``(n,)``, or ``(runs, n)``: the line is their mean, the band goes from
+            the smallest to the largest.
+        names: what the two axes are, with units.
+        marks: put a marker on each point of the lines.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if a line does not have a number per ``x``, or there are too many lines.
+
+    >>> curves([0, 1], {"soft": [1.0, 2.0]}, names=("minutes", "°C")).get_ylabel()
+    '°C'
+    """
+    x = np.asarray(x, dtype=float)
+    if len(lines) > len(_LOOKS):
+        raise ValueError(f"at most {len(_LOOKS)} lines can be told apart, got {len(lines)}")
+    axes = figure() if axes is None else axes
+    for (color, dash, marker), (name, runs) in zip(_LOOKS, lines.items()):
+        runs = np.atleast_2d(np.asarray(runs, dtype=float))  # (runs, n)
+        if runs.ndim != 2 or runs.shape[-1] != x.size:
+            raise ValueError(f"line {name!r} of shape {runs.shape} does not fit x {x.shape}")
+        axes.plot(x, runs.mean(0), linestyle=dash, color=color, label=name,
+                  marker=marker if marks else None)
+        if len(runs) > 1:
+            axes.fill_between(x, runs.min(0), runs.max(0), color=color, alpha=0.18, linewidth=0)
+    axes.set(xlabel=names[0], ylabel=names[1])
+    if len(lines) > 1:
+        axes.legend()
+    return axes
+
+
+def _shades(signed):
+    from matplotlib.colors import LinearSegmentedColormap
+    below = [PALETTE["orange"]] if signed else []
+    return LinearSegmentedColormap.from_list("book", [*below, "white", PALETTE["blue"]])
+
+
+def _short(number):
+    """At most 4 characters where that is possible: 0.25, 1, -2.3, 12."""
+    text = f"{number:.2f}" if abs(number) < 0.995 else f"{number:.1f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
+
+
+def _points(name, places, labels):
+    places = np.asarray(places, dtype=float)
+    if places.ndim != 2 or places.shape != (len(labels), 2):
+        raise ValueError(f"{name} must be (n, 2) with n labels, got {places.shape} and "
+                         f"{len(labels)} labels")
+    return places
+
+
+def _plane(axes, names):
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.set_aspect("equal", adjustable="datalim")
+    return axes
+
+
+def _hull(places):
+    """The corners of the convex hull, counterclockwise (Andrew's monotone chain)."""
+    corners = []
+    ordered = sorted(map(tuple, places))
+    for sweep in (ordered, ordered[::-1]):
+        chain = []
+        for point in sweep:
+            while len(chain) > 1 and _turn(chain[-2], chain[-1], point) <= 0:
+                chain.pop()
+            chain.append(point)
+        corners += chain[:-1]
+    return corners or ordered[:1]
+
+
+def _turn(a, b, c):
+    """Above 0 where the path a, b, c turns left."""
+    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
