@@ -1,0 +1,16 @@
+"""press prints editions of the book from its one source, the notebooks in `book/`.
+
+chapters.py   reads a chapter: its cells, tags, exercises and claims
+rules.py      what a chapter must keep to; every fault with file, cell and remedy
+editions.py   the student notebooks: no solutions, links made absolute, a set-up cell first
+runs.py       executes the chapters and stores their outputs
+claims.py     the claims page, gathered from the stored outputs
+site.py       the Sphinx extension: exercise boxes, hints, solutions, buttons, mathematics
+"""
+
+
+def setup(app):
+    """Load the Sphinx extension (`local_extensions: {press: "."}` in `_config.yml`)."""
+    from .site import setup as setup_site
+
+    return setup_site(app)

@@ -1,0 +1,36 @@
+"""python -m press: print the editions of the book."""
+
+import click
+
+from . import claims, editions, runs
+
+
+@click.group()
+def press():
+    """Print editions of the book from its notebooks. The Makefile calls these."""
+
+
+@press.command()
+@click.argument("names", nargs=-1)
+def notebooks(names):
+    """Execute the chapters (all, or NAMES such as 01_qkv), store their outputs, print the seconds."""
+    runs.execute_all(names)
+
+
+@press.command()
+def student():
+    """Print the student notebooks into student/."""
+    changed = editions.print_students()
+    click.echo("\n".join(f"printed student/{path.name}" for path in changed)
+               or "student/ is up to date")
+
+
+@press.command(name="claims")
+def claims_page():
+    """Print the claims page from the stored outputs."""
+    claims.PAGE.write_text(claims.print_page(), encoding="utf-8")
+    click.echo(f"printed book/{claims.PAGE.name}")
+
+
+if __name__ == "__main__":
+    press(prog_name="python -m press")

@@ -1,0 +1,48 @@
+"""Executes the chapters and stores their outputs, the same on every run."""
+
+import time
+
+import nbformat
+from nbclient import NotebookClient
+from rich.console import Console
+
+from .chapters import ROOT, chapter_paths
+from .editions import text
+
+
+def execute(path):
+    """Run a notebook from top to bottom in its own folder and write its outputs into it.
+
+    Args:
+        path: the notebook. It is written only when every cell has run.
+
+    Returns:
+        Seconds taken, the start of the kernel included.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: if a cell raises; the file stays as it was.
+    """
+    start = time.perf_counter()
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=300, record_timing=False, coalesce_streams=True,
+                            resources={"metadata": {"path": str(path.parent)}})
+    client.execute()
+    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3",
+                                        "language": "python"},
+                         "language_info": {"name": "python"}}
+    path.write_text(text(notebook), encoding="utf-8")
+    return time.perf_counter() - start
+
+
+def execute_all(names=()):
+    """Execute the chapters (all, or those named by their stem), printing the seconds of each."""
+    console = Console()
+    total = 0.0
+    for path in chapter_paths():
+        if names and path.stem not in names:
+            continue
+        with console.status(f"running {path.relative_to(ROOT)}"):
+            seconds = execute(path)
+        total += seconds
+        console.print(f"{path.stem:<20}{seconds:6.1f} s")
+    console.print(f"{'together':<20}{total:6.1f} s")
