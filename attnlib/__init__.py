@@ -6,6 +6,10 @@ from .attention import (
     additive_scores, attention, attention_scores, attention_weights, merge_partials,
     partial_attention, softmax,
 )
+from .diagnostics import (
+    effective_keys, entropy, head_similarity, mean_distance, rank_one_residual, reachable,
+    receptive_field, rollout, top_mass,
+)
 from .heads import merge_heads, repeat_heads, split_heads
 from .masks import causal_mask, padding_mask, window_mask
 from .positions import alibi_bias, rotate, sinusoidal_positions
@@ -29,8 +33,10 @@ _TORCH = {  # names that need torch load with it, when first used; and where the
 
 __all__ = [
     "additive_scores", "alibi_bias", "attention", "attention_scores", "attention_weights",
-    "causal_mask", "merge_heads", "merge_partials", "padding_mask", "partial_attention",
-    "repeat_heads", "rotate", "sinusoidal_positions", "softmax", "split_heads", "window_mask",
+    "causal_mask", "effective_keys", "entropy", "head_similarity", "mean_distance", "merge_heads",
+    "merge_partials", "padding_mask", "partial_attention", "rank_one_residual", "reachable",
+    "receptive_field", "repeat_heads", "rollout", "rotate", "sinusoidal_positions", "softmax",
+    "split_heads", "top_mass", "window_mask",
     *_TORCH,
 ]
 

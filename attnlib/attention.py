@@ -110,7 +110,8 @@ def attention(query, key, value, *, mask=None, bias=None, causal=False, window=N
 
     Returns:
         Output ``(..., n_q, d_v)``. A query that may see nothing gets 0. A NaN or an infinity in
-        a key or value that a query may not see does not reach that query's output.
+        a key or value makes NaN of the outputs that see it (weight 0 apart), and reaches no other
+        output and no gradient of one.
 
     Raises:
         TypeError: if an argument has the wrong kind or dtype.
@@ -251,7 +252,10 @@ def _scores(xp, wide, query, key, scale):
 
 def _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale):
     """Scores plus bias, with -inf where the query may not look."""
-    scores = _scores(xp, wide, query, key, scale)
+    finite = xp.isfinite(key)
+    scores = _scores(xp, wide, query, xp.where(finite, key, 0.0), scale)
+    if not xp.all(finite):  # put in afterwards: in the product it would reach hidden gradients
+        scores = xp.where(xp.all(finite, axis=-1)[..., None, :], scores, math.nan)
     if bias is not None:
         bias = _beside(xp, query, "bias", bias, scores.shape)
         if not xp.isdtype(bias.dtype, "real floating"):
@@ -280,13 +284,13 @@ def _exponentials(xp, scores, axis):
 
 
 def _weighted_sum(xp, weights, value):
-    """weights @ value, where a weight of 0 silences even a NaN or an infinity."""
+    """weights @ value; a NaN or an infinity makes NaN, unless its weight is 0."""
     finite = xp.isfinite(value)
+    output = weights @ xp.where(finite, value, 0.0)
     if xp.all(finite):
-        return weights @ value
-    silenced = weights @ xp.where(finite, value, 0.0)
+        return output
     touched = xp.astype(weights != 0, value.dtype) @ xp.astype(~finite, value.dtype) > 0
-    return xp.where(touched, weights @ value, silenced)
+    return xp.where(touched, math.nan, output)
 
 
 def _wide_dtype(xp, *arrays):
@@ -309,19 +313,24 @@ def _check_inputs(**arrays):
 
 def _check_floating(**arrays):
     """Raise unless all are floating arrays of one kind; return their namespace."""
-    for name, x in arrays.items():
-        if not is_array_api_obj(x):
-            raise TypeError(f"{name} must be an array (numpy or torch), got {type(x).__name__}")
-    try:
-        xp = array_namespace(*arrays.values())
-    except TypeError:
-        kinds = ", ".join(f"{name} {type(x).__module__}.{type(x).__name__}"
-                          for name, x in arrays.items())
-        raise TypeError(f"all arrays must be of one kind, got {kinds}") from None
+    xp = _check_kind(**arrays)
     for name, x in arrays.items():
         if not xp.isdtype(x.dtype, "real floating"):
             raise TypeError(f"{name} must be real floating, got {x.dtype}")
     return xp
+
+
+def _check_kind(**arrays):
+    """Raise unless all are arrays of one kind; return their namespace."""
+    for name, x in arrays.items():
+        if not is_array_api_obj(x):
+            raise TypeError(f"{name} must be an array (numpy or torch), got {type(x).__name__}")
+    try:
+        return array_namespace(*arrays.values())
+    except TypeError:
+        kinds = ", ".join(f"{name} {type(x).__module__}.{type(x).__name__}"
+                          for name, x in arrays.items())
+        raise TypeError(f"all arrays must be of one kind, got {kinds}") from None
 
 
 def _beside(xp, query, name, array, shape):

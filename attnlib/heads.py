@@ -4,8 +4,7 @@ Heads are a leading axis, just before the positions: ``(..., heads, n, d)``. The
 move numbers; they take numpy arrays or torch tensors of any dtype and return the same kind.
 """
 
-from array_api_compat import array_namespace, is_array_api_obj
-
+from .attention import _check_kind
 from .masks import whole_number
 
 
@@ -32,7 +31,7 @@ def split_heads(x, heads):
            [[3, 4],
             [7, 8]]])
     """
-    xp = _check_axes(x, 2, "(..., n, d)")
+    xp = _check_axes(x, "(..., n, d)")
     whole_number("heads", heads, 1)
     *leading, n, d = x.shape
     if d % heads:
@@ -62,7 +61,7 @@ def merge_heads(x):
     array([[1, 2, 3, 4],
            [5, 6, 7, 8]])
     """
-    xp = _check_axes(x, 3, "(..., heads, n, d)")
+    xp = _check_axes(x, "(..., heads, n, d)")
     *leading, heads, n, d = x.shape
     x = xp.moveaxis(x, -3, -2)  # (..., n, heads, d)
     return xp.reshape(x, (*leading, n, heads * d))  # (..., n, heads * d)
@@ -91,15 +90,14 @@ def repeat_heads(x, times):
     >>> repeat_heads(np.array([[[1]], [[2]]]), 2)[:, 0, 0]
     array([1, 1, 2, 2])
     """
-    xp = _check_axes(x, 3, "(..., kv_heads, n, d)")
+    xp = _check_axes(x, "(..., kv_heads, n, d)")
     whole_number("times", times, 1)
     return xp.repeat(x, times, axis=-3)
 
 
-def _check_axes(x, least, wanted):
+def _check_axes(x, wanted):
     """Raise unless x is an array with enough axes; return its namespace."""
-    if not is_array_api_obj(x):
-        raise TypeError(f"x must be an array (numpy or torch), got {type(x).__name__}")
-    if x.ndim < least:
+    xp = _check_kind(x=x)
+    if x.ndim < wanted.count(","):
         raise ValueError(f"x must be {wanted}, got x {tuple(x.shape)}")
-    return array_namespace(x)
+    return xp
