@@ -21,7 +21,8 @@ def attention_scores(query, key, *, scale=None):
     Args:
         query: ``(..., n_q, d_k)``, real floating.
         key: ``(..., n_k, d_k)``, of the same kind.
-        scale: what the dot products are multiplied with; ``1 / sqrt(d_k)`` if not given.
+        scale: what the dot products are multiplied with, a number (or a learned one: an array
+            without axes); ``1 / sqrt(d_k)`` if not given.
 
     Returns:
         Scores ``(..., n_q, n_k)``, without a unit.
@@ -37,7 +38,7 @@ def attention_scores(query, key, *, scale=None):
     """
     xp = _check_inputs(query=query, key=key)
     wide = _wide_dtype(xp, query, key)
-    return xp.astype(_scores(xp, wide, query, key, scale), xp.result_type(query, key), copy=False)
+    return _cast(xp, _scores(xp, wide, query, key, scale), xp.result_type(query, key))
 
 
 def softmax(scores, axis=-1):
@@ -59,9 +60,9 @@ def softmax(scores, axis=-1):
     array([0.5, 0.5, 0. ])
     """
     xp = _check_floating(scores=scores)
-    exponentials, total, _ = _exponentials(
-        xp, xp.astype(scores, _wide_dtype(xp, scores), copy=False), axis)
-    return xp.astype(exponentials / total, scores.dtype, copy=False)
+    scores_wide = _cast(xp, scores, _wide_dtype(xp, scores))
+    exponentials, total, _ = _exponentials(xp, scores_wide, axis)
+    return _cast(xp, exponentials / total, scores.dtype)
 
 
 def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=None, scale=None):
@@ -96,7 +97,7 @@ def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=
     wide = _wide_dtype(xp, query, key)
     scores = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
     exponentials, total, _ = _exponentials(xp, scores, -1)
-    return xp.astype(exponentials / total, xp.result_type(query, key), copy=False)
+    return _cast(xp, exponentials / total, xp.result_type(query, key))
 
 
 def attention(query, key, value, *, mask=None, bias=None, causal=False, window=None, scale=None):
@@ -153,9 +154,9 @@ def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, 
     wide = _wide_dtype(xp, query, key, value)
     scores = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
     exponentials, total, top = _exponentials(xp, scores, -1)  # (..., n_q, n_k), two (..., n_q, 1)
-    output = _weighted_sum(xp, exponentials, xp.astype(value, wide, copy=False)) / total
+    output = _weighted_sum(xp, exponentials, _cast(xp, value, wide)) / total
     lse = (top + xp.log(total))[..., 0]
-    return xp.astype(output, xp.result_type(query, key, value), copy=False), lse
+    return _cast(xp, output, xp.result_type(query, key, value)), lse
 
 
 def merge_partials(output_a, lse_a, output_b, lse_b):
@@ -196,7 +197,7 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
     total = xp.where(seen, total, 1.0)
     output = (share_a / total)[..., None] * output_a + (share_b / total)[..., None] * output_b
     lse = xp.where(seen, top + xp.log(total), -math.inf)
-    return xp.astype(output, xp.result_type(output_a, output_b), copy=False), lse
+    return _cast(xp, output, xp.result_type(output_a, output_b)), lse
 
 
 def additive_scores(query, key, w_query, w_key, v):
@@ -230,10 +231,10 @@ def additive_scores(query, key, w_query, w_key, v):
                          f"w_query (d_q, d_a), w_key (d_k, d_a), v (d_a,), got {_shapes(**parts)}")
     _broadcast(query=query.shape[:-2], key=key.shape[:-2])
     wide = _wide_dtype(xp, *parts.values())
-    query, key, w_query, w_key, v = (xp.astype(x, wide, copy=False) for x in parts.values())
+    query, key, w_query, w_key, v = (_cast(xp, x, wide) for x in parts.values())
     hidden = xp.tanh((query @ w_query)[..., :, None, :]
                      + (key @ w_key)[..., None, :, :])  # (..., n_q, n_k, d_a)
-    return xp.astype(xp.sum(hidden * v, axis=-1), xp.result_type(*parts.values()), copy=False)
+    return _cast(xp, xp.sum(hidden * v, axis=-1), xp.result_type(*parts.values()))
 
 
 # What the equations above share.
@@ -244,10 +245,10 @@ def _scores(xp, wide, query, key, scale):
         scale = 1 / math.sqrt(max(query.shape[-1], 1))
     elif isinstance(scale, numbers.Real):
         scale = float(scale)  # a numpy scalar would widen the dtype
-    elif not is_array_api_obj(scale):
+    elif not is_array_api_obj(scale) or scale.ndim:
         raise TypeError(f"scale must be a number, got {scale!r}")
-    query = xp.astype(query, wide, copy=False) * scale  # smaller than the scores: fewer products
-    return query @ xp.matrix_transpose(xp.astype(key, wide, copy=False))  # (..., n_q, n_k)
+    query = _cast(xp, query, wide) * scale  # smaller than the scores: fewer products
+    return query @ xp.matrix_transpose(_cast(xp, key, wide))  # (..., n_q, n_k)
 
 
 def _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale):
@@ -261,7 +262,7 @@ def _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale):
         if not xp.isdtype(bias.dtype, "real floating"):
             raise TypeError(f"bias must be floating (it is added to the scores), got {bias.dtype}; "
                             "what hides keys is a mask")
-        scores = scores + xp.astype(bias, wide, copy=False)
+        scores = scores + _cast(xp, bias, wide)
     allowed = visible(*scores.shape[-2:], causal=causal, window=window, xp=xp, device=device(query))
     if mask is not None:
         mask = _beside(xp, query, "mask", mask, scores.shape)
@@ -289,8 +290,12 @@ def _weighted_sum(xp, weights, value):
     output = weights @ xp.where(finite, value, 0.0)
     if xp.all(finite):
         return output
-    touched = xp.astype(weights != 0, value.dtype) @ xp.astype(~finite, value.dtype) > 0
+    touched = _cast(xp, weights != 0, value.dtype) @ _cast(xp, ~finite, value.dtype) > 0
     return xp.where(touched, math.nan, output)
+
+
+def _cast(xp, x, dtype):
+    return xp.astype(x, dtype, copy=False)
 
 
 def _wide_dtype(xp, *arrays):

@@ -7,7 +7,7 @@ and return the same kind, in float32 or wider. Entropies are in nats.
 
 from array_api_compat import device
 
-from .attention import _check_floating, _check_kind, _shapes, _wide_dtype
+from .attention import _cast, _check_floating, _check_kind, _shapes, _wide_dtype
 from .masks import steps_back, whole_number
 
 
@@ -169,7 +169,7 @@ def rollout(list_of_weights):
     residual = xp.eye(n, dtype=wide, device=device(list_of_weights[0]))
     reached = residual
     for weights in list_of_weights:
-        step = xp.mean(xp.astype(weights, wide, copy=False), axis=-3) + residual  # (..., n, n)
+        step = xp.mean(_cast(xp, weights, wide), axis=-3) + residual  # (..., n, n)
         reached = step / xp.sum(step, axis=-1, keepdims=True) @ reached
     return reached
 
@@ -287,7 +287,7 @@ def _check_weights(weights, wanted="(..., n_q, n_k)", name="weights"):
     xp = _check_floating(**{name: weights})
     if weights.ndim < wanted.count(","):
         raise ValueError(f"{name} must be {wanted}, got {name} {tuple(weights.shape)}")
-    return xp, xp.astype(weights, _wide_dtype(xp, weights), copy=False)
+    return xp, _cast(xp, weights, _wide_dtype(xp, weights))
 
 
 def _check_layers(name, layers, wanted):

@@ -7,7 +7,7 @@ with the position (rotary), and a bias on the scores that grows with the distanc
 import numpy as np
 from array_api_compat import device
 
-from .attention import _check_floating, _wide_dtype
+from .attention import _cast, _check_floating, _wide_dtype
 from .masks import steps_back, whole_number
 
 
@@ -87,10 +87,10 @@ def rotate(x, positions=None, base=10000.0):
     wide = _wide_dtype(xp, x)
     cos, sin = (xp.asarray(turn, dtype=wide, device=device(x))
                 for turn in (np.cos(angles), np.sin(angles)))
-    first, second = (xp.astype(x[..., k::2], wide, copy=False) for k in (0, 1))
+    first, second = (_cast(xp, x[..., k::2], wide) for k in (0, 1))
     turned = xp.stack((first * cos - second * sin,
                        first * sin + second * cos), axis=-1)  # (..., n, dim / 2, 2)
-    return xp.astype(xp.reshape(turned, x.shape), x.dtype, copy=False)
+    return _cast(xp, xp.reshape(turned, x.shape), x.dtype)
 
 
 def alibi_bias(heads, n_q, n_k=None):
