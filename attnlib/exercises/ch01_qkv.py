@@ -1,0 +1,732 @@
+"""Chapter 1, "Queries, keys and values": what its exercises ask, and what people answer."""
+
+import math
+
+import numpy as np
+
+from ..attention import additive_scores, attention, softmax
+from .core import Case, Exercise, Mistake, broken_law, switched
+
+_FORBIDDEN = (
+    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
+    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
+)
+
+
+def _exponentials(scores, axis, overflow=False):
+    """The numerators of a softmax; without the shift that keeps them finite, if asked."""
+    with np.errstate(over="ignore"):
+        return np.exp(scores - (0 if overflow else scores.max(axis=axis, keepdims=True)))
+
+
+def _shares(scores, axis, overflow=False):
+    parts = _exponentials(scores, axis, overflow)
+    with np.errstate(invalid="ignore"):
+        return parts / parts.sum(axis=axis, keepdims=True)
+
+
+# 1.1  Attention on paper
+
+_LN3, _LN4 = math.log(3), math.log(4)
+_PAPER_QUERY = np.array([2.0, 0.0, 1.0, 1.0])
+_PAPER_KEYS = np.array([[0, 5, 0, 0], [_LN3, 1, 0, 0], [0, -2, _LN4, _LN4]])
+_PAPER_VALUES = np.array([[8.0, 0.0], [0.0, 16.0], [4.0, 4.0]])
+
+
+def _paper(*, faults=frozenset()):
+    scores = _PAPER_KEYS @ _PAPER_QUERY
+    d_k = len(_PAPER_QUERY)
+    scores = (scores if "no-scale" in faults else scores / d_k if "by-d_k" in faults
+              else scores * math.sqrt(d_k) if "multiplied" in faults else scores / math.sqrt(d_k))
+    weights = _shares(scores, 0)
+    if "shares-of-scores" in faults:
+        weights = scores / scores.sum()
+    if "largest-only" in faults:
+        weights = np.eye(3)[scores.argmax()]
+    if "not-normalised" in faults:
+        weights = np.exp(scores)
+    output = weights @ _PAPER_VALUES
+    if "plain-mean" in faults:
+        output = _PAPER_VALUES.mean(0)
+    return {"weights": weights.tolist(), "output": output.tolist()}
+
+
+_PAPER = Exercise(
+    id="1.1", kind="by hand", points=2, minutes=10, version=1,
+    hints=(
+        "Three dot products first. Then divide each by the square root of the query's width.",
+        "The scaled scores are logarithms of whole numbers, so their exponentials are those "
+        "whole numbers. Divide each by the sum of all three.",
+        "The exponentials are 1, 3 and 4. The output is a mean of the three values with these "
+        "shares of 8.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_paper,
+    mistakes=switched(_paper, {
+        "no-scale": "You took the exponentials of the dot products as they are. "
+                    "Something is done to a score before its exponential is taken.",
+        "by-d_k": "You divided the dot products by the width itself. Look again at what "
+                  "stands under the fraction in equation (1.6).",
+        "multiplied": "You made the dot products larger by the root of the width. "
+                      "Look at the direction in which equation (1.6) goes.",
+        "shares-of-scores": "Your weights are the scores, divided by their sum. "
+                            "A softmax does something to each score before it divides.",
+        "largest-only": "You gave everything to the best key. That is a hard look-up: "
+                        "in a soft one, the other keys keep a share.",
+        "not-normalised": "Your weights are exponentials that do not sum to one. "
+                          "One step of the softmax is still missing.",
+        "plain-mean": "Your weights are right, but your output is the plain mean of the values. "
+                      "Let each value count by its weight.",
+    }, pairs=[("no-scale", "not-normalised"), ("no-scale", "plain-mean"),
+              ("by-d_k", "not-normalised"), ("by-d_k", "plain-mean")]),
+    variants=(
+        lambda: {"weights": [1 / 8, 3 / 8, 4 / 8], "output": [3, 8]},
+        lambda: {"output": np.array([3.0, 8.0]), "weights": (0.125, 0.375, 0.5)},
+    ),
+)
+
+
+# 1.2  A dictionary that answers between its keys
+
+def _regression(queries, keys, values, width, *, faults=frozenset()):
+    if "in-place" in faults:
+        keys /= width
+        queries = queries / width
+        width = 1.0
+    distance = queries[:, None] - keys[None, :]  # (n_q, n_k)
+    square = np.abs(distance) if "not-squared" in faults else distance ** 2
+    below = width if "width-not-squared" in faults else width ** 2
+    scores = square / below if "no-half" in faults else square / (2 * below)
+    scores = scores if "farthest" in faults else -scores
+    weights = _shares(scores, 0 if "over-queries" in faults else 1)
+    if "nearest" in faults:
+        weights = np.eye(len(keys))[scores.argmax(1)]
+    if "not-normalised" in faults:
+        weights = np.exp(scores)
+    if "underflow" in faults:
+        weights = np.exp(scores)
+        with np.errstate(invalid="ignore"):
+            weights = weights / weights.sum(1, keepdims=True)
+    return weights if "weights" in faults else weights @ values
+
+
+def _regression_reference(queries, keys, values, width):
+    scores = -(queries[:, None] - keys[None, :]) ** 2 / (2 * width ** 2)
+    return softmax(scores) @ values
+
+
+def _regression_loops(queries, keys, values, width):
+    outputs = []
+    for query in queries:
+        scores = [-(query - key) ** 2 / (2 * width ** 2) for key in keys]
+        top = max(scores)
+        parts = [math.exp(score - top) for score in scores]
+        outputs.append(sum(p * v for p, v in zip(parts, values)) / sum(parts))
+    return np.array(outputs)
+
+
+def _regression_torch(queries, keys, values, width):
+    import torch
+    scores = -torch.cdist(queries[:, None], keys[:, None]) ** 2 / (2 * width ** 2)
+    return torch.softmax(scores, dim=-1) @ values
+
+
+def _regression_cases(seed):
+    rng = np.random.default_rng([seed, 12])
+
+    def case(n_q, n_k, width, *, shift=0.0, hard=""):
+        keys = rng.permutation(n_k) * 1.5 + rng.uniform(-0.4, 0.4, n_k)
+        queries = rng.uniform(0, 1.5 * n_k, n_q) + shift
+        return Case((queries, keys, rng.normal(0, 3, n_k), width), hard=hard)
+
+    return [case(4, 7, 0.8), case(5, 3, 2.5), case(6, 8, 1.7),
+            case(3, 5, 0.3, shift=40.0, hard="a query far from every key"),
+            case(1, 6, 0.6, hard="a single query"), case(5, 1, 0.7, hard="a single key")]
+
+
+_REGRESSION = Exercise(
+    id="1.2", kind="write", points=3, minutes=12, version=1,
+    hints=(
+        "Make the scores a matrix with a row per query and a column per key: "
+        "`queries[:, None] - keys[None, :]` holds every distance.",
+        "The score is equation (1.2). The softmax of equation (1.1) goes along one row, "
+        "so that each query's weights sum to one; then `weights @ values`.",
+        "Far from every key all exponentials round to 0, and 0/0 is not a number. "
+        "Subtract the largest score of each row first: equation (1.1) does not change.",
+    ),
+    cases=_regression_cases,
+    reference=_regression_reference,
+    mistakes=switched(_regression, {
+        "not-squared": "Your scores fall with the distance itself. Equation (1.2) has a square.",
+        "no-half": "Your scores are twice as steep as equation (1.2) says. "
+                   "Look at what the squared distance is divided by.",
+        "width-not-squared": "You divided by twice the width. Check the units: minutes squared "
+                             "over minutes are not a number without a unit.",
+        "farthest": "The farthest key gets the largest weight. Look at the sign of your scores.",
+        "over-queries": "Your weights sum to one over the queries, for each key. "
+                        "Each query must share out one whole among the keys.",
+        "nearest": "Your answer jumps: each query takes one value only. "
+                   "Let every key have a say.",
+        "not-normalised": "You added up values times kernels, but never divided by the sum of "
+                          "the kernels. Look at what a query far from all keys gets.",
+        "underflow": "Right near the keys. Far from them every kernel rounds to 0, and 0/0 is "
+                     "not a number. What may be subtracted from all scores of a row?",
+        "weights": "You returned the weights, a number per query and key. "
+                   "One more step turns them into one answer per query.",
+        "in-place": "Right numbers, but you changed the caller's keys on the way: "
+                    "look for an operator that writes into its left side.",
+    }, pairs=[("not-squared", "no-half"), ("no-half", "over-queries"), ("no-half", "weights"),
+              ("over-queries", "weights"), ("not-squared", "over-queries"),
+              ("width-not-squared", "over-queries"), ("no-half", "underflow")]),
+    variants=(_regression_loops, _regression_torch),
+)
+
+
+# 1.3  Self-attention, whole
+
+def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
+    if "swapped" in faults:
+        w_query, w_key = w_key, w_query
+    query, key, value = x @ w_query, x @ w_key, x @ w_value
+    if "no-projection" in faults:
+        query, key = x, x
+    if "inputs-averaged" in faults:
+        value = x
+    if "keys-averaged" in faults:
+        value = key
+    d_k = query.shape[-1]
+    scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
+    scale = (1 if "no-scale" in faults else 1 / d_k if "by-d_k" in faults
+             else math.sqrt(d_k) if "multiplied" in faults
+             else 1 / math.sqrt(x.shape[-1]) if "by-root-d" in faults
+             else 1 / math.sqrt(x.shape[-2]) if "by-root-n" in faults else 1 / math.sqrt(d_k))
+    scores = scores * scale
+    axis = (-2 if "over-queries" in faults else (-2, -1) if "over-everything" in faults else -1)
+    weights = _shares(scores, axis, overflow="overflow" in faults)
+    if "no-softmax" in faults:
+        weights = scores
+    if "largest-only" in faults:
+        weights = np.eye(x.shape[-2])[scores.argmax(-1)]
+    if "transposed" in faults:
+        weights = np.swapaxes(weights, -1, -2)
+    return weights if "weights" in faults else weights @ value
+
+
+def _self_attention_reference(x, w_query, w_key, w_value):
+    return attention(x @ w_query, x @ w_key, x @ w_value)
+
+
+def _self_attention_loops(x, w_query, w_key, w_value):
+    if x.ndim == 3:
+        return np.stack([_self_attention_loops(one, w_query, w_key, w_value) for one in x])
+    output = np.zeros((len(x), w_value.shape[1]))
+    for i, word in enumerate(x):
+        query = word @ w_query
+        scores = np.array([query @ (other @ w_key) for other in x]) / math.sqrt(len(query))
+        parts = np.exp(scores - scores.max())
+        for part, other in zip(parts / parts.sum(), x):
+            output[i] += part * (other @ w_value)
+    return output
+
+
+def _self_attention_einsum(x, w_query, w_key, w_value):
+    x = x.astype(np.float32)
+    scores = np.einsum("...id,dk,ek,...je->...ij", x, w_query, w_key, x)
+    return np.einsum("...ij,...jd,dv->...iv", _shares(scores / w_key.shape[1] ** 0.5, -1),
+                     x, w_value)
+
+
+def _self_attention_torch(x, w_query, w_key, w_value):
+    import torch
+    query, key, value = x @ w_query, x @ w_key, x @ w_value
+    return torch.softmax(query @ key.transpose(-1, -2) / key.shape[-1] ** 0.5, dim=-1) @ value
+
+
+def _self_attention_cases(seed):
+    rng = np.random.default_rng([seed, 13])
+
+    def case(*leading, n, d, d_k, d_v, size=1.0, hard=""):
+        w_query, w_key, w_value = (rng.normal(size=(d, width)) for width in (d_k, d_k, d_v))
+        strength = math.sqrt(size) / math.sqrt(d)
+        return Case((rng.normal(size=(*leading, n, d)), strength * w_query * 1.3,
+                     strength * w_key * 1.3, w_value), hard=hard)
+
+    return [case(n=5, d=4, d_k=3, d_v=2), case(n=3, d=6, d_k=2, d_v=4),
+            case(7, n=4, d=5, d_k=6, d_v=3), case(2, n=6, d=3, d_k=5, d_v=4),
+            case(n=4, d=7, d_k=3, d_v=5, size=2000.0, hard="scores far above 700"),
+            case(n=1, d=3, d_k=2, d_v=4, hard="a sentence of one word")]
+
+
+_SELF_ATTENTION = Exercise(
+    id="1.3", kind="write", points=5, minutes=15, version=1,
+    hints=(
+        "Five steps, in order: three projections, scores, scale, softmax, mix. "
+        "After each, print the shape and say what a row and a column of it are.",
+        "A batch puts an axis in front. `key.T` turns all axes round; "
+        "`np.swapaxes(key, -1, -2)` only the last two. The softmax goes along the last axis.",
+        "Large scores overflow `np.exp`. Subtract each row's largest score first, "
+        "with `keepdims=True` so that the shapes still fit.",
+    ),
+    cases=_self_attention_cases,
+    reference=_self_attention_reference,
+    mistakes=switched(_self_attention, {
+        "no-scale": "The dot products go into the softmax as they are. "
+                    "Compare your scores with equation (1.6).",
+        "multiplied": "You multiplied by the root of the width where equation (1.6) divides.",
+        "by-d_k": "You divided by the width, not by its root. "
+                  "Your weights are too even: compare with equation (1.6).",
+        "by-root-d": "You divided by the root of the wrong width: that of the embeddings. "
+                     "Which vectors are multiplied in a score, and how long are they?",
+        "by-root-n": "You divided by the root of the number of words. "
+                     "The scale belongs to the width of the vectors in the dot product.",
+        "over-queries": "Your weights sum to one down each column: every key shares itself out "
+                        "among the queries. Look at the axis of your softmax.",
+        "over-everything": "Your softmax sums over all scores of a sentence at once. "
+                           "Each query must have one whole to share out.",
+        "no-softmax": "You mixed the values with the raw scores. Your weights may be negative "
+                      "and do not sum to one: a step is missing.",
+        "largest-only": "Each query takes the value of its best key only. That is a hard look-up; "
+                        "the soft one leaves every key a share.",
+        "overflow": "Right for small scores. For large ones `exp` overflows, and the result is "
+                    "not a number. What may be subtracted from all scores of a row?",
+        "swapped": "Queries and keys are swapped: your scores are the transpose of the right "
+                   "ones. Who asks, the row or the column?",
+        "no-projection": "You compared the embeddings themselves. "
+                         "What a word asks for and what it offers come from two of the matrices.",
+        "inputs-averaged": "You mixed the embeddings. "
+                           "A word hands over something that is made with the third matrix.",
+        "keys-averaged": "You mixed the keys. A key says how to be found; what is handed over is "
+                         "something else.",
+        "transposed": "You used the weights the wrong way round: row i of the weights belongs to "
+                      "query i. No transpose is needed before the mix.",
+        "weights": "You returned the weights, a number for each pair of words. "
+                   "One product is still missing.",
+        "reversed-axes": "Right for one sentence, an error for a batch: `.T` turns all axes "
+                         "round. Only the last two may change places.",
+    }, pairs=[("no-scale", "over-queries"), ("no-scale", "keys-averaged"),
+              ("no-scale", "inputs-averaged"), ("no-scale", "no-projection"),
+              ("no-scale", "no-softmax"), ("no-scale", "weights"),
+              ("over-queries", "keys-averaged"), ("over-queries", "inputs-averaged"),
+              ("by-root-d", "over-queries"), ("by-d_k", "over-queries"),
+              ("by-root-d", "inputs-averaged"), ("no-projection", "inputs-averaged")]),
+    forbidden=_FORBIDDEN,
+    variants=(_self_attention_loops, _self_attention_einsum, _self_attention_torch),
+)
+
+
+# 1.4  Right for one sentence, wrong for two
+
+def _batch(query, key, value, *, faults=frozenset()):
+    if "in-place" in faults:
+        query /= math.sqrt(key.shape[-1])
+    scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
+    if "in-place" not in faults and "no-scale" not in faults:
+        width = key.shape[1] if "scale-left" in faults else key.shape[-1]
+        scores = scores / (width if "by-d_k" in faults else math.sqrt(width))
+    axis = (1 if "axis-left" in faults else 2 if "axis-two" in faults
+            else -2 if "over-queries" in faults else -1)
+    if "top-left" in faults:
+        parts = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return parts / parts.sum(axis=-1, keepdims=True) @ value
+    return _shares(scores, axis) @ value
+
+
+def _batch_einsum(query, key, value):
+    scores = np.einsum("...ik,...jk->...ij", query, key) / key.shape[-1] ** 0.5
+    return np.einsum("...ij,...jv->...iv", _shares(scores, -1), value)
+
+
+def _batch_torch(query, key, value):
+    import torch
+    scores = torch.matmul(query, key.transpose(-2, -1)) / query.size(-1) ** 0.5
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
+def _batch_loops(query, key, value):
+    if query.ndim > 2:
+        return np.stack([_batch_loops(*one) for one in zip(query, key, value)])
+    rows = []
+    for one in query:
+        scores = np.array([one @ other for other in key]) / math.sqrt(len(one))
+        rows.append(sum(share * v for share, v in zip(_shares(scores, 0), value)))
+    return np.array(rows)
+
+
+def _batch_cases(seed):
+    rng = np.random.default_rng([seed, 14])
+
+    def case(*leading, n_q, n_k, d_k, d_v, size=1.0, hard=""):
+        shapes = (n_q, d_k), (n_k, d_k), (n_k, d_v)
+        query, key, value = (rng.normal(size=(*leading, *shape)) for shape in shapes)
+        return Case((size * 1.3 * query, 1.3 * key, value), hard=hard)
+
+    return [case(n_q=5, n_k=4, d_k=3, d_v=2), case(6, n_q=3, n_k=5, d_k=2, d_v=4),
+            case(2, n_q=4, n_k=7, d_k=5, d_v=3),
+            case(2, 3, n_q=4, n_k=6, d_k=5, d_v=7, hard="two leading axes"),
+            case(4, n_q=3, n_k=5, d_k=6, d_v=2, size=300.0, hard="large scores"),
+            case(3, n_q=1, n_k=6, d_k=4, d_v=2, hard="a single query"),
+            case(5, n_q=4, n_k=1, d_k=3, d_v=2, hard="a single key")]
+
+
+_BATCH = Exercise(
+    id="1.4", kind="find the bug", points=4, minutes=10, version=1,
+    hints=(
+        "Write the shape of `scores` beside its line, once for one sentence and once for a "
+        "batch. Which axis is number 1 in each?",
+        "Axes can be counted from the end. The keys are always the last axis of the scores, "
+        "whatever stands in front.",
+        "The same slip was made more than once: a number of an axis occurs in three lines.",
+    ),
+    cases=_batch_cases,
+    reference=attention,
+    mistakes=switched(_batch, {
+        "axis-left": "The scale is right now. Print the sum of one row of your weights in a batch: "
+                     "the softmax still goes along the wrong axis.",
+        "scale-left": "The softmax is right now. The scale still changes with the length of the "
+                      "sentence: what does `key.shape[1]` mean in a batch?",
+        "top-left": "Each row sums to one, but the number subtracted from the scores differs "
+                    "from key to key. Only what is the same for the whole row cancels.",
+        "axis-two": "Right for a batch, an error for one sentence and wrong with two leading "
+                    "axes. Count the axis from the other end.",
+        "over-queries": "Your weights sum to one over the queries. "
+                        "Which axis of the scores holds the keys?",
+        "reversed-axes": "`.T` turns all axes round, so a batch no longer fits. "
+                         "Only the last two may change places.",
+        "no-scale": "The softmax is right, but the scale is gone: it was only taken from the "
+                    "wrong axis.",
+        "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
+        "in-place": "Right numbers, but you changed the caller's query: "
+                    "look for an operator that writes into its left side.",
+    }, pairs=[("axis-left", "scale-left"), ("no-scale", "axis-left"), ("top-left", "scale-left"),
+              ("axis-two", "scale-left"), ("by-d_k", "axis-left"), ("no-scale", "over-queries"),
+              ("over-queries", "scale-left")]),
+    forbidden=_FORBIDDEN,
+    variants=(_batch_einsum, _batch_torch, _batch_loops),
+)
+
+
+# 1.5  Additive scores
+
+def _additive(query, key, w_query, w_key, v, *, faults=frozenset()):
+    asked, offered = query @ w_query, key @ w_key  # (n_q, d_a), (n_k, d_a)
+    if "transposed" in faults:
+        asked, offered = offered, asked
+    asked, offered = asked[:, None, :], offered[None, :, :]
+    hidden = (asked * offered if "multiplied" in faults
+              else asked - offered if "subtracted" in faults else asked + offered)
+    if "tanh-before" in faults:
+        hidden = np.tanh(asked) + np.tanh(offered)
+    elif "no-tanh" not in faults and "tanh-last" not in faults:
+        hidden = (1 / (1 + np.exp(-hidden)) if "sigmoid" in faults
+                  else np.maximum(hidden, 0) if "relu" in faults else np.tanh(hidden))
+    scores = hidden.sum(-1) if "no-v" in faults else hidden @ v
+    if "tanh-last" in faults:
+        scores = np.tanh(scores)
+    if "scaled" in faults:
+        scores = scores / math.sqrt(len(v))
+    return _shares(scores, -1) if "softmaxed" in faults else scores
+
+
+def _additive_loops(query, key, w_query, w_key, v):
+    return [[sum(v_a * math.tanh(a + o) for v_a, a, o in zip(v, q @ w_query, k @ w_key))
+             for k in key] for q in query]
+
+
+def _additive_einsum(query, key, w_query, w_key, v):
+    hidden = np.add.outer(query @ w_query, np.zeros(len(key)))  # (n_q, d_a, n_k)
+    return np.einsum("iaj,a->ij", np.tanh(hidden + (key @ w_key).T), v)
+
+
+def _additive_torch(query, key, w_query, w_key, v):
+    import torch
+    return torch.tanh((query @ w_query).unsqueeze(1) + (key @ w_key).unsqueeze(0)).matmul(v)
+
+
+def _additive_cases(seed):
+    rng = np.random.default_rng([seed, 15])
+
+    def case(n_q, n_k, d_q, d_k, d_a, size=1.0, hard=""):
+        shapes = (n_q, d_q), (n_k, d_k), (d_q, d_a), (d_k, d_a), (d_a,)
+        query, key, w_query, w_key, v = (rng.normal(size=shape) for shape in shapes)
+        return Case((size * query, size * key, w_query / math.sqrt(d_q), w_key / math.sqrt(d_k), v),
+                    hard=hard)
+
+    return [case(4, 5, 3, 2, 6), case(6, 2, 4, 5, 3), case(3, 7, 2, 6, 4),
+            case(5, 4, 3, 6, 2, size=200.0, hard="inputs in the hundreds"),
+            case(1, 6, 4, 3, 5, hard="a single query"), case(5, 1, 2, 4, 3, hard="a single key")]
+
+
+_ADDITIVE = Exercise(
+    id="1.5", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "Project queries and keys first: `(n_q, d_a)` and `(n_k, d_a)`. "
+        "Then you need every query beside every key.",
+        "Broadcasting pairs them: `(n_q, 1, d_a)` plus `(1, n_k, d_a)` is `(n_q, n_k, d_a)`. "
+        "`None` in an index makes an axis of length 1.",
+        "`tanh` goes over that whole array; the last step is a product with `v` that uses up "
+        "the axis `d_a`.",
+    ),
+    cases=_additive_cases,
+    reference=additive_scores,
+    mistakes=switched(_additive, {
+        "no-tanh": "There is no `tanh`: your score is a part from the query plus a part from the "
+                   "key, so all queries would rank the keys alike.",
+        "tanh-before": "You took `tanh` of query and key one by one, then added. "
+                       "Look at what stands inside the bracket of equation (1.7).",
+        "tanh-last": "You took `tanh` of the finished score. "
+                     "It belongs before the product with `v`.",
+        "multiplied": "You multiplied the projected query with the projected key. "
+                      "Why is this score called additive?",
+        "subtracted": "You subtracted the projected key. Look at the sign in equation (1.7).",
+        "sigmoid": "Your bend goes from 0 to 1. The one in equation (1.7) goes from -1 to 1.",
+        "relu": "You cut off what is negative. Equation (1.7) bends in another way.",
+        "no-v": "You added up the hidden units as they are. Each has its own weight.",
+        "scaled": "You divided by a root. That belongs to the dot product; "
+                  "equation (1.7) has no scale.",
+        "softmaxed": "You returned weights. Asked for are the scores, before the softmax.",
+        "transposed": "Your scores have a row per key. A row belongs to a query.",
+    }, pairs=[("no-v", "transposed"), ("multiplied", "scaled"), ("tanh-last", "no-v"),
+              ("tanh-before", "transposed"), ("scaled", "softmaxed"), ("tanh-last", "transposed"),
+              ("no-tanh", "transposed"), ("no-tanh", "no-v"), ("multiplied", "no-v")]),
+    forbidden=("attnlib.additive_scores",),
+    variants=(_additive_loops, _additive_einsum, _additive_torch),
+)
+
+
+# 1.6  What changes the weights?
+
+_CHANGES = {"a": "different", "b": "same", "c": "different", "d": "same", "e": "same", "f": "same"}
+
+
+def _prediction(*, faults=frozenset()):
+    other = {"same": "different", "different": "same"}
+    return {letter: other[word] if letter in faults else word for letter, word in _CHANGES.items()}
+
+
+_PREDICTION = Exercise(
+    id="1.6", kind="predict", points=3, minutes=10, version=1,
+    hints=(
+        "Write the score as a dot product and put the change in. "
+        "Which part is the same for all keys of one query?",
+        "A softmax sees differences between the scores of one row, nothing else.",
+        "For e and f write the output as a fraction: a sum over keys above, a sum over keys below.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_prediction,
+    mistakes=switched(_prediction, {
+        "a": "Case a: the softmax divides by a sum, but exponentials of doubled scores do not "
+             "simply double. Try scores 0 and 1, then 0 and 2.",
+        "b": "Case b: by how much does the score change for the first key, and for the second? "
+             "Then remember what a softmax does not see.",
+        "c": "Case c looks like b with roles exchanged, but a softmax treats queries and keys "
+             "differently. By how much does each score of one row change?",
+        "d": "Case d: follow the values through equation (1.6) and see where they first occur.",
+        "e": "Case e: the output is a sum over the keys. "
+             "Does a sum know in which order it was taken?",
+        "f": "Case f: the weights do change. Now look at the output: "
+             "what happens above and below the fraction line?",
+    }, pairs=[("a", "b"), ("a", "c"), ("a", "e"), ("a", "f"), ("b", "c"), ("b", "d"), ("b", "e"),
+              ("b", "f"), ("c", "f"), ("d", "f"), ("e", "f"), ("c", "d"), ("c", "e")]),
+    variants=(lambda: dict(a="different", b="same", c="different", d="same", e="same", f="same"),),
+)
+
+
+# 1.7  Ask for one key
+
+def _ask_cases(seed):
+    rng = np.random.default_rng([seed, 17])
+
+    def case(n_k, d_k, index, size=1.0, hard=""):
+        return Case((size * rng.normal(size=(n_k, d_k)), index), hard=hard)
+
+    keys = rng.normal(size=(4, 6))
+    keys[2] = 3 * keys[1] + 0.5 * keys[2]
+    return [case(3, 5, 1), case(5, 7, 4), case(4, 9, 0), case(6, 8, 2),
+            Case((keys, 1), hard="a longer key in nearly the same direction"),
+            case(4, 5, 3, size=0.02, hard="very short keys"),
+            case(1, 4, 0, hard="a single key")]
+
+
+def _ask(keys, index, *, faults=frozenset()):
+    n_k, d_k = keys.shape
+    if "the-key" in faults:
+        return keys[index].copy()
+    if "long-key" in faults:
+        return 100 * keys[index]
+    if "unit-vector" in faults:
+        return 100 * np.eye(d_k)[index]
+    if "away-from-the-mean" in faults:
+        return 100 * (keys[index] - keys.mean(0))
+    wanted = np.eye(n_k)[index]
+    if "scores" in faults:
+        return 100 * wanted
+    if "weak" in faults:
+        return np.linalg.pinv(keys) @ wanted
+    gap = math.log(999 * max(n_k - 1, 1))
+    if "scale-forgotten" not in faults:
+        gap = gap * math.sqrt(d_k)
+    else:
+        gap = math.log(99 * max(n_k - 1, 1))
+    return np.linalg.pinv(keys) @ (gap * wanted)
+
+
+def _ask_judge(cases, outcomes):
+    for case, outcome in zip(cases, outcomes):
+        keys, index = case.args
+        query = outcome.value
+        if not isinstance(query, (np.ndarray, list, tuple)):
+            return None
+        try:
+            query = np.asarray(query, dtype=float)
+        except (TypeError, ValueError):
+            return broken_law("A query is one vector of numbers.")
+        if query.shape != keys.shape[1:]:
+            return broken_law(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "
+                              f"Yours is {query.shape}.")
+        if not np.isfinite(query).all():
+            return broken_law("Your query holds something that is not a finite number.")
+        weights = _shares(keys @ query / math.sqrt(query.size), 0)
+        if weights[index] < 0.99:
+            return broken_law(
+                f"Your query gives key {index} the weight {weights[index]:.3f}; "
+                "at least 0.99 was asked for.",
+                f"keys {keys.shape}, index {index}{': ' + case.hard if case.hard else ''}\n"
+                f"scores  {np.round(keys @ query / math.sqrt(query.size), 2)}\n"
+                f"weights {np.round(weights, 3)}")
+    return None
+
+
+def _ask_ascent(keys, index):
+    """Climb the log of the weight, along directions that all keys make."""
+    spread = keys / np.abs(keys).max()
+    query = np.zeros(keys.shape[1])
+    metric = np.linalg.pinv(spread.T @ spread)
+    for _ in range(4000):
+        weights = _shares(spread @ query, 0)
+        query += 0.5 * metric @ (spread[index] - weights @ spread)
+    return 4 * query * math.sqrt(query.size) / np.abs(keys).max()
+
+
+_ASK = Exercise(
+    id="1.7", kind="open-ended", points=4, minutes=20, version=1,
+    hints=(
+        "Choose the scores first, not the query: which scores give one key nearly all of the "
+        "weight?",
+        "You want `keys @ query` to be a vector that you choose. "
+        "That is a system of linear equations with more unknowns than equations.",
+        "`np.linalg.lstsq(keys, wanted)[0]` or `np.linalg.pinv(keys) @ wanted` solves it. "
+        "Remember that scores are divided by a root before the softmax.",
+    ),
+    cases=_ask_cases,
+    reference=None,
+    mistakes=(
+        *switched(_ask, {
+            "the-key": "You ask with the key itself. A longer key, or several keys together, can "
+                       "take more than the one you want.",
+            "long-key": "You ask with the key, made a hundred times longer. A longer key in the "
+                        "same direction wins against it.",
+            "unit-vector": "Your query has a single entry, chosen by the number of the key. "
+                           "Entries of a query belong to features, not to keys.",
+            "away-from-the-mean": "You ask for what sets the key apart from the mean. "
+                                  "A good idea, but a longer key in that direction still wins.",
+            "scores": "You returned the scores that you want, a number per key. "
+                      "Which query gives these scores?",
+            "weak": "Your query does rank the right key first, but all scores lie within 1 of "
+                    "each other. How large must the gap be for a weight of 0.99?",
+            "scale-forgotten": "Your gap between the scores is large enough before they are "
+                               "divided by the root of the width. After that it is not.",
+        }),
+    ),
+    judge=_ask_judge,
+    variants=(
+        lambda keys, index: np.linalg.lstsq(keys, 1e3 * np.eye(len(keys))[index], rcond=None)[0],
+        _ask,
+        _ask_ascent,
+    ),
+)
+
+
+# 1.8  A test that can fail
+
+_WRONG_VERSIONS = {
+    "no scale": lambda q, k, v: _shares(q @ k.T, 1) @ v,
+    "multiplied by the root": lambda q, k, v: _shares(q @ k.T * math.sqrt(k.shape[1]), 1) @ v,
+    "divided by the width": lambda q, k, v: _shares(q @ k.T / k.shape[1], 1) @ v,
+    "softmax over the queries": lambda q, k, v: _shares(q @ k.T / math.sqrt(k.shape[1]), 0) @ v,
+    "best key only": lambda q, k, v: v[(q @ k.T).argmax(1)],
+    "plain mean": lambda q, k, v: np.broadcast_to(v.mean(0), (len(q), v.shape[1])),
+}
+
+
+def _telling(*, faults=frozenset()):
+    query = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    key = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
+    value = np.array([[10.0], [20.0], [50.0], [-30.0]])
+    if "saturated" in faults:
+        query = 100 * query
+    if "zeros" in faults:
+        query = 0 * query
+    if "one-key" in faults:
+        key, value = key[:1], value[:1]
+    if "one-wide" in faults:
+        query, key = query[:, :1], key[:, :1]
+    if "equal-values" in faults:
+        value = 0 * value + 10
+    return query, key, value
+
+
+def _telling_judge(cases, outcomes):
+    value = outcomes[0].value
+    if not isinstance(value, (tuple, list)) or len(value) != 3:
+        return broken_law("Return three arrays: `return query, key, value`.")
+    try:
+        query, key, value = (np.asarray(part, dtype=float) for part in value)
+    except (TypeError, ValueError):
+        return broken_law("Query, key and value must be arrays of numbers.")
+    shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
+    if not (query.ndim == key.ndim == value.ndim == 2 and query.shape[1] == key.shape[1]
+            and len(key) == len(value) and min(query.size, key.size, value.size) > 0):
+        return broken_law("The shapes must be (n_q, d_k), (n_k, d_k) and (n_k, d_v), none empty.",
+                          shapes)
+    if not all(np.isfinite(part).all() for part in (query, key, value)):
+        return broken_law("All numbers must be finite.", shapes)
+    right = attention(query, key, value)
+    gaps = {name: float(np.abs(wrong(query, key, value) - right).max())
+            for name, wrong in _WRONG_VERSIONS.items()}
+    missed = [name for name, gap in gaps.items() if not gap >= 0.1]
+    if not missed:
+        return None
+    lines = [f"{name:26}{gap:9.3f}{'  <- passes' if name in missed else ''}"
+             for name, gap in gaps.items()]
+    return broken_law(f"{len(missed)} of {len(gaps)} wrong versions pass your test: "
+                      f"{', '.join(missed)}.",
+                      "\n".join([shapes, "largest difference from the right output:", *lines]))
+
+
+_TELLING = Exercise(
+    id="1.8", kind="open-ended", points=4, minutes=15, version=1,
+    hints=(
+        "When do two scales give the same weights? Think of very large scores, and of scores "
+        "that are all alike.",
+        "Scores around 1 to 3, more than one feature, more than one key, a number of queries "
+        "that is not the number of keys, and values that are far apart.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=switched(_telling, {
+        "saturated": "Your scores are so large that the best key gets everything, whatever the "
+                     "scale. This is the mistake of the published test.",
+        "zeros": "All of your scores are 0, so every key gets the same weight under any scale.",
+        "one-key": "With a single key its weight is 1, whatever was done to its score.",
+        "one-wide": "With one feature the root of the width is 1: "
+                    "no mistake in the scale can show.",
+        "equal-values": "All of your values are alike, so every mix of them is the same.",
+    }),
+    judge=_telling_judge,
+    variants=(
+        _telling,
+        lambda: [[[2, 0, 1]], [[1, 1, 0], [0, 3, 1]], [[0.0, 40.0], [30.0, 0.0]]],
+    ),
+)
+
+EXERCISES = (_PAPER, _REGRESSION, _SELF_ATTENTION, _BATCH, _ADDITIVE, _PREDICTION, _ASK, _TELLING)
