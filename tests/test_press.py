@@ -1,0 +1,380 @@
+"""press: what a chapter must keep to, with every fault planted once; editions and claims."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from attnlib.exercises import exercises
+from press import claims, editions, rules
+from press.chapters import ROOT, Chapter, chapter_paths, settings
+
+PATHS = pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
+
+
+def ids_of(path):
+    """The registry's exercise ids of the chapter at this path."""
+    number = str(int(path.stem.partition("_")[0]))
+    return [e.id for e in exercises() if e.id.partition(".")[0] == number]
+
+
+@PATHS
+def test_a_chapter_keeps_the_rules(path):
+    assert not rules.faults(Chapter(path), ids_of(path))
+
+
+@PATHS
+def test_the_cells_of_a_chapter_are_small(path):
+    from statistics import median
+
+    code = [cell.source for cell in Chapter(path).cells if cell.cell_type == "code"]
+    assert median(len(source.splitlines()) for source in code) <= 8
+
+
+def markdown(source, *tags):
+    return new_markdown_cell(source, metadata={"tags": list(tags)})
+
+
+def code(source, *tags, **metadata):
+    return new_code_cell(source, execution_count=1, metadata={"tags": list(tags), **metadata})
+
+
+def good_cells():
+    return [
+        markdown("# A chapter\n\nText with $x < y$, `<b>` and [a link](01_qkv.ipynb)."),
+        code("draw()", "figure",
+             mystnb={"image": {"alt": "A line that rises from one to four."}}),
+        markdown("## Exercises"),
+        markdown("### Exercise 7.1 ★★ · Add one\n\nWrite it.", "exercise"),
+        code("# answer 7.1\ndef add_one(x):\n    ...", "stub"),
+        code('check("7.1", add_one)', "check"),
+        markdown("One more than $x$:", "solution"),
+        code('def add_one(x):\n    return x + 1\ncheck("7.1", add_one)', "solution"),
+        markdown("## Further reading"),
+    ]
+
+
+@pytest.fixture
+def chapter(tmp_path):
+    """chapter(cells) -> a Chapter in a temporary folder."""
+    def write(cells, name="07_planted.ipynb"):
+        path = tmp_path / name
+        nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": {
+            "name": "python3", "display_name": "Python 3", "language": "python"}}), path)
+        return Chapter(path)
+    return write
+
+
+def test_a_good_chapter_has_no_faults(chapter):
+    assert rules.faults(chapter(good_cells()), ["7.1"]) == []
+
+
+def unexecuted(cells):
+    cells[1].execution_count = None
+
+
+def directive(cells):
+    cells[0].source += "\n\n```{note}\nRaw in Colab.\n```"
+
+
+def colon_directive(cells):
+    cells[0].source += "\n\n:::{tip}\nRaw in Colab.\n:::"
+
+
+def role(cells):
+    cells[0].source += "\n\nSee {ref}`there`."
+
+
+def raw_html(cells):
+    cells[0].source += "\n\n<div>Raw.</div>"
+
+
+def no_alt(cells):
+    del cells[1].metadata["mystnb"]
+
+
+def untagged_picture(cells):
+    cells[1] = code("draw()")
+    cells[1].outputs = [nbformat.v4.new_output("display_data", {"image/png": "AAAA"})]
+
+
+def misspelt_tag(cells):
+    cells[1].metadata["tags"].append("figrue")
+
+
+def check_before_stub(cells):
+    cells[4], cells[5] = cells[5], cells[4]
+
+
+def no_solution(cells):
+    del cells[6:8]
+
+
+def untagged_between(cells):
+    cells.insert(8, markdown("A stray remark."))
+
+
+def bad_heading(cells):
+    cells[3].source = "### Exercise 7.1: Add one"
+
+
+def no_marker(cells):
+    cells[4].source = "def add_one(x):\n    ..."
+
+
+def other_check(cells):
+    cells[5].source = 'check("7.2", add_one)'
+
+
+def unchecked_solution(cells):
+    cells[7].source = "def add_one(x):\n    return x + 1"
+
+
+def heading_in_solution(cells):
+    cells[6].source = "## Because\n\nSo."
+
+
+def twice(cells):
+    cells[8:8] = [nbformat.from_dict(cell) for cell in cells[3:8]]
+
+
+def borrowed(cells):
+    cells.append(code("add_one(2)"))
+
+
+FAULTS = [  # the planted fault, the cell that is named, words of the remedy
+    (unexecuted, 2, "run `make notebooks`"),
+    (directive, 1, "write plain Markdown"),
+    (colon_directive, 1, "write plain Markdown"),
+    (role, 1, "write an ordinary link"),
+    (raw_html, 1, "write plain Markdown"),
+    (no_alt, 2, '{"mystnb": {"image": {"alt": "..."}}}'),
+    (untagged_picture, 2, "tag it `figure`"),
+    (misspelt_tag, 2, "use one of exercise"),
+    (check_before_stub, 4, "followed by cells tagged stub, check, solution"),
+    (no_solution, 4, "followed by cells tagged stub, check, solution"),
+    (untagged_between, 9, "tag it `solution` or move it"),
+    (bad_heading, 4, "### Exercise 2.3 ★★ · Title"),
+    (no_marker, 5, "# answer 7.1"),
+    (other_check, 6, 'check("7.1", your_function)'),
+    (unchecked_solution, 8, 'calls check("7.1", ...) again'),
+    (heading_in_solution, 7, "use bold words"),
+    (borrowed, 10, "rename one"),
+]
+
+
+@pytest.mark.parametrize("plant, number, remedy", FAULTS, ids=lambda x: getattr(x, "__name__", ""))
+def test_a_planted_fault_is_named_with_file_cell_and_remedy(chapter, plant, number, remedy):
+    cells = good_cells()
+    plant(cells)
+    found = rules.faults(chapter(cells), ["7.1"])
+    assert any(f"07_planted.ipynb, cell {number} " in line and remedy in line for line in found), found
+
+
+def test_an_exercise_that_stands_twice_is_named(chapter):
+    cells = good_cells()
+    twice(cells)
+    (line,) = rules.faults(chapter(cells), ["7.1"])
+    assert "07_planted.ipynb: exercise 7.1 stands twice" in line
+
+
+def test_ids_that_differ_from_the_registry_are_named(chapter):
+    unknown, missing = rules.faults(chapter(good_cells()), ["7.2"])
+    assert "07_planted.ipynb, cell 4 " in unknown and "7.1 is not in attnlib.exercises" in unknown
+    assert "07_planted.ipynb: exercise 7.2 of attnlib.exercises has no cell here" in missing
+
+
+# Student notebooks.
+
+
+def test_student_notebooks_are_what_press_prints():
+    assert editions.stale() == []
+
+
+def test_a_stale_student_notebook_is_named(tmp_path):
+    editions.print_students(tmp_path)
+    first = sorted(tmp_path.glob("*.ipynb"))[0]
+    first.write_text(first.read_text(encoding="utf-8") + " ", encoding="utf-8")
+    (tmp_path / "98_old.ipynb").write_text("{}")
+    assert editions.stale(tmp_path) == [f"student/{name} is stale: run `make student` and commit it"
+                                        for name in (first.name, "98_old.ipynb")]
+    editions.print_students(tmp_path)
+    assert editions.stale(tmp_path) == []
+
+
+def normalised(source):
+    """The statements of a cell, without names, positions, comments or docstrings."""
+    def plain(node):
+        for child in ast.walk(node):
+            for field in ("id", "arg", "name", "attr"):
+                if isinstance(getattr(child, field, None), str) and field != "attr":
+                    setattr(child, field, "_")
+            body = getattr(child, "body", None)
+            if isinstance(child, ast.FunctionDef) and ast.get_docstring(child):
+                child.body = body[1:] or [ast.Pass()]
+        return ast.dump(node)
+
+    statements = []
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            statements.append(plain(node))
+    return statements
+
+
+def shingles(words, size=8):
+    words = re.findall(r"\w+", words.lower())
+    return {tuple(words[i:i + size]) for i in range(len(words) - size + 1)}
+
+
+def leaks(chapter, edition):
+    """What of the chapter's solutions stands in an edition of it."""
+    solutions = [cell for _, cell in chapter.tagged("solution")]
+    stubs = {s for _, cell in chapter.tagged("stub") for s in normalised(cell.source)}
+    secret = {s for c in solutions if c.cell_type == "code" for s in normalised(c.source)} - stubs
+    told = set().union(*(shingles(c.source) for c in solutions if c.cell_type == "markdown"), set())
+    told -= set().union(*(shingles(c.source) for c in chapter.cells
+                          if c.cell_type == "markdown" and c not in solutions), set())
+    found = []
+    for cell in edition.cells:
+        if cell.cell_type == "code" and secret & set(normalised(cell.source)):
+            found.append(f"code of a solution: {cell.source[:80]!r}")
+        if cell.cell_type == "markdown" and told & shingles(cell.source):
+            found.append(f"words of a solution: {cell.source[:80]!r}")
+        if cell.get("outputs"):
+            found.append(f"an output: {cell.source[:80]!r}")
+    return found
+
+
+@PATHS
+def test_no_solution_leaks_into_a_student_notebook(path):
+    edition = nbformat.read(editions.STUDENT / path.name, as_version=4)
+    assert leaks(Chapter(path), edition) == []
+
+
+@PATHS
+def test_a_planted_leak_is_caught(path):
+    chapter = Chapter(path)
+    for _, cell in chapter.tagged("solution"):
+        secret = cell.cell_type == "code" and normalised(cell.source)
+        if secret or len(shingles(cell.source)) > 3 and cell.cell_type == "markdown":
+            edition = editions.student_edition(chapter)
+            planted = nbformat.from_dict(cell)
+            planted.source = planted.source.replace("query", "q0")
+            planted.outputs = []
+            edition.cells.append(planted)
+            assert leaks(chapter, edition), cell.source
+
+
+@PATHS
+def test_a_student_notebook_runs_with_every_exercise_not_attempted(path, tmp_path):
+    folder = tmp_path / "student"
+    folder.mkdir()
+    (tmp_path / "attnlib").symlink_to(ROOT / "attnlib")
+    notebook = nbformat.read(editions.STUDENT / path.name, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    said = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
+    assert len(said) == len(ids_of(path))
+    for cell in said:
+        words = "".join(out.get("text", "") or out.get("data", {}).get("text/plain", "")
+                        for out in cell.outputs)
+        assert "not attempted" in words, words
+
+
+def test_links_of_a_student_notebook_are_absolute(chapter):
+    cells = [markdown("[a](01_qkv.ipynb#x) [b](claims.md) [c](https://arxiv.org/abs/1706.03762) "
+                      "[d](#here) ![e](picture.png)")]
+    source = editions.student_edition(chapter(cells)).cells[1].source
+    site, repository = editions.site_url(), settings()["repository"]["url"]
+    assert source == (f"[a]({site}/book/01_qkv.html#x) [b]({site}/book/claims.html) "
+                      "[c](https://arxiv.org/abs/1706.03762) [d](#here) "
+                      f"![e]({repository}/raw/main/book/picture.png)")
+
+
+def run_set_up(folder, site_packages, then):
+    """Run the set-up cell in a Python that sees only its standard library and numpy's folder."""
+    script = folder / "script.py"
+    fake = ("import subprocess\n"
+            "def run(command, **_):\n    print('PIP', *command[4:])\n"
+            "subprocess.run = run\n")
+    script.write_text(f"import sys\nsys.path[:0] = {site_packages!r}\n" + fake
+                      + editions.set_up() + "\n" + then)
+    return subprocess.run([sys.executable, "-S", str(script)], cwd=folder, text=True,
+                          capture_output=True)
+
+
+def test_set_up_takes_what_is_there_then_the_checkout_then_pip(tmp_path):
+    import array_api_compat
+
+    libraries = str(Path(array_api_compat.__file__).parent.parent)
+    where = "import attnlib; print(attnlib.__file__)"
+    student, lonely, other = (tmp_path / n for n in ("house/student", "lonely", "other"))
+    for folder in (student, lonely, other / "attnlib"):
+        folder.mkdir(parents=True)
+    (tmp_path / "house" / "attnlib").symlink_to(ROOT / "attnlib")
+    (other / "attnlib" / "__init__.py").write_text('__version__ = "0.0.1"')
+
+    here = run_set_up(lonely, [str(ROOT), libraries], where)
+    assert here.stdout.strip() == str(ROOT / "attnlib" / "__init__.py"), here.stderr
+    above = run_set_up(student, [str(other), libraries], where)
+    assert "house" in above.stdout and "PIP" not in above.stdout, above.stderr
+    alone = run_set_up(lonely, [str(other), libraries], where)
+    assert "PIP install --quiet --no-deps" in alone.stdout
+    assert settings()["repository"]["url"] + "/archive/main.zip" in alone.stdout
+    assert "torch" not in alone.stdout and "numpy" not in alone.stdout
+    assert "check your connection" in alone.stderr
+
+
+def test_the_address_stands_in_one_file():
+    """Everything that needs the repository's address takes it from _config.yml."""
+    address = settings()["repository"]["url"]
+    owners = [path for path in ROOT.rglob("*")
+              if path.suffix in {".py", ".md", ".yml", ".toml", ".cff"} and ".venv" not in path.parts
+              and "_build" not in path.parts and address in path.read_text(encoding="utf-8")]
+    assert owners == [ROOT / "_config.yml"]
+
+
+# The claims page.
+
+
+def claim_cell(line):
+    cell = code("claim(...)", "claim")
+    cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=line + "\n")]
+    return cell
+
+
+def test_the_claims_page_is_what_press_prints():
+    assert claims.PAGE.read_text(encoding="utf-8") == claims.print_page(), "run `make notebooks`"
+
+
+def test_a_claim_is_read_from_the_stored_output(chapter):
+    cells = [claim_cell("Claim Q9 · holds when d is small · 3.1 nats at d = 4")]
+    assert claims.measured(chapter(cells)) == {"Q9": ("holds when d is small", "3.1 nats at d = 4")}
+
+
+@pytest.mark.parametrize("cells, words", [
+    ([claim_cell("nothing of the kind")], "stores the line it prints"),
+    ([claim_cell("Claim Q9 · holds · 1 nat")] * 2, "Q9 is settled twice"),
+])
+def test_a_bad_claim_cell_is_named(chapter, cells, words):
+    with pytest.raises(ValueError, match=words):
+        claims.measured(chapter(cells))
+
+
+def test_a_claim_without_a_cell_and_a_cell_without_a_claim_are_named(chapter, monkeypatch):
+    planted = chapter([claim_cell("Claim Q9 · holds · 1 nat")])
+    monkeypatch.setattr(claims, "chapter_paths", lambda: [planted.path])
+    listed = [{"id": "Q8", "text": "x", "chapter": "07_planted"}]
+    monkeypatch.setattr(claims, "claims", lambda: listed)
+    with pytest.raises(ValueError, match="settles .'Q9'.*does not list"):
+        claims.print_page()
+    listed.append({"id": "Q9", "text": "y", "chapter": "07_planted"})
+    with pytest.raises(ValueError, match="claim Q8 has no cell"):
+        claims.print_page()
+    del listed[0]
+    assert "| Q9 | y | **holds** | 1 nat |" in claims.print_page()

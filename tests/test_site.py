@@ -1,0 +1,228 @@
+"""The site, built strictly and looked at in a browser with the network cut off."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.amsmath import amsmath_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+from press.chapters import ROOT, Chapter, chapter_paths, toc_files
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PAGES = toc_files()
+CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
+ENGLISH = {"lang": "en"}
+
+
+def build(source, out):
+    """A strict build: warnings are errors. Returns the finished process."""
+    command = [sys.executable, "-m", "jupyter_book.cli.main", "build", str(source),
+               "--path-output", str(out), "-W", "--keep-going", "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    out = tmp_path_factory.mktemp("site")
+    run = build(ROOT, out)
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+    return out / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, with every host unreachable."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("page tests need chromium: on Debian or Ubuntu, sudo apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--host-resolver-rules=MAP * ~NOTFOUND"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, site):
+    """open_page(name, width, scheme) -> (page, complaints)."""
+    contexts = []
+
+    def open_(name, width=1400, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": 900},
+                                       color_scheme=scheme, offline=True)
+        contexts.append(context)
+        page, complaints = context.new_page(), []
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(f"asked for {r.url}")
+                if not r.url.startswith(("file:", "data:", "blob:")) else None)
+        page.on("requestfailed", lambda r: complaints.append(f"could not load {r.url}"))
+        page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+        page.wait_for_function("!window.MathJax || (MathJax.startup && MathJax.startup.promise)")
+        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
+        return page, complaints
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def test_a_build_with_a_warning_fails(tmp_path):
+    book = tmp_path / "book"
+    book.mkdir()
+    for name in ("_config.yml", "press", "attnlib"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
+    (book / "intro.md").write_text("# Title\n\n[nowhere](no_such_page.md)\n")
+    run = build(tmp_path, tmp_path / "out")
+    assert run.returncode != 0 and "no_such_page" in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_with_the_network_cut_off(open_page, name, width, scheme):
+    page, complaints = open_page(name, width, scheme)
+    assert not complaints
+    assert page.locator("mjx-merror").count() == 0
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{name} is {wide} px wide on a screen of {width} px"
+    assert page.evaluate("""[...document.querySelectorAll('article img')]
+        .filter(img => !img.complete || !img.naturalWidth || img.alt.split(' ').length < 6)
+        .map(img => img.src)""") == []
+    missing = page.evaluate("""[...document.querySelectorAll('[class*="fa-"]')]
+        .filter(i => i.offsetParent && getComputedStyle(i, '::before').content === 'none')
+        .map(i => i.className)""")
+    assert not missing, f"icons without a picture: {missing}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible(open_page, name, width, scheme):
+    from axe_core_python.sync_playwright import Axe
+
+    page, _ = open_page(name, width, scheme)
+    report = Axe().run(page)
+    serious = [f"{v['id']}: {v['help']}: " + "; ".join(n["html"][:160] for n in v["nodes"][:3])
+               for v in report["violations"] if v["impact"] in ("serious", "critical")]
+    assert not serious, "\n".join(serious)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_mathematics_and_figures_are_shown(open_page, name):
+    page, _ = open_page(name)
+    chapter = Chapter(ROOT / f"{name}.ipynb")
+    equations = len(equations_of(chapter))
+    assert equations and page.locator("article mjx-container").count() >= equations
+    figures = len(chapter.tagged("figure"))
+    assert figures and page.locator("article .tag_figure img").count() == figures
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_an_exercise_is_a_box_with_its_answers_closed(open_page, name, width):
+    page, _ = open_page(name, width)
+    exercises = Chapter(ROOT / f"{name}.ipynb").exercises
+    assert page.locator("section.exercise").count() == len(exercises) > 0
+    for exercise in exercises:
+        box = page.locator("section.exercise").filter(has=page.locator(f"text=Exercise {exercise.id} "))
+        assert box.locator(".tag_stub").is_visible() and box.locator(".tag_check").is_visible()
+        hint = box.locator(f"summary:has-text('Hint 1 for exercise {exercise.id}')")
+        show = box.locator(f"summary:has-text('Show the solution of exercise {exercise.id}')")
+        solution = box.locator(".tag_solution").last
+        assert hint.is_visible() and show.is_visible() and not solution.is_visible()
+        show.click()
+        assert solution.is_visible()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_buttons_give_the_student_notebook(open_page, site, name):
+    page, _ = open_page(name)
+    stem = name.rpartition("/")[2]
+    links = page.evaluate("[...document.querySelectorAll('.article-header-buttons a')].map(a => a.href)")
+    colab = [link for link in links if "colab" in link]
+    binder = [link for link in links if "mybinder" in link]
+    download = [link for link in links if link.endswith(f"_downloads/{stem}.ipynb")]
+    assert len(colab) == len(binder) == len(download) == 1
+    assert colab[0].endswith(f"/blob/main/student/{stem}.ipynb")
+    assert binder[0].endswith(f"student/{stem}.ipynb")
+    given = (site / "_downloads" / f"{stem}.ipynb").read_bytes()
+    assert given == (ROOT / "student" / f"{stem}.ipynb").read_bytes()
+
+
+def test_no_page_links_to_a_file_that_is_not_there(site):
+    broken = []
+    for page in site.rglob("*.html"):
+        for target in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text(encoding="utf-8")):
+            if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(site)} -> {target}")
+    assert not broken
+
+
+def test_a_claim_links_to_its_cell(site):
+    page = (site / "book" / "claims.html").read_text(encoding="utf-8")
+    links = re.findall(r'href="(\w+\.html)#(claim-\w+)"', page)
+    assert links
+    for file, anchor in links:
+        assert f'id="{anchor}"' in (site / "book" / file).read_text(encoding="utf-8")
+
+
+def equations_of(chapter):
+    """(where, TeX, display) of every equation in a chapter's Markdown."""
+    parser = MarkdownIt().use(dollarmath_plugin, double_inline=True).use(amsmath_plugin).enable("table")
+    found = []
+    for index, cell in enumerate(chapter.cells):
+        if cell.cell_type == "markdown":
+            tokens = [t for token in parser.parse(cell.source) for t in (token, *(token.children or []))]
+            found += [(chapter.where(index), t.content, t.type != "math_inline")
+                      for t in tokens if t.type.startswith("math_") or t.type == "amsmath"]
+    return found
+
+
+def refused(page, equations):
+    """One line for each equation that MathJax refuses."""
+    lines = []
+    for where, tex, display in equations:
+        error = page.evaluate("""([tex, display]) => { MathJax.texReset();
+            const out = MathJax.tex2chtml(tex, {display});
+            const error = out.querySelector('[data-mjx-error]');
+            return error && error.getAttribute('data-mjx-error'); }""", [tex, display])
+        if error:
+            lines.append(f"{where}: MathJax refuses {tex.strip()!r} ({error}): mend the equation")
+    return lines
+
+
+@pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
+def test_mathjax_accepts_every_equation(open_page, path):
+    page, _ = open_page(CHAPTERS[0])
+    assert not refused(page, equations_of(Chapter(path)))
+
+
+def test_an_equation_that_mathjax_refuses_is_named(open_page, tmp_path):
+    import nbformat.v4 as v4
+
+    path = tmp_path / "09_bad.ipynb"
+    cells = [v4.new_markdown_cell("Fine: $a^2$."), v4.new_markdown_cell("Not fine:\n\n$$a_{b$$")]
+    path.write_text(__import__("nbformat").writes(v4.new_notebook(cells=cells)))
+    page, _ = open_page(CHAPTERS[0])
+    (line,) = refused(page, equations_of(Chapter(path)))
+    assert line.startswith("09_bad.ipynb, cell 2 ('Not fine:')") and "mend the equation" in line
+
+
+def test_a_tagged_equation_keeps_its_tag(open_page):
+    """Sphinx wraps an equation with a line break in `split`, where MathJax refuses a tag."""
+    numbered = 0
+    for name in CHAPTERS:
+        page, _ = open_page(name)
+        numbered += page.locator("article mjx-container mjx-mlabeledtr, article mjx-mtable [class*=mlabeled]").count()
+    assert numbered
