@@ -1,0 +1,79 @@
+"""What every test file shares: hypothesis' settings, the two kinds of array, exact messages."""
+
+from contextlib import contextmanager
+
+import hypothesis
+import numpy as np
+import pytest
+
+hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("mutants", max_examples=12, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("tests")
+
+
+class Numpy:
+    """Make and read numpy arrays."""
+
+    name = "numpy"
+
+    def array(self, x):
+        return np.asarray(x)
+
+    def cast(self, x, dtype):
+        return x.astype(dtype)
+
+    def read(self, x):
+        """Whatever it is, as numpy; raises where it is not of this kind."""
+        assert isinstance(x, (np.ndarray, np.generic)), type(x)
+        return np.asarray(x)
+
+
+class Torch:
+    """Make and read torch tensors."""
+
+    name = "torch"
+
+    def array(self, x):
+        import torch
+
+        return torch.from_numpy(np.array(x))
+
+    def cast(self, x, dtype):
+        import torch
+
+        return x.to(getattr(torch, dtype))
+
+    def read(self, x):
+        import torch
+
+        assert isinstance(x, torch.Tensor), type(x)
+        x = x.detach()
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy()
+
+
+@pytest.fixture(scope="session", params=[Numpy(), Torch()], ids=lambda kind: kind.name)
+def kind(request):
+    return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small products are faster, and repeat, on one thread."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _raises(error, message):
+    with pytest.raises(error) as caught:
+        yield
+    assert str(caught.value) == message
+
+
+@pytest.fixture(scope="session")
+def raises():
+    """``with raises(error, message)``: of exactly this type, saying exactly this."""
+    return _raises
