@@ -140,6 +140,8 @@ class Outcome:
         frames: ``(function, line number, source line)`` of the student's own code, outermost first.
         changed: names of the arguments that the call changed.
         forbidden: dotted names of the forbidden functions that it called.
+        replaced: dotted names of library functions that had been replaced when it was over.
+        untouched: whether the function's body is still ``...``; then it was not called.
         timed_out: whether it ran out of time.
         printed: the first lines of what it printed.
     """
@@ -153,6 +155,8 @@ class Outcome:
     frames: tuple[tuple[str, int, str], ...] = ()
     changed: tuple[str, ...] = ()
     forbidden: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    untouched: bool = False
     timed_out: bool = False
     printed: str = ""
 

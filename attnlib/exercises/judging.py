@@ -1,0 +1,475 @@
+"""Turns outcomes into a result. Pure: it sees plain data and never the student's code.
+
+The order is the same for every exercise: what was never tried; what was forbidden; what is right;
+then the known mistakes; and only then what can be said of any wrong answer.
+"""
+
+import functools
+import inspect
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from .core import Other, Outcome, Result
+from .runner import run
+
+TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
+BY_HAND = ("by hand", "predict")
+ENTRIES_SHOWN = 24
+
+
+def judge(exercise, cases, outcomes, expected=None):
+    """What is to be said of an answer.
+
+    Args:
+        exercise: `Exercise`.
+        cases: what the answer was called with, list of `Case`.
+        outcomes: what happened, list of `Outcome`, one per case.
+        expected: the reference's outcomes, from `expect`; made here if not given.
+
+    Returns:
+        `Result`.
+    """
+    if expected is None:
+        expected = expect(exercise, cases)
+    result = _unfit(outcomes)
+    if result is None:
+        result = _wrong(exercise, cases, outcomes, expected)
+        if result is None:
+            result = Result("passed", _tried(exercise, cases), credit=1.0)
+        else:
+            mistake = _known_mistake(exercise, cases, outcomes)
+            result = result if mistake is None else _named(mistake, result)
+    return replace(result, exercise=exercise.id)
+
+
+def expect(exercise, cases):
+    """The reference's outcomes on these cases, or None where the exercise has no reference.
+
+    Args:
+        exercise: `Exercise`.
+        cases: list of `Case`.
+    """
+    return exercise.reference and behaviour(exercise, exercise.reference, cases)
+
+
+def behaviour(exercise, answer, cases):
+    """What one of our own functions does on these cases, a reference or a known mistake.
+
+    Args:
+        exercise: `Exercise`.
+        answer: a function that can be trusted.
+        cases: list of `Case`.
+
+    Returns:
+        List of `Outcome`.
+    """
+    with np.errstate(all="ignore"):
+        return run(answer, cases, takes=exercise.takes, names=argument_names(exercise),
+                   seconds=600)
+
+
+@functools.cache
+def _parameters(function):
+    return tuple(inspect.signature(function).parameters)
+
+
+def argument_names(exercise):
+    """What the arguments of an exercise's answer are called.
+
+    Args:
+        exercise: `Exercise`.
+    """
+    return _parameters(exercise.reference) if exercise.reference else ()
+
+
+def same(exercise, outcomes, others, slack=1.0, changes=True):
+    """Whether two answers did the same on every case: exception, kind, shape, values, changes.
+
+    Args:
+        exercise: `Exercise`.
+        outcomes, others: what the two did, lists of `Outcome` on the same cases.
+        slack: how many tolerances apart still counts as the same.
+        changes: whether what they changed of their inputs counts too.
+
+    Returns:
+        True or False.
+    """
+    return all(_same(exercise, outcome, other, slack, changes)
+               for outcome, other in zip(outcomes, others, strict=True))
+
+
+def _same(exercise, outcome, other, slack, changes):
+    if changes and outcome.changed != other.changed:
+        return False
+    if outcome.raised or other.raised:
+        return _family(outcome.raised) == _family(other.raised)
+    got, wanted = (_canonical(o.value, exercise.kind in BY_HAND) for o in (outcome, other))
+    if _misfit(got, wanted, exercise.kind in BY_HAND):
+        return False
+    return not any(_errors(x, y, slack * _tolerance(outcome, other)).any()
+                   for (_, x), (_, y) in zip(_leaves(got), _leaves(wanted)))
+
+
+def _family(name):
+    """torch raises RuntimeError where numpy raises ValueError."""
+    return "ValueError" if name == "RuntimeError" else name
+
+
+def _tolerance(*outcomes):
+    return TOLERANCE_HALF if any(outcome.half for outcome in outcomes) else TOLERANCE
+
+
+# Before right and wrong.
+
+
+def _unfit(outcomes):
+    """What there is to say before an answer is compared with anything."""
+    if all(outcome.untouched for outcome in outcomes):
+        return Result("not_attempted", "Replace the `...` by your own lines, then run this again.")
+    replaced = sorted({name for outcome in outcomes for name in outcome.replaced})
+    if replaced:
+        return Result("forbidden_call", f"{_listed(replaced)} no longer the library's own: "
+                      "something here replaced it, and no check can be trusted then. Take that "
+                      "out, restart the kernel, and run the cells again.")
+    called = sorted({name for outcome in outcomes for name in outcome.forbidden})
+    if called:
+        return Result("forbidden_call", f"Your function calls {_listed(called, verb=False)}. Here the "
+                      "point is to build it yourself: please do without.")
+    finished = [o for o in outcomes if not o.raised and not o.timed_out]
+    if len(finished) == len(outcomes) and all(o.value is None for o in finished):
+        return Result("not_attempted", "Your function gives back None, whatever it is given. "
+                      "Does it end in `return`?")
+    return None
+
+
+def _listed(names, verb=True):
+    text = " and ".join(f"`{name}`" for name in names[:3])
+    return text + ((" is" if len(names) == 1 else " are") if verb else "")
+
+
+def _tried(exercise, cases):
+    if len(cases) == 1 and not cases[0].args and not cases[0].kwargs:
+        return ""
+    hard = sum(bool(case.hard) for case in cases)
+    inputs = f"{len(cases)} input{'s' * (len(cases) > 1)}"
+    return f"{inputs}, {hard} hard one{'s' * (hard > 1)}" if hard else inputs
+
+
+# The known mistakes.
+
+
+def _known_mistake(exercise, cases, outcomes):
+    """The first mistake that did what this answer did; None if none did."""
+    if any(outcome.timed_out for outcome in outcomes):
+        return None
+    changes_inputs = any(outcome.changed for outcome in outcomes)
+    beside = None  # the same values, but this answer changes its inputs as well
+    for mistake in exercise.mistakes:
+        others = behaviour(exercise, mistake.answer, cases)
+        if same(exercise, outcomes, others):
+            return mistake
+        if (changes_inputs and beside is None and not any(other.changed for other in others)
+                and same(exercise, outcomes, others, changes=False)):
+            beside = mistake
+    return beside
+
+
+def _named(mistake, wrong):
+    """A known mistake's own sentence, with the evidence that was found without knowing it."""
+    tells = wrong.status in ("raised", "wrong_kind", "changed_input", "broken_law")
+    witness = "\n".join(filter(None, [wrong.sentence * tells, wrong.witness]))
+    return Result("known_mistake", mistake.sentence, witness, mistake=mistake.name,
+                  credit=mistake.credit)
+
+
+# What can be said of any wrong answer, in this order.
+
+
+def _wrong(exercise, cases, outcomes, expected):
+    for look in (_raised, _timed_out, _changed, _wrong_kind, _not_finite, _broken_law,
+                 _not_repeatable, _differs):
+        result = look(exercise, cases, outcomes, expected)
+        if result is not None:
+            return result
+    return None
+
+
+def _raised(exercise, cases, outcomes, expected):
+    bad = _smallest(cases, [bool(outcome.raised) for outcome in outcomes])
+    if bad is None:
+        return None
+    outcome, how_many = outcomes[bad], sum(bool(outcome.raised) for outcome in outcomes)
+    words = f"{outcome.raised}: {outcome.message}" if outcome.message else outcome.raised
+    calls = ""
+    if outcome.raised == "TypeError" and not outcome.frames:
+        names = ", ".join(name for name, _ in _named_inputs(exercise, cases[bad]))
+        calls = f" It is called with ({names})."
+    lines = [f"line {number}, in {name}: {source}" for name, number, source in outcome.frames]
+    return Result("raised", f"On {how_many} of {len(cases)} inputs it stopped with {words}.{calls}"
+                  if len(cases) > 1 else f"It stopped with {words}.{calls}",
+                  "\n".join(lines + _inputs(exercise, cases[bad])))
+
+
+def _timed_out(exercise, cases, outcomes, expected):
+    finished = sum(not outcome.timed_out for outcome in outcomes)
+    if finished == len(outcomes):
+        return None
+    return Result("timed_out", f"It was stopped after the time limit, at input {finished + 1} of "
+                  f"{len(cases)}. Look for a loop that does not end, or for work done again and "
+                  "again.")
+
+
+def _changed(exercise, cases, outcomes, expected):
+    names = sorted({name for outcome in outcomes for name in outcome.changed})
+    if not names:
+        return None
+    return Result("changed_input", f"Your function changes what it is given: "
+                  f"{_listed(names, verb=False)} is not the same after the call. Make something "
+                  "new instead (look for `+=`, `x[...] =` and methods that work in place).")
+
+
+def _wrong_kind(exercise, cases, outcomes, expected):
+    if expected is None:
+        strange = [o.value for o in outcomes if o.value is None or isinstance(o.value, Other)]
+        return Result("wrong_kind", f"What came back is {_described(strange[0])}."
+                      ) if strange else None
+    by_hand = exercise.kind in BY_HAND
+    misfits = [_misfit(_canonical(got.value, by_hand), _canonical(want.value, by_hand), by_hand)
+               for got, want in zip(outcomes, expected)]
+    bad = _smallest(cases, [bool(misfit) for misfit in misfits])
+    if bad is None:
+        return None
+    return Result("wrong_kind", misfits[bad], "\n".join(_inputs(exercise, cases[bad])))
+
+
+def _not_finite(exercise, cases, outcomes, expected):
+    if expected is None:
+        return None
+    strange = [_mask(exercise, got, want, lambda x, y: ~np.isfinite(x) & np.isfinite(y))
+               for got, want in zip(outcomes, expected)]
+    bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in strange])
+    if bad is None:
+        return None
+    count = sum(int(mask.sum()) for mask in strange[bad])
+    return Result("not_finite", f"{count} {'entries are' if count > 1 else 'entry is'} NaN or "
+                  "infinite where there should be an ordinary number.",
+                  _witness(exercise, cases[bad], outcomes[bad], expected[bad], strange[bad]))
+
+
+def _broken_law(exercise, cases, outcomes, expected):
+    if exercise.judge is None:
+        return None
+    try:
+        return exercise.judge(cases, outcomes)
+    except Exception as error:  # an answer of a form that the law cannot read
+        return Result("wrong_kind", f"What came back is {_described(outcomes[0].value)}, which "
+                      f"this exercise cannot read ({type(error).__name__}: {error}).")
+
+
+def _not_repeatable(exercise, cases, outcomes, expected):
+    for case, outcome in zip(cases, outcomes):
+        for value in outcome.again:
+            if not _same(exercise, Outcome(value, half=outcome.half), replace(outcome, changed=()),
+                         1.0, False):
+                return Result("not_repeatable", "Called twice with the same input, your function "
+                              "gives two different answers. Look for randomness, or for "
+                              "something that is kept between calls.",
+                              "\n".join(_inputs(exercise, case)))
+    return None
+
+
+def _differs(exercise, cases, outcomes, expected):
+    if expected is None:
+        return None
+    wrong = [_mask(exercise, got, want,
+                   functools.partial(_errors, tolerance=_tolerance(got)))
+             for got, want in zip(outcomes, expected)]
+    bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in wrong])
+    if bad is None:
+        return None
+    where = f"{sum(any(mask.any() for mask in masks) for masks in wrong)} of {len(cases)} inputs"
+    return Result("differs", "It runs, but the numbers are not right yet"
+                  + (f" (on {where})." if len(cases) > 1 else "."),
+                  _witness(exercise, cases[bad], outcomes[bad], expected[bad], wrong[bad]))
+
+
+# Values side by side.
+
+
+def _canonical(x, by_hand):
+    """Numbers as arrays, sequences as tuples; by hand, a sequence of numbers as one array too."""
+    if isinstance(x, (bool, int, float)):
+        return np.asarray(x) if not isinstance(x, int) or abs(x) < 2**63 else np.asarray(float(x))
+    if isinstance(x, str):
+        return " ".join(x.split()).casefold()
+    if isinstance(x, dict):
+        return {name: _canonical(item, by_hand) for name, item in x.items()}
+    if isinstance(x, (list, tuple)):
+        items = tuple(_canonical(item, by_hand) for item in x)
+        if by_hand and items and all(isinstance(item, np.ndarray) for item in items) and len(
+                {item.shape for item in items}) == 1:
+            return np.stack(items)
+        return items
+    return x
+
+
+def _misfit(got, wanted, by_hand, place=""):
+    """What is wrong with the kind of a canonical value, in a sentence; empty if nothing is."""
+    place_words = f" in {place}" if place else ""
+    wrong = f"Expected {_described(wanted)}{place_words}, got {_described(got)}."
+    if isinstance(wanted, np.ndarray):
+        if not isinstance(got, np.ndarray):
+            return wrong
+        shapes_fit = got.shape == wanted.shape or by_hand and got.size == wanted.size == 1
+        return "" if shapes_fit and _dtypes_fit(got, wanted, by_hand) else wrong
+    if type(got) is not type(wanted):
+        return wrong
+    if isinstance(wanted, (tuple, dict)):
+        if len(got) != len(wanted) or isinstance(wanted, dict) and set(got) != set(wanted):
+            return wrong
+        names = wanted if isinstance(wanted, dict) else range(len(wanted))
+        return next(filter(None, (_misfit(got[name], wanted[name], by_hand, f"{place}[{name!r}]")
+                                  for name in names)), "")
+    return wrong if isinstance(wanted, Other) and got != wanted else ""
+
+
+def _dtypes_fit(got, wanted, by_hand):
+    if wanted.dtype.kind == "b" or got.dtype.kind == "b":
+        return got.dtype.kind == wanted.dtype.kind
+    if by_hand or wanted.ndim == 0:
+        return got.dtype.kind in "iuf" or wanted.dtype.kind == "c"
+    return _dtype_word(got) == _dtype_word(wanted)
+
+
+def _dtype_word(array):
+    return {"b": "boolean", "i": "whole-number", "u": "whole-number", "f": "floating",
+            "c": "complex"}[array.dtype.kind]
+
+
+def _described(x):
+    if isinstance(x, np.ndarray):
+        if x.ndim == 0:
+            return {"b": "True or False", "c": "a complex number"}.get(x.dtype.kind, "a number")
+        return f"a {_dtype_word(x)} array of shape {x.shape}"
+    if isinstance(x, (tuple, list)):
+        return f"a sequence of {len(x)}"
+    if isinstance(x, dict):
+        return f"a dict with the keys {', '.join(map(repr, x))}" if x else "an empty dict"
+    if isinstance(x, Other):
+        return f"an object of type {x.type_name}"
+    return {str: "text", type(None): "None"}.get(type(x), "a number")
+
+
+def _leaves(x, place=""):
+    """The arrays and texts of a canonical value, each with its place."""
+    if isinstance(x, dict):
+        for name in x:
+            yield from _leaves(x[name], f"{place}[{name!r}]")
+    elif isinstance(x, tuple):
+        for i, item in enumerate(x):
+            yield from _leaves(item, f"{place}[{i}]")
+    else:
+        yield place, x
+
+
+def _errors(got, wanted, tolerance):
+    """Boolean array: where two leaves of one kind differ by more than the tolerance."""
+    if not isinstance(wanted, np.ndarray):
+        return np.asarray(got != wanted)
+    got = got.reshape(wanted.shape)
+    if "c" not in (got.dtype.kind, wanted.dtype.kind):
+        got, wanted = got.astype(np.float64), wanted.astype(np.float64)
+    return ~np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _mask(exercise, got, wanted, compare):
+    """For each leaf, where ``compare`` finds fault; False for what is no array of numbers."""
+    by_hand = exercise.kind in BY_HAND
+    pairs = zip(_leaves(_canonical(got.value, by_hand)), _leaves(_canonical(wanted.value, by_hand)))
+    return [np.asarray(compare(x.reshape(y.shape), y) if isinstance(y, np.ndarray)
+                       else x != y and compare is not None) for (_, x), (_, y) in pairs]
+
+
+# The evidence.
+
+
+def _smallest(cases, bad):
+    """Index of the smallest case that is bad; None if none is."""
+    sizes = [_size(case) for case in cases]
+    return min((i for i in range(len(cases)) if bad[i]), key=lambda i: sizes[i], default=None)
+
+
+def _size(case):
+    def size(x):
+        if isinstance(x, (list, tuple)):
+            return sum(map(size, x))
+        return sum(map(size, x.values())) if isinstance(x, dict) else int(np.size(x))
+
+    return size(list(case.args)) + size(case.kwargs)
+
+
+def _named_inputs(exercise, case):
+    names = argument_names(exercise)
+    names = [*names, *(f"argument {i + 1}" for i in range(len(names), len(case.args)))]
+    return [*zip(names, case.args), *case.kwargs.items()]
+
+
+def _inputs(exercise, case):
+    """Lines that show a case's inputs, or what they are like if they are many numbers."""
+    inputs = _named_inputs(exercise, case)
+    if not inputs:
+        return []
+    why = f" ({case.hard})" if case.hard else ""
+    if _size(case) > ENTRIES_SHOWN:
+        shown = ", ".join(f"{name} {np.shape(x)}" for name, x in inputs
+                          if isinstance(x, np.ndarray))
+        return [f"input{why}: {shown}"]
+    return [f"input{why}:", *(_line(f"  {name} = ", x) for name, x in inputs)]
+
+
+def _witness(exercise, case, outcome, expected, masks):
+    """Inputs, where, expected and got, for the worst leaf; by hand the right number stays hidden."""
+    by_hand = exercise.kind in BY_HAND
+    got, wanted = (list(_leaves(_canonical(o.value, by_hand))) for o in (outcome, expected))
+    leaf = next(i for i, mask in enumerate(masks) if mask.any())
+    (place, got), (_, wanted) = got[leaf], wanted[leaf]
+    lines = _inputs(exercise, case)
+    if by_hand or not isinstance(wanted, np.ndarray):
+        if masks[leaf].ndim and isinstance(wanted, np.ndarray):
+            place += ", ".join(f"[{_index(i)}]" for i in np.argwhere(masks[leaf])[:6])
+        return "\n".join([*lines, _line("got:      ", got), *([f"not right: {place}"] * (place != ""))])
+    got, wanted = got.reshape(wanted.shape), wanted
+    at, error = _worst(got, wanted, masks[leaf])
+    row = at[:-1] if wanted.size > ENTRIES_SHOWN / 2 else ()
+    label = f"result{place}" if place else "result"
+    lines += [_line("expected: ", wanted[row], error), _line("got:      ", got[row], error)]
+    if wanted.ndim:
+        lines.append(f"where:    {label}[{_index(at)}] of shape {wanted.shape}"
+                     + (f", its row shown" if row else ""))
+    return "\n".join([*lines, *([f"error:    {error:.3g}"] if math.isfinite(error) else [])])
+
+
+def _worst(got, wanted, mask):
+    """Where the largest error is among those in the mask, and how large."""
+    with np.errstate(all="ignore"):
+        error = np.abs(got.astype(complex) - wanted.astype(complex))
+    error = np.where(mask, np.where(np.isfinite(error), error, np.inf), -1.0)
+    at = np.unravel_index(np.argmax(error), error.shape)
+    return at, float(error[at])
+
+
+def _index(at):
+    return ", ".join(str(int(i)) for i in at)
+
+
+def _line(label, x, error=1.0):
+    """A label and a value, rounded, further lines indented under the first."""
+    if isinstance(x, np.ndarray):
+        x = x + 0 if x.dtype.kind == "f" else x  # no minus zero
+        text = np.array2string(x, precision=4 if error > 1e-3 else 7, suppress_small=True,
+                               threshold=3 * ENTRIES_SHOWN, max_line_width=88)
+    else:
+        text = repr(x)
+    return label + text.replace("\n", "\n" + " " * len(label))

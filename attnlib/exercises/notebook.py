@@ -1,0 +1,181 @@
+"""``check`` and ``hint``, and how they show in a notebook, a terminal or a file."""
+
+import html
+import re
+import secrets
+import sys
+import textwrap
+from dataclasses import replace
+
+from . import registry
+from .core import Result
+from .judging import argument_names, expect, judge
+from .runner import replaced_functions, run
+
+PUBLIC_SEED = 0
+PASSED, WRONG, OPEN = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
+COLOURS = {PASSED: "#2e8b57", WRONG: "#c2570c", OPEN: "#808080"}
+
+_hints_shown = {}
+
+
+def check(id, answer):
+    """Try an answer on the exercise's inputs, say once what is right or wrong, and return it.
+
+    Args:
+        id: the exercise, ``"1.3"``.
+        answer: the function itself, not what it returns.
+
+    Returns:
+        `Result`: true if the answer passed; it shows nothing by itself.
+    """
+    exercise, complaint = _find(id, answer)
+    if complaint:
+        result = Result("not_attempted", complaint)
+        _show(Message(OPEN, "Nothing was checked.", complaint))
+        return result
+    result, printed = assess(exercise, answer)
+    _show(message(exercise, result, printed))
+    return result
+
+
+def hint(id):
+    """Show the next hint for an exercise; after the last one, all of them again.
+
+    Args:
+        id: the exercise, ``"1.3"``.
+    """
+    try:
+        exercise = registry.get(id)
+    except KeyError as error:
+        return _show(Message(OPEN, "No hint.", error.args[0]))
+    shown, hints = _hints_shown.get(id, 0), exercise.hints
+    if shown == len(hints):
+        text = "\n".join(f"{i}. {text}" for i, text in enumerate(hints, 1))
+        return _show(Message(OPEN, f"All {len(hints)} hints for exercise {id}, once more:", text))
+    _hints_shown[id] = shown + 1
+    more = "" if shown + 1 == len(hints) else f'hint("{id}")'
+    _show(Message(OPEN, f"Hint {shown + 1} of {len(hints)} for exercise {id}.", hints[shown],
+                  next_step=more))
+
+
+def assess(exercise, answer):
+    """Run and judge an answer on the public seed and, if it is right there, on a fresh one.
+
+    Args:
+        exercise: `Exercise`.
+        answer: what the student wrote.
+
+    Returns:
+        result: `Result`.
+        printed: the first lines of what the answer printed at its first call.
+    """
+    result, printed = assess_seed(exercise, answer, PUBLIC_SEED)
+    if result:
+        again, _ = assess_seed(exercise, answer, 1 + secrets.randbelow(2**31))
+        if not again:
+            fresh = "Right on the usual inputs, but not on fresh ones. " + again.sentence
+            result = again if again.mistake else replace(again, sentence=fresh)
+    return result, printed
+
+
+def assess_seed(exercise, answer, seed):
+    """Run and judge an answer on the inputs of one seed.
+
+    Args:
+        exercise: `Exercise`.
+        answer: what the student wrote.
+        seed: what the inputs are drawn with.
+
+    Returns:
+        result: `Result`.
+        printed: the first lines of what the answer printed at its first call.
+    """
+    cases = exercise.cases(seed)
+    # Before the answer runs, and not at all where a replaced function would compute it.
+    expected = [] if replaced_functions() else expect(exercise, cases)
+    outcomes = run(answer, cases, takes=exercise.takes, forbidden=exercise.forbidden,
+                   names=argument_names(exercise))
+    return judge(exercise, cases, outcomes, expected), outcomes[0].printed
+
+
+def _find(id, answer):
+    """The exercise, and what is wrong with the call of ``check``, if anything is."""
+    if isinstance(answer, str) and not isinstance(id, str):
+        return None, f'The exercise comes first: check("{answer}", your_function).'
+    if not isinstance(id, str):
+        return None, f'The exercise is named in quotes: check("{id}", your_function).'
+    try:
+        exercise = registry.get(id)
+    except KeyError as error:
+        return None, error.args[0]
+    if not callable(answer):
+        return None, (f'`check` needs the function itself, got {type(answer).__name__}. Write '
+                      f'check("{id}", your_function): its name alone, without parentheses.')
+    return exercise, ""
+
+
+class Message:
+    """What is shown: one object, as text and as HTML."""
+
+    def __init__(self, sign, headline, sentence="", witness="", next_step=""):
+        self.sign, self.headline, self.sentence = sign, headline, sentence
+        self.witness, self.next_step = witness, next_step
+
+    def __repr__(self):
+        first = f"{self.sign} {self.headline} {self.sentence}".rstrip()
+        lines = [textwrap.fill(line, 88, break_long_words=False) for line in first.splitlines()]
+        if self.witness:
+            lines.append(textwrap.indent(self.witness, "    "))
+        if self.next_step:
+            lines.append(f"Next: {self.next_step}")
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        sentence = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.sentence))
+        parts = [f"<div><strong>{self.sign} {html.escape(self.headline)}</strong> "
+                 f"{sentence}</div>".replace("\n", "<br>")]
+        if self.witness:
+            parts.append('<pre style="margin: 0.4em 0; background: transparent; color: inherit; '
+                         f'overflow-x: auto;">{html.escape(self.witness)}</pre>')
+        if self.next_step:
+            parts.append(f"<div>Next: <code>{html.escape(self.next_step)}</code></div>")
+        return (f'<div style="border-left: 4px solid {COLOURS[self.sign]}; '
+                f'padding: 0.2em 0.8em; margin: 0.3em 0;">{"".join(parts)}</div>')
+
+
+def message(exercise, result, printed=""):
+    """How a result is told.
+
+    Args:
+        exercise: `Exercise`.
+        result: `Result`.
+        printed: the first lines of what the answer printed.
+
+    Returns:
+        `Message`.
+    """
+    if result:
+        tried = f": {result.sentence}." if result.sentence else "."
+        return Message(PASSED, f"Exercise {exercise.id} passed{tried}")
+    witness = result.witness
+    if printed:
+        said = textwrap.indent(printed, "  ")
+        witness = "\n".join(filter(None, [witness, "your function printed:", said]))
+    left = _hints_shown.get(exercise.id, 0) < len(exercise.hints)
+    sign, state = ((OPEN, "is not attempted yet") if result.status == "not_attempted"
+                   else (WRONG, "is not right yet"))
+    return Message(sign, f"Exercise {exercise.id} {state}.", result.sentence, witness,
+                   f'hint("{exercise.id}")' if left else "")
+
+
+def _show(shown):
+    """Display once: richly under IPython, printed elsewhere."""
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        from IPython.display import display
+        return display(shown)
+    try:
+        print(repr(shown))
+    except UnicodeEncodeError:  # a terminal without these signs
+        print(repr(shown).encode("ascii", "replace").decode())
