@@ -31,16 +31,18 @@ UNUSED = re.compile(
 def setup(app):
     """Connect press to Sphinx."""
     app.config.mathjax_path = MATHJAX
-    app.connect("config-inited", own_assets)
+    app.connect("config-inited", own_style)
+    app.add_css_file("book.css")
     app.connect("doctree-read", dress)
     app.connect("html-page-context", point_buttons, priority=900)
     app.connect("build-finished", finish)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 1, "parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def own_assets(app, config):
-    """The site's own style sheet."""
+def own_style(app, config):
+    """The site's own style sheet, and one search field instead of two."""
     config.html_static_path.append(str(STATIC))
+    config.html_theme_options["navbar_persistent"] = []
 
 
 def dress(app, doctree):
