@@ -155,7 +155,7 @@ def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, 
     scores = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
     exponentials, total, top = _exponentials(xp, scores, -1)  # (..., n_q, n_k), two (..., n_q, 1)
     output = _weighted_sum(xp, exponentials, _cast(xp, value, wide)) / total
-    lse = (top + xp.log(total))[..., 0]
+    lse = xp.broadcast_to((top + xp.log(total))[..., 0], output.shape[:-1])  # (..., n_q)
     return _cast(xp, output, xp.result_type(query, key, value)), lse
 
 
@@ -243,8 +243,8 @@ def additive_scores(query, key, w_query, w_key, v):
 def _scores(xp, wide, query, key, scale):
     if scale is None:
         scale = 1 / math.sqrt(max(query.shape[-1], 1))
-    elif isinstance(scale, numbers.Real):
-        scale = float(scale)  # a numpy scalar would widen the dtype
+    elif isinstance(scale, numbers.Real) or is_numpy_array(scale) and scale.ndim == 0:
+        scale = float(scale)  # a numpy number would widen the dtype
     elif not is_array_api_obj(scale) or scale.ndim:
         raise TypeError(f"scale must be a number, got {scale!r}")
     query = _cast(xp, query, wide) * scale  # smaller than the scores: fewer products

@@ -56,6 +56,15 @@ def kind(request):
     return request.param
 
 
+@pytest.fixture(scope="session", params=[
+    (kind, dtype) for kind in (Numpy(), Torch())
+    for dtype in ("float16", "bfloat16", "float32", "float64")
+    if (kind.name, dtype) != ("numpy", "bfloat16")  # numpy has none
+], ids=lambda pair: f"{pair[0].name}-{pair[1]}")
+def kind_and_dtype(request):
+    return request.param
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Small products are faster, and repeat, on one thread."""
