@@ -41,7 +41,7 @@ serve: book
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: $(READY)
-	$(PY) -m pytest tests attnlib press book --doctest-modules --nbval
+	$(PY) -m pytest -p tests.skips tests attnlib press book --doctest-modules --nbval
 
 notebooks: $(READY)
 	$(PY) -m press notebooks

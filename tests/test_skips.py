@@ -1,0 +1,26 @@
+"""In CI a skipped test fails the run, unless it is on the short, explained list."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from press.chapters import ROOT
+
+TEST = "import pytest\ndef test_fine():\n    pass\ndef test_a():\n    pytest.skip('no')\n"
+MODULE = "import pytest\npytest.skip('no', allow_module_level=True)\n"
+EXPLAIN = "from tests import skips\nskips.EXPLAINED['test_planted.py::test_a'] = 'planted'\n"
+
+
+@pytest.mark.parametrize("ci, planted, fails", [
+    ("", TEST, False), ("true", TEST, True), ("true", EXPLAIN + TEST, False), ("true", MODULE, True)])
+def test_a_skip_in_ci_needs_a_reason(tmp_path, ci, planted, fails):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_planted.py").write_text(planted)
+    (tmp_path / "test_other.py").write_text("def test_other():\n    pass\n")
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "tests.skips", "."],
+                          cwd=tmp_path, capture_output=True, text=True,
+                          env=os.environ | {"CI": ci, "PYTHONPATH": str(ROOT)})
+    assert (done.returncode != 0) == fails, done.stdout
+    assert ("SKIPPED WITHOUT A REASON" in done.stdout) == fails
