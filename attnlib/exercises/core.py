@@ -93,7 +93,9 @@ class Exercise:
             ``judge`` decides.
         mistakes: the known mistakes, in the order in which they are tried.
         judge: ``judge(cases, outcomes)`` gives a `Result` (see `broken_law`) or None for
-            "nothing to object"; the outcomes neither raised nor ran out of time.
+            "nothing to object". The outcomes neither raised nor ran out of time, but may hold
+            any plain value. ``Result("known_mistake", sentence, mistake=name)`` names a mistake
+            that is known by a property rather than by its numbers.
         takes: the kind of array that the answer is called with first, "numpy" or "torch".
         forbidden: dotted names of functions, classes or modules that the answer must not call.
         variants: other right answers (loops, einsum, the other kind), which tests hold the check

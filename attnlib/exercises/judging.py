@@ -72,7 +72,8 @@ def behaviour(exercise, answer, cases):
 
 @functools.cache
 def _parameters(function):
-    return tuple(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
 def argument_names(exercise):
@@ -81,7 +82,8 @@ def argument_names(exercise):
     Args:
         exercise: `Exercise`.
     """
-    return _parameters(exercise.reference) if exercise.reference else ()
+    functions = [exercise.reference, *exercise.variants, *(m.answer for m in exercise.mistakes)]
+    return next((_parameters(function) for function in functions if function), ())
 
 
 def same(exercise, outcomes, others, slack=1.0, changes=True):
@@ -105,7 +107,7 @@ def _same(exercise, outcome, other, slack, changes):
         return False
     if outcome.raised or other.raised:
         return _family(outcome.raised) == _family(other.raised)
-    got, wanted = (_canonical(o.value, exercise.kind in BY_HAND) for o in (outcome, other))
+    got, wanted = _aligned(exercise, outcome, other)
     if _misfit(got, wanted, exercise.kind in BY_HAND):
         return False
     return not any(_errors(x, y, slack * _tolerance(outcome, other)).any()
@@ -235,8 +237,7 @@ def _wrong_kind(exercise, cases, outcomes, expected):
         strange = [o.value for o in outcomes if o.value is None or isinstance(o.value, Other)]
         return Result("wrong_kind", f"What came back is {_described(strange[0])}."
                       ) if strange else None
-    by_hand = exercise.kind in BY_HAND
-    misfits = [_misfit(_canonical(got.value, by_hand), _canonical(want.value, by_hand), by_hand)
+    misfits = [_misfit(*_aligned(exercise, got, want), exercise.kind in BY_HAND)
                for got, want in zip(outcomes, expected)]
     bad = _smallest(cases, [bool(misfit) for misfit in misfits])
     if bad is None:
@@ -247,8 +248,7 @@ def _wrong_kind(exercise, cases, outcomes, expected):
 def _not_finite(exercise, cases, outcomes, expected):
     if expected is None:
         return None
-    strange = [_mask(exercise, got, want, lambda x, y: ~np.isfinite(x) & np.isfinite(y))
-               for got, want in zip(outcomes, expected)]
+    strange = [_masks(exercise, got, want, _lost) for got, want in zip(outcomes, expected)]
     bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in strange])
     if bad is None:
         return None
@@ -283,8 +283,7 @@ def _not_repeatable(exercise, cases, outcomes, expected):
 def _differs(exercise, cases, outcomes, expected):
     if expected is None:
         return None
-    wrong = [_mask(exercise, got, want,
-                   functools.partial(_errors, tolerance=_tolerance(got)))
+    wrong = [_masks(exercise, got, want, functools.partial(_errors, tolerance=_tolerance(got)))
              for got, want in zip(outcomes, expected)]
     bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in wrong])
     if bad is None:
@@ -298,21 +297,45 @@ def _differs(exercise, cases, outcomes, expected):
 # Values side by side.
 
 
-def _canonical(x, by_hand):
-    """Numbers as arrays, sequences as tuples; by hand, a sequence of numbers as one array too."""
+def _aligned(exercise, outcome, other):
+    """Two outcomes' values in one form; a list of numbers is an array where the other has one."""
+    wanted = _canonical(other.value, stack=exercise.kind in BY_HAND)
+    return _like(_canonical(outcome.value), wanted), wanted
+
+
+def _canonical(x, stack=False):
+    """Numbers as arrays, sequences as tuples (of numbers, if asked, as one array), plain text."""
     if isinstance(x, (bool, int, float)):
-        return np.asarray(x) if not isinstance(x, int) or abs(x) < 2**63 else np.asarray(float(x))
+        return np.asarray(x if not isinstance(x, int) or abs(x) < 2**63 else float(x))
     if isinstance(x, str):
         return " ".join(x.split()).casefold()
     if isinstance(x, dict):
-        return {name: _canonical(item, by_hand) for name, item in x.items()}
+        return {name: _canonical(item, stack) for name, item in x.items()}
     if isinstance(x, (list, tuple)):
-        items = tuple(_canonical(item, by_hand) for item in x)
-        if by_hand and items and all(isinstance(item, np.ndarray) for item in items) and len(
-                {item.shape for item in items}) == 1:
-            return np.stack(items)
-        return items
+        items = tuple(_canonical(item, stack) for item in x)
+        return _stacked(items) if stack else items
     return x
+
+
+def _like(got, wanted):
+    """A canonical value with its sequences of numbers made arrays where one is wanted."""
+    if isinstance(wanted, np.ndarray) and isinstance(got, tuple):
+        got = _stacked(tuple(_like(item, wanted) for item in got))
+        whole = isinstance(got, np.ndarray) and got.dtype.kind in "iu" and wanted.dtype.kind == "f"
+        return got.astype(np.float64) if whole else got
+    if isinstance(wanted, tuple) and isinstance(got, tuple) and len(got) == len(wanted):
+        return tuple(map(_like, got, wanted))
+    if isinstance(wanted, dict) and isinstance(got, dict):
+        names = wanted if set(wanted) == set(got) else got
+        return {name: _like(got[name], wanted.get(name)) for name in names}
+    return got
+
+
+def _stacked(items):
+    """One array, if the items are arrays of one shape."""
+    if items and all(isinstance(x, np.ndarray) and x.shape == items[0].shape for x in items):
+        return np.stack(items)
+    return items
 
 
 def _misfit(got, wanted, by_hand, place=""):
@@ -384,12 +407,16 @@ def _errors(got, wanted, tolerance):
     return ~np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def _mask(exercise, got, wanted, compare):
-    """For each leaf, where ``compare`` finds fault; False for what is no array of numbers."""
-    by_hand = exercise.kind in BY_HAND
-    pairs = zip(_leaves(_canonical(got.value, by_hand)), _leaves(_canonical(wanted.value, by_hand)))
-    return [np.asarray(compare(x.reshape(y.shape), y) if isinstance(y, np.ndarray)
-                       else x != y and compare is not None) for (_, x), (_, y) in pairs]
+def _lost(got, wanted):
+    """Boolean array: where an ordinary number was wanted and NaN or an infinity came."""
+    if not isinstance(wanted, np.ndarray):
+        return np.asarray(False)
+    return ~np.isfinite(got.reshape(wanted.shape)) & np.isfinite(wanted)
+
+
+def _masks(exercise, got, wanted, compare):
+    """For each leaf of a value, where ``compare`` finds fault."""
+    return [compare(x, y) for (_, x), (_, y) in zip(*map(_leaves, _aligned(exercise, got, wanted)))]
 
 
 # The evidence.
@@ -432,7 +459,7 @@ def _inputs(exercise, case):
 def _witness(exercise, case, outcome, expected, masks):
     """Inputs, where, expected and got, for the worst leaf; by hand the right number stays hidden."""
     by_hand = exercise.kind in BY_HAND
-    got, wanted = (list(_leaves(_canonical(o.value, by_hand))) for o in (outcome, expected))
+    got, wanted = (list(_leaves(x)) for x in _aligned(exercise, outcome, expected))
     leaf = next(i for i, mask in enumerate(masks) if mask.any())
     (place, got), (_, wanted) = got[leaf], wanted[leaf]
     lines = _inputs(exercise, case)

@@ -6,6 +6,7 @@ in another process.
 
 import contextlib
 import dis
+import functools
 import importlib
 import inspect
 import io
@@ -63,20 +64,17 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         _torch()
     replaced_functions()
     watch, limit = _Watch(forbidden), _Limit(seconds)
-    streams, tries = (sys.stdout, sys.stderr), [[]]
+    streams, tries = (sys.stdout, sys.stderr), {}
     try:
         with limit:
-            for kind in _kinds(takes):
-                tries.append([])
-                _run_all(tries[-1], answer, cases, kind, watch, limit, names)
-                if limit.fired or not any(outcome.raised for outcome in tries[-1]):
-                    break
+            outcomes = _try_kinds(tries, cases, _kinds(takes), functools.partial(
+                _call, answer, watch=watch, limit=limit, names=names))
     except KeyboardInterrupt:
         if not limit.fired:
             raise
+        outcomes = _stopped(max(tries.values(), key=len), cases)
     finally:
         sys.stdout, sys.stderr = streams
-    outcomes = _stopped(tries[-1], cases) if limit.fired else min(tries[1:], key=_trouble)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes
 
@@ -91,7 +89,9 @@ def is_untouched(answer):
     (True, False)
     """
     code = getattr(inspect.unwrap(answer) if inspect.isfunction(answer) else None, "__code__", None)
-    return code is not None and _steps(code) == _steps(_untouched.__code__)
+    stub = _untouched.__code__
+    return (code is not None and len(code.co_code) == len(stub.co_code)
+            and _steps(code) == _steps(stub))
 
 
 def replaced_functions():
@@ -160,27 +160,40 @@ def unpack(text, arrays):
 # One call.
 
 
-def _run_all(outcomes, answer, cases, kind, watch, limit, names):
-    """Append one outcome per case; then call the first and the last case again."""
-    for case in cases:
-        outcome = _call(answer, case, kind, watch, names)
-        if limit.fired:  # and the answer swallowed the interrupt
-            return
-        outcomes.append(outcome)
-    for i in sorted({0, len(cases) - 1}):
-        if not any(outcome.raised for outcome in outcomes) and cases:
-            again = _call(answer, cases[i], kind, watch, names)
-            value = Other(again.raised) if again.raised else again.value
-            outcomes[i] = replace(outcomes[i], again=(value,))
+def _try_kinds(tries, cases, kinds, call):
+    """Outcomes with the first kind that never raises, else with the one that works best.
+
+    ``tries`` is filled on the way, ``{kind: outcomes so far}``, and stays when time runs out.
+    """
+    for kind in kinds:
+        outcomes = tries[kind] = []
+        for case in cases:
+            outcomes.append(call(case, kind))
+            if outcomes[-1].raised:
+                break
+        else:
+            return _called_again(outcomes, cases, kind, call)
+    for kind, outcomes in tries.items():
+        outcomes.extend(call(case, kind) for case in cases[len(outcomes):])
+    return min(tries.values(), key=_trouble)
+
+
+def _called_again(outcomes, cases, kind, call):
+    """The outcomes, with a second call on the first and the last case."""
+    for i in {0, len(cases) - 1}:
+        again = call(cases[i], kind)
+        value = Other(again.raised) if again.raised else again.value
+        outcomes[i] = replace(outcomes[i], again=(value,))
+    return outcomes
 
 
 def _stopped(finished, cases):
     """The outcomes so far, then one that ran out of time for each case that is left."""
-    finished = finished[:len(cases) - 1]
+    finished = finished[:len(cases) - 1]  # at least one: time may run out in a second call
     return finished + [Outcome(timed_out=True)] * (len(cases) - len(finished))
 
 
-def _call(answer, case, kind, watch, names):
+def _call(answer, case, kind, watch, limit, names):
     args = tuple(_of_kind(x, kind) for x in case.args)
     kwargs = {name: _of_kind(x, kind) for name, x in case.kwargs.items()}
     before = plain((args, kwargs))
@@ -193,6 +206,8 @@ def _call(answer, case, kind, watch, names):
             raise
         except BaseException as error:  # SystemExit too: nothing may leave the notebook
             value, raised = None, _describe(error)
+    if limit.fired:  # and the answer swallowed the interrupt
+        raise KeyboardInterrupt
     return Outcome(value=value, half=notes.half, kind=kind, forbidden=watch.seen(),
                    changed=_changed(before, plain((args, kwargs)), names),
                    printed=printed.text(), **raised)
