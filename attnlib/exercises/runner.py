@@ -63,7 +63,7 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
     if takes == "torch":
         _torch()
     replaced_functions()
-    watch, limit = _Watch(forbidden), _Limit(seconds)
+    watch, limit, libraries = _Watch(forbidden), _Limit(seconds), "torch" in sys.modules
     streams, tries = (sys.stdout, sys.stderr), {}
     try:
         with limit:
@@ -75,8 +75,28 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         outcomes = _stopped(max(tries.values(), key=len), cases)
     finally:
         sys.stdout, sys.stderr = streams
+    if "torch" in sys.modules and not libraries and not limit.fired:
+        return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes
+
+
+def run_own(answer, cases, *, takes="numpy", names=()):
+    """The same for one of our own functions: no time limit and nothing to watch for.
+
+    Args:
+        answer: a reference or a known mistake.
+        cases, takes, names: as in `run`.
+
+    Returns:
+        List of `Outcome`, one per case.
+
+    >>> from attnlib.exercises.core import Case
+    >>> run_own(abs, [Case(args=(-1,))])[0].value
+    1
+    """
+    call = functools.partial(_call, answer, watch=_Watch(()), limit=_Limit(0), names=names)
+    return _try_kinds({}, cases, _kinds(takes), call)
 
 
 def is_untouched(answer):
@@ -448,7 +468,7 @@ class _Watch:
         self.codes, self.builtins, self.methods = {}, {}, {}
         self.called, self.previous = set(), None
         for name in names:
-            for function in _resolve(name):
+            for function in functions_named(name):
                 self._add(name, function)
         if names:
             self._add("sys.setprofile", sys.setprofile)
@@ -493,23 +513,35 @@ class _Watch:
         return tuple(sorted(self.called))
 
 
-def _resolve(name):
-    """The functions that a dotted name stands for; none if it is of a library that is not here."""
+def functions_named(name):
+    """The functions that a dotted name stands for.
+
+    Args:
+        name: of a function, or of a class or module, which stands for all of its own functions.
+
+    Returns:
+        List of functions; empty where the library is not imported.
+
+    Raises:
+        ImportError, AttributeError: if the library has nothing of this name.
+
+    >>> functions_named("attnlib.softmax")[0].__name__
+    'softmax'
+    """
     owner, _, attribute = name.rpartition(".")
-    library = name.partition(".")[0]
-    if library not in sys.modules and library != "attnlib":
+    if name.partition(".")[0] not in sys.modules:
         return []
     try:
         thing = getattr(importlib.import_module(owner), attribute)
-    except ImportError:  # of a class
-        thing = getattr(_resolve_class(owner), attribute)
+    except ImportError:  # the owner is a class
+        thing = getattr(_attribute_of(owner), attribute)
     if isinstance(thing, (types.ModuleType, type)):
         return [f for f in vars(thing).values() if isinstance(f, types.FunctionType)
                 and f.__module__ == getattr(thing, "__module__", thing.__name__)]
     return [thing]
 
 
-def _resolve_class(name):
+def _attribute_of(name):
     owner, _, attribute = name.rpartition(".")
     return getattr(importlib.import_module(owner), attribute)
 
