@@ -133,9 +133,9 @@ def head_similarity(weights):
     xp, weights = _check_weights(weights, "(..., heads, n_q, n_k)")
     shared = xp.minimum(weights[..., :, None, :, :],
                         weights[..., None, :, :, :])  # (..., heads, heads, n_q, n_k)
-    mass = xp.sum(weights, axis=(-2, -1))  # (..., heads): the rows that are not empty
-    mass = xp.maximum(mass[..., :, None], mass[..., None, :])  # (..., heads, heads)
-    return xp.sum(shared, axis=(-2, -1)) / xp.where(mass > 0, mass, 1.0)
+    rows = xp.sum(_cast(xp, xp.any(weights > 0, axis=-1), weights.dtype), axis=-1)  # (..., heads)
+    rows = xp.maximum(rows[..., :, None], rows[..., None, :])  # (..., heads, heads)
+    return xp.sum(shared, axis=(-2, -1)) / xp.where(rows > 0, rows, 1.0)
 
 
 def rollout(list_of_weights):

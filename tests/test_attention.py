@@ -174,6 +174,20 @@ def test_low_precision_accumulates_in_float32(kind, dtype):
     close(kind.read(lse), [90_000 + math.log(100_000)], 0.1)
 
 
+@given(problem=problems(magnitudes=(1.0,)))
+def test_every_dtype_equals_the_loops(kind_and_dtype, problem):
+    kind, dtype = kind_and_dtype
+    arrays, keywords = problem
+    keywords["scale"] = None  # unit-normal inputs and the scores they give
+    arrays, made_keywords = made(kind, arrays, keywords, dtype)
+    exact = [np.asarray(kind.read(x), dtype="float64") for x in arrays]
+    output, weights, _ = brute_force(*exact, **keywords)
+    close(kind.read(attention(*arrays, **made_keywords)), output, LARGEST_ERROR[dtype])
+    exact[2] = exact[1]
+    close(kind.read(attention_weights(*arrays[:2], **made_keywords)),
+          brute_force(*exact, **keywords)[1], LARGEST_ERROR[dtype])
+
+
 def test_every_dtype_comes_back(kind_and_dtype):
     kind, dtype = kind_and_dtype
     x = kind.cast(kind.array(normal(0, 3, 3)), dtype)
