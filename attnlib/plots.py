@@ -46,6 +46,8 @@ def figure(height=3.4, columns=1):
 def heatmap(weights, *, rows, columns, row_name="query", column_name="key", title=None, axes=None):
     """A matrix as shades, with the number in each cell while there is room for it.
 
+    A cell that is exactly 0 says "0"; one that is rounded to it says "0.00".
+
     Args:
         weights: ``(n_rows, n_columns)``. If some are negative, white is 0, blue is above and
             orange below; otherwise white is 0 and blue is the largest.
@@ -80,10 +82,11 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     if len(columns) <= 10 and len(rows) <= 12:
+        digits = next(d for d in (0, 1, 2) if d == 2 or np.allclose(weights.round(d), weights))
         for (row, column), number in np.ndenumerate(weights):
             dark = sum(image.to_rgba(number)[:3]) < 1.7
-            axes.text(column, row, _short(number), ha="center", va="center", fontsize=10,
-                      color="white" if dark else "black")
+            axes.text(column, row, f"{number:.{digits}f}" if number else "0", ha="center",
+                      va="center", fontsize=10, color="white" if dark else "black")
     return axes
 
 
@@ -113,9 +116,7 @@ def vectors(ends, labels, *, starts=None, names=("", ""), axes=None):
         color = _LOOKS[index % len(_LOOKS)][0]
         axes.annotate("", end, start, arrowprops=dict(arrowstyle="-|>", color=color, lw=2,
                                                       shrinkA=0, shrinkB=0, mutation_scale=14))
-        outward = (end - start) / max(np.hypot(*(end - start)), 1e-12)
-        axes.annotate(label, end, 12 * outward, textcoords="offset points", ha="center",
-                      va="center")
+        _label(axes, label, end, end - start)
     both = np.concatenate([starts, ends])
     axes.update_datalim(both)
     axes.autoscale_view()
@@ -153,7 +154,7 @@ def points(places, labels, *, hull=False, look=0, name=None, names=("", ""), axe
         axes.fill(*outline.T, facecolor="none", edgecolor=color, linestyle=line)
     axes.plot(*places.T, linestyle="none", marker=marker, color=color, label=name)
     for place, label in zip(places, labels):
-        axes.annotate(label, place, (5, 5), textcoords="offset points")
+        _label(axes, label, place, place - places.mean(0) if hull else np.array([0.0, 1.0]))
     axes.margins(0.12)
     return _plane(axes, names)
 
@@ -202,19 +203,20 @@ def _shades(signed):
     return LinearSegmentedColormap.from_list("book", [*below, "white", PALETTE["blue"]])
 
 
-def _short(number):
-    """At most 4 characters where that is possible: 0.25, 1, -2.3, 12."""
-    text = f"{number:.2f}" if abs(number) < 0.995 else f"{number:.1f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text in ("-0", "") else text
-
-
 def _points(name, places, labels):
     places = np.asarray(places, dtype=float)
     if places.ndim != 2 or places.shape != (len(labels), 2):
         raise ValueError(f"{name} must be (n, 2) with n labels, got {places.shape} and "
                          f"{len(labels)} labels")
     return places
+
+
+def _label(axes, label, place, outward):
+    """Write a label beside a place, on the side that ``outward`` points to."""
+    right, up = outward / max(np.hypot(*outward), 1e-12)
+    axes.annotate(label, place, (7 * right, 7 * up), textcoords="offset points",
+                  ha="left" if right > 0.4 else "right" if right < -0.4 else "center",
+                  va="bottom" if up > 0.4 else "top" if up < -0.4 else "center")
 
 
 def _plane(axes, names):
