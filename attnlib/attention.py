@@ -265,10 +265,7 @@ def _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale):
         scores = scores + _cast(xp, bias, wide)
     allowed = visible(*scores.shape[-2:], causal=causal, window=window, xp=xp, device=device(query))
     if mask is not None:
-        mask = _beside(xp, query, "mask", mask, scores.shape)
-        if not xp.isdtype(mask.dtype, "bool"):
-            raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}; "
-                            "what is added to the scores is a bias")
+        mask = _check_mask(xp, query, mask, scores.shape)
         allowed = mask if allowed is None else allowed & mask
     return scores if allowed is None else xp.where(allowed, scores, -math.inf)
 
@@ -336,6 +333,15 @@ def _check_kind(**arrays):
         kinds = ", ".join(f"{name} {type(x).__module__}.{type(x).__name__}"
                           for name, x in arrays.items())
         raise TypeError(f"all arrays must be of one kind, got {kinds}") from None
+
+
+def _check_mask(xp, query, mask, shape):
+    """The mask, made of the query's kind; raises unless it is boolean and fits the scores."""
+    mask = _beside(xp, query, "mask", mask, shape)
+    if not xp.isdtype(mask.dtype, "bool"):
+        raise TypeError(f"mask must be boolean (True = may attend), got {mask.dtype}; "
+                        "what is added to the scores is a bias")
+    return mask
 
 
 def _beside(xp, query, name, array, shape):

@@ -1,0 +1,456 @@
+"""Chapter 8: attention over long sequences: local, chunked, hierarchical, ring.
+
+`attention` compares every query with every key at once. Here the same definitions, or for
+`hierarchical_attention` a coarser one, are reached in pieces: a band cut into blocks, partial
+results merged as they come, distant chunks seen through their means, keys that travel between
+processes. All of it is torch. Leading axes broadcast, low precision accumulates in float32, and
+query i stands at position ``n_k - n_q + i``, as everywhere.
+"""
+
+import itertools
+import math
+
+import torch
+import torch.distributed as dist
+from array_api_compat import is_torch_array
+from array_api_compat import torch as xp
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from .attention import (
+    _check_inputs, _check_mask, _weighted_sum, _wide_dtype, attention, merge_partials,
+    partial_attention,
+)
+from .masks import visible, whole_number
+
+BLOCK = 64  # queries that share one reach of keys in `local_attention`: measured, not derived
+
+
+def local_attention(query, key, value, *, window, causal=False):
+    """Attention to the nearest keys alone: exactly the band of `window`, at linear cost.
+
+    Args:
+        query: ``(..., n_q, d_k)``, a real floating tensor.
+        key: ``(..., n_k, d_k)``.
+        value: ``(..., n_k, d_v)``.
+        window: causal: the number of keys seen, the query's own included.
+            Otherwise: keys at a distance below ``window`` are seen, on both sides.
+        causal: a query sees no key after its own position.
+
+    Returns:
+        Output ``(..., n_q, d_v)``, as `attention` with the same arguments, in time and memory
+        proportional to ``n_q * window``. What a query may not see does not reach its output, not
+        even a NaN.
+
+    Raises:
+        TypeError: if an argument has the wrong kind or dtype.
+        ValueError: if the shapes do not fit, or ``window`` is below 1.
+
+    Source: Beltagy et al. 2020, section 3.1 (sliding window).
+
+    >>> x = torch.tensor([[1.0], [2.0], [4.0]])
+    >>> local_attention(torch.zeros(3, 1), x, x, window=2, causal=True)
+    tensor([[1.0000],
+            [1.5000],
+            [3.0000]])
+    """
+    query, key, value, dtype = _prepare(query, key, value)
+    whole_number("window", window, 1)
+    band = dict(causal=causal, window=window)
+    n_q, offset = query.shape[-2], key.shape[-2] - query.shape[-2]
+    last = max(n_q - (0 if causal else window - 1), 0)  # later rows lack keys on the right
+    blocks = (last - max(window - 1 - offset, 0)) // BLOCK  # earlier rows lack keys on the left
+    first = last - max(blocks, 0) * BLOCK
+    kernel = _fused if (key.sum() + value.sum()).isfinite() else attention
+    parts = [_local_rows(query, key, value, 0, first, band, kernel)]
+    if first < last:
+        parts.append(_local_blocks(query, key, value, first, last, band, kernel))
+    parts.append(_local_rows(query, key, value, last, n_q, band, kernel))
+    return torch.cat(parts, dim=-2).to(dtype)
+
+
+def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=512,
+                      key_chunk=1024):
+    """Exact attention that never holds more than one block of scores, forward or backward.
+
+    Each block of queries merges what it finds in one block of keys after another (the online
+    softmax). The backward pass computes the blocks again instead of storing them, so that
+    training, too, takes memory linear in the length.
+
+    Args:
+        query: ``(..., n_q, d_k)``, a real floating tensor.
+        key: ``(..., n_k, d_k)``.
+        value: ``(..., n_k, d_v)``.
+        causal: a query sees no key after its own position; blocks wholly hidden are skipped.
+        mask: boolean, **True = may attend**, broadcastable to ``(..., n_q, n_k)``.
+        query_chunk, key_chunk: queries and keys in a block. They change speed, not results.
+
+    Returns:
+        Output ``(..., n_q, d_v)``, as `attention` with the same arguments.
+
+    Raises:
+        TypeError: if an argument has the wrong kind or dtype.
+        ValueError: if the shapes do not fit, or a chunk is below 1.
+        RuntimeError: if differentiated twice.
+
+    Source: Rabe and Staats 2021, section 3; backward: Dao 2023, section 3.1 and algorithm 2.
+
+    >>> x = torch.tensor([[1.0], [2.0], [6.0]])
+    >>> chunked_attention(torch.zeros(3, 1), x, x, query_chunk=2, key_chunk=1)
+    tensor([[3.],
+            [3.],
+            [3.]])
+    """
+    whole_number("query_chunk", query_chunk, 1)
+    whole_number("key_chunk", key_chunk, 1)
+    query, key, value, dtype = _prepare(query, key, value)
+    if mask is not None:
+        shape = (*query.shape[:-1], key.shape[-2])  # (..., n_q, n_k)
+        mask = _check_mask(xp, query, mask, shape).expand(shape)  # a view: no memory
+    output, _ = _Chunked.apply(query, key, value, mask, causal, query_chunk, key_chunk)
+    return output.to(dtype)
+
+
+def hierarchical_attention(query, key, value, *, chunk, causal=False):
+    r"""Near keys one by one, distant ones through their chunk's mean, under one softmax.
+
+    Positions are cut into chunks. A query compares itself with every key of its own chunk and
+    with the mean key of every other chunk, whose mean value it then takes. An approximation of
+    `attention`: it is exact where the keys and values of a chunk are all alike and its weight,
+    that of one key instead of ``chunk``, is what is wanted.
+
+    Args:
+        query: ``(..., n_q, d_k)``, a real floating tensor.
+        key: ``(..., n_k, d_k)``.
+        value: ``(..., n_k, d_v)``.
+        chunk: keys in a chunk; the last chunk holds what is left.
+        causal: a query sees no later key of its own chunk, and only wholly earlier chunks.
+
+    Returns:
+        Output ``(..., n_q, d_v)``; time and memory grow with
+        ``n_q * n_k / chunk + n_q * chunk``, least where ``chunk`` is near ``sqrt(n_k)``.
+
+    Raises:
+        TypeError: if an argument has the wrong kind or dtype.
+        ValueError: if the shapes do not fit, or ``chunk`` is below 1.
+
+    Source: after Yang et al. 2021, section 3.2 (fine near keys and pooled far ones under one
+    softmax), with means as in Zhu and Soricut 2021.
+
+    >>> x = torch.tensor([[0.0], [0.0], [2.0], [4.0]])
+    >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True)
+    tensor([[0.],
+            [0.],
+            [1.],
+            [2.]])
+    """
+    query, key, value, dtype = _prepare(query, key, value)
+    whole_number("chunk", chunk, 1)
+    near = _own_chunk(query, key, value, chunk, causal)
+    far = _other_chunks(query, key, value, chunk, causal)
+    output, _ = merge_partials(*near, *far)
+    return output.to(dtype)
+
+
+def ring_attention(query, key, value, *, group=None):
+    """Exact attention over a sequence of which each process holds a slice.
+
+    Keys and values travel: every process computes the partial result for the slice that is
+    visiting it, merges it with what it has, and passes the slice on to the next rank, until
+    each slice has seen every rank. No process ever holds all the keys. Every rank of the group
+    must call it, and call ``backward`` if one of them does: gradients travel the same way.
+
+    Args:
+        query: ``(..., n_q, d_k)``, this rank's queries, a real floating tensor.
+        key: ``(..., n_k, d_k)``, this rank's keys. Lengths may differ from rank to rank;
+            leading axes, widths and dtypes may not.
+        value: ``(..., n_k, d_v)``, this rank's values.
+        group: a process group of torch.distributed; all processes if not given.
+
+    Returns:
+        Output ``(..., n_q, d_v)``: this rank's rows of attention over all ranks' keys.
+
+    Raises:
+        TypeError: if an argument has the wrong kind or dtype.
+        ValueError: if the shapes do not fit, here or between ranks, or if torch.distributed
+            has not been initialised.
+        RuntimeError: if differentiated twice.
+
+    Source: Liu et al. 2023, section 3 and algorithm 1 (without causal masking, and without
+    overlapping the sending with the computing).
+
+    >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    >>> ring_attention(torch.zeros(1, 2), torch.ones(4, 2), torch.ones(4, 1))
+    tensor([[1.]])
+    >>> dist.destroy_process_group()
+    """
+    if not dist.is_initialized():
+        raise ValueError("ring_attention needs torch.distributed.init_process_group first; "
+                         "torchrun starts the processes")
+    query, key, value, dtype = _prepare(query, key, value)
+    lengths = _lengths_by_rank(key, value, group)
+    output, _ = _Ring.apply(query, key, value, lengths, group)
+    return output.to(dtype)
+
+
+# What the four share.
+
+
+def _prepare(query, key, value):
+    """Validate; return the three with all leading axes, wide enough to add up in, and the dtype."""
+    _check_inputs(query=query, key=key, value=value)
+    if not is_torch_array(query):
+        raise TypeError("query, key and value must be torch tensors, "
+                        f"got {type(query).__module__}.{type(query).__name__}")
+    three = query, key, value
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in three))
+    wide = _wide_dtype(xp, *three)
+    return *(x.to(wide).expand(*lead, *x.shape[-2:]) for x in three), xp.result_type(*three)
+
+
+def _cut(start, stop, first, last, device, **band):
+    """What queries at the positions start..stop may see of the keys first..last."""
+    end = max(stop, last)  # `visible` lines up the ends: let both reach as far, then cut
+    seen = visible(end - start, end - first, xp=xp, device=device, **band)
+    return seen[:stop - start, :last - first]
+
+
+# local_attention
+
+
+def _local_rows(query, key, value, start, stop, band, kernel):
+    """The rows start..stop, all at once: for the few that have no whole window of keys."""
+    offset, reach = key.shape[-2] - query.shape[-2], band["window"] - 1
+    first = max(offset + start - reach, 0)
+    last = max(min(offset + stop + (0 if band["causal"] else reach), key.shape[-2]), first)
+    seen = _cut(offset + start, offset + stop, first, last, query.device, **band)
+    keys = slice(first, last)
+    return kernel(query[..., start:stop, :], key[..., keys, :], value[..., keys, :], mask=seen)
+
+
+def _local_blocks(query, key, value, start, stop, band, kernel):
+    """The rows start..stop in blocks, all of which see their keys through one small mask.
+
+    The keys that a block reaches are a view (`unfold` copies nothing although the views
+    overlap), and the blocks take the place of heads in one call.
+    """
+    ahead = 0 if band["causal"] else band["window"] - 1
+    first = key.shape[-2] - query.shape[-2] + start - (band["window"] - 1)
+    reach = band["window"] - 1 + BLOCK + ahead
+    last = first + reach - BLOCK + stop - start
+    blocks = query[..., start:stop, :].unflatten(-2, (-1, BLOCK))  # (..., blocks, BLOCK, d_k)
+    keys, values = (x[..., first:last, :].unfold(-2, reach, BLOCK).mT  # (..., blocks, reach, d)
+                    for x in (key, value))
+    seen = _cut(band["window"] - 1, band["window"] - 1 + BLOCK, 0, reach, query.device, **band)
+    folded = (x[None].flatten(0, -4) for x in (blocks, keys, values))  # leading axes into one
+    output = kernel(*folded, mask=seen)  # (leading, blocks, BLOCK, d_v)
+    return output.reshape(*query.shape[:-2], stop - start, value.shape[-1])
+
+
+def _fused(query, key, value, mask):
+    """`attention` by torch's own kernel, whose mask lets a NaN or an infinity through."""
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=_scale(query))
+
+
+# chunked_attention
+
+
+class _Chunked(torch.autograd.Function):
+    """`_attend` with a backward pass that computes the blocks of scores again."""
+
+    @staticmethod
+    def forward(query, key, value, mask, causal, query_chunk, key_chunk):
+        blocks = _blocks(query, key, mask, causal, query_chunk, key_chunk)
+        return _attend(query, key, value, blocks)
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        query, key, value, mask, *ctx.how = inputs
+        ctx.save_for_backward(query, key, value, mask, *outputs)
+        ctx.mark_non_differentiable(outputs[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output, _):
+        query, key, value, mask, output, lse = ctx.saved_tensors
+        blocks = _blocks(query, key, mask, *ctx.how)
+        grads = _gradients(query, key, value, output, lse, grad_output, blocks)
+        return *grads, None, None, None, None
+
+
+def _blocks(query, key, mask, causal, query_chunk, key_chunk):
+    """Every block of scores not wholly hidden: its head, rows, columns, and what is seen in it.
+
+    One head at a time: the scores of a block then fit into the processor's cache.
+    """
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    offset = n_k - n_q
+    for i in range(0, n_q, query_chunk):
+        rows = slice(i, min(i + query_chunk, n_q))
+        end = offset + rows.stop if causal else n_k
+        for j in range(0, end, key_chunk):
+            columns = slice(j, min(j + key_chunk, end))
+            past = None  # everything is seen
+            if causal and columns.stop > offset + i + 1:
+                past = _cut(offset + i, offset + rows.stop, j, columns.stop, key.device,
+                            causal=True)
+            for head in itertools.product(*map(range, query.shape[:-2])):
+                seen = past if mask is None else mask[head][rows, columns]
+                if mask is not None and past is not None:
+                    seen = seen & past
+                yield head, rows, columns, seen
+
+
+def _attend(query, key, value, blocks):
+    """Output and log-sum-exp, merged from the softmax of one block after another."""
+    output = query.new_zeros(*query.shape[:-1], value.shape[-1])
+    lse = query.new_full(query.shape[:-1], -math.inf)
+    for head, rows, columns, seen in blocks:
+        scores = _block_scores(query[head][rows], key[head][columns], seen)
+        top = scores.amax(dim=-1)
+        weights = torch.softmax(scores, dim=-1)
+        weights[top == -math.inf] = 0  # a row that sees nothing here: 0, not 0 / 0
+        part = _weighted(weights, value[head][columns], seen)
+        part_lse = top - weights.amax(dim=-1).log()  # the largest weight is exp(top - lse)
+        part_lse[top == -math.inf] = -math.inf
+        merged = torch.logaddexp(lse[head][rows], part_lse)
+        share = torch.exp(part_lse - merged.clamp(min=torch.finfo(merged.dtype).min))
+        output[head][rows].lerp_(part, share[:, None])
+        lse[head][rows] = merged
+    return output, lse
+
+
+def _gradients(query, key, value, output, lse, grad_output, blocks):
+    """Gradients of `_attend`'s output by query, key and value."""
+    grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
+    lse = lse.masked_fill(lse == -math.inf, math.inf)  # an empty row: every weight exp(-inf)
+    mean = (grad_output * output).sum(dim=-1, keepdim=True)  # of a row's weights' gradients
+    scale = _scale(query)
+    for head, rows, columns, seen in blocks:
+        q, k, v = query[head][rows], key[head][columns], value[head][columns]
+        grad = grad_output[head][rows]
+        weights = torch.exp(_block_scores(q, k, seen) - lse[head][rows][:, None])
+        grad_scores = grad @ v.mT - mean[head][rows]
+        if seen is not None:
+            grad_scores = torch.where(seen, grad_scores, 0.0)
+        grad_scores = grad_scores * weights * scale
+        grad_query[head][rows] += _weighted(grad_scores, k, seen)
+        grad_key[head][columns] += grad_scores.mT @ q
+        grad_value[head][columns] += weights.mT @ grad
+    return grad_query, grad_key, grad_value
+
+
+def _block_scores(query, key, seen):
+    scores = query * _scale(query) @ key.mT
+    return scores if seen is None else scores.masked_fill_(~seen, -math.inf)
+
+
+def _weighted(weights, value, seen):
+    """weights @ value; where something is hidden, its weight of 0 silences even a NaN."""
+    return weights @ value if seen is None else _weighted_sum(xp, weights, value)
+
+
+def _scale(query):
+    return 1 / math.sqrt(max(query.shape[-1], 1))
+
+
+# hierarchical_attention
+
+
+def _own_chunk(query, key, value, chunk, causal):
+    """Partial attention of each query over the keys of its own chunk."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    offset = n_k - n_q
+    first = offset // chunk * chunk  # the chunk of the first query begins here ...
+    tail = -n_k % chunk  # ... and the last chunk lacks this much
+    queries = _chunks(query, offset - first, tail, chunk)  # (..., chunks, chunk, d_k)
+    keys, values = (_chunks(x, -first, tail, chunk) for x in (key, value))
+    real = torch.arange(first, n_k + tail, device=query.device).unflatten(0, (-1, 1, chunk))
+    output, lse = partial_attention(queries, keys, values, causal=causal,
+                                    mask=(0 <= real) & (real < n_k))
+    rows = slice(offset - first, offset - first + n_q)
+    return output.flatten(-3, -2)[..., rows, :], lse.flatten(-2)[..., rows]
+
+
+def _other_chunks(query, key, value, chunk, causal):
+    """Partial attention of each query over the means of the chunks that are not its own."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    starts = torch.arange(0, n_k, chunk, device=query.device)
+    sizes = (n_k - starts).clamp(max=chunk)[:, None]
+    keys, values = (_chunks(x, 0, -n_k % chunk, chunk).sum(dim=-2) / sizes
+                    for x in (key, value))  # (..., chunks, d)
+    own = torch.arange(n_k - n_q, n_k, device=query.device)[:, None] // chunk
+    others = torch.arange(len(starts), device=query.device)
+    return partial_attention(query, keys, values, mask=others < own if causal else others != own)
+
+
+def _chunks(x, before, after, chunk):
+    """``(..., n, d)``, padded (or, below 0, cropped), as ``(..., chunks, chunk, d)``."""
+    return pad(x, (0, 0, before, after)).unflatten(-2, (-1, chunk))
+
+
+# ring_attention
+
+
+class _Ring(torch.autograd.Function):
+    """`_attend`, slice by slice, while keys and values go once round the ring of processes."""
+
+    @staticmethod
+    def forward(query, key, value, lengths, group):
+        output = query.new_zeros(*query.shape[:-1], value.shape[-1])
+        lse = query.new_full(query.shape[:-1], -math.inf)
+        slices = torch.cat([key, value], dim=-1)
+        for step in range(len(lengths)):
+            key, value = slices.split([key.shape[-1], value.shape[-1]], dim=-1)
+            part = _attend(query, key, value, _blocks(query, key, None, False, 512, 1024))
+            output, lse = merge_partials(output, lse, *part)
+            if step < len(lengths) - 1:
+                slices = _pass_on(slices, lengths, step, group)
+        return output, lse
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        *tensors, ctx.lengths, ctx.group = inputs
+        ctx.save_for_backward(*tensors, *outputs)
+        ctx.mark_non_differentiable(outputs[1])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_output, _):
+        query, key, value, output, lse = ctx.saved_tensors
+        widths = 2 * [key.shape[-1], value.shape[-1]]
+        grad_query = torch.zeros_like(query)
+        travelling = torch.cat([key, value, torch.zeros_like(key), torch.zeros_like(value)], dim=-1)
+        for step in range(len(ctx.lengths)):  # a whole round: the gradients come home
+            key, value, grad_key, grad_value = travelling.split(widths, dim=-1)
+            here = _gradients(query, key, value, output, lse, grad_output,
+                              _blocks(query, key, None, False, 512, 1024))
+            grad_query = grad_query + here[0]
+            travelling = torch.cat([key, value, grad_key + here[1], grad_value + here[2]], dim=-1)
+            travelling = _pass_on(travelling, ctx.lengths, step, ctx.group)
+        return grad_query, *travelling.split(widths, dim=-1)[2:], None, None
+
+
+def _lengths_by_rank(key, value, group):
+    """How many keys each rank holds; raises, on every rank, unless the slices fit together."""
+    mine = (key.shape[:-2], key.shape[-1], value.shape[-1], key.dtype)
+    ranks = [None] * dist.get_world_size(group)
+    dist.all_gather_object(ranks, (mine, key.shape[-2]), group=group)
+    if any(theirs != mine for theirs, _ in ranks):
+        raise ValueError("ring_attention needs the same leading axes, widths and dtype on every "
+                         "rank, got (leading axes, d_k, d_v, dtype) "
+                         + ", ".join(f"{theirs} on rank {rank}"
+                                     for rank, (theirs, _) in enumerate(ranks)))
+    return [length for _, length in ranks]
+
+
+def _pass_on(slices, lengths, step, group):
+    """Send what is visiting to the next rank; return what the previous rank had."""
+    rank, world = dist.get_rank(group), len(lengths)
+    length = lengths[(rank - step - 1) % world]
+    arriving = slices.new_empty(*slices.shape[:-2], length, slices.shape[-1])
+    transfers = [dist.P2POp(dist.isend, slices, group=group, group_peer=(rank + 1) % world),
+                 dist.P2POp(dist.irecv, arriving, group=group, group_peer=(rank - 1) % world)]
+    for transfer in dist.batch_isend_irecv(transfers):
+        transfer.wait()
+    return arriving
