@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("mutants", max_examples=12, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("mutants", max_examples=20, deadline=None, derandomize=True,
+                                     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
 hypothesis.settings.load_profile("tests")
 
 
