@@ -66,5 +66,6 @@ def print_page():
                              "tagged `claim` that ends with claim(...), and run `make notebooks`")
         verdict, number = results[stem][claim["id"]]
         text, number = (words.strip().replace("|", "\\|") for words in (claim["text"], number))
-        rows.append(f"| {claim['id']} | {text} | **{verdict}** | {number} | [{stem}]({stem}.ipynb) |\n")
+        link = f"[{stem}]({stem}.ipynb#claim-{claim['id'].lower()})"
+        rows.append(f"| {claim['id']} | {text} | **{verdict}** | {number} | {link} |\n")
     return HEAD + "".join(rows)
