@@ -531,118 +531,108 @@ _PREDICTION = Exercise(
 )
 
 
-# 1.7  Ask for one key
+# 1.7  Ask for a share
 
 def _ask_cases(seed):
     rng = np.random.default_rng([seed, 17])
 
-    def case(n_k, d_k, index, size=1.0, hard=""):
-        return Case((size * rng.normal(size=(n_k, d_k)), index), hard=hard)
+    def case(n_k, d_k, index, share, size=1.0, hard=""):
+        return Case((size * rng.normal(size=(n_k, d_k)), index, share), hard=hard)
 
     keys = rng.normal(size=(4, 6))
     keys[2] = 3 * keys[1] + 0.5 * keys[2]
-    return [case(3, 5, 1), case(5, 7, 4), case(4, 9, 0), case(6, 8, 2),
-            Case((keys, 1), hard="a longer key in nearly the same direction"),
-            case(4, 5, 3, size=0.02, hard="very short keys"),
-            case(1, 4, 0, hard="a single key")]
+    return [case(3, 5, 1, 0.9), case(5, 7, 4, 0.75), case(4, 9, 0, 0.6), case(6, 8, 2, 0.99),
+            Case((keys, 1, 0.8), hard="a longer key in nearly the same direction"),
+            case(4, 5, 3, 0.9, size=0.02, hard="very short keys")]
 
 
-def _ask(keys, index, *, faults=frozenset()):
+def _ask(keys, index, share, *, faults=frozenset()):
     n_k, d_k = keys.shape
     if "the-key" in faults:
         return keys[index].copy()
-    if "long-key" in faults:
-        return 100 * keys[index]
-    if "unit-vector" in faults:
-        return 100 * np.eye(d_k)[index]
-    if "away-from-the-mean" in faults:
-        return 100 * (keys[index] - keys.mean(0))
-    wanted = np.eye(n_k)[index]
+    others = 1 if "one-other" in faults else n_k - 1
+    gap = math.log(share if "log-share" in faults else others * share / (1 - share))
+    gap = share if "share-as-score" in faults else gap
+    wanted = gap * np.eye(n_k)[index] * (1 if "scale-forgotten" in faults else math.sqrt(d_k))
     if "scores" in faults:
-        return 100 * wanted
-    if "weak" in faults:
-        return np.linalg.pinv(keys) @ wanted
-    gap = math.log(999 * max(n_k - 1, 1))
-    if "scale-forgotten" not in faults:
-        gap = gap * math.sqrt(d_k)
-    else:
-        gap = math.log(99 * max(n_k - 1, 1))
-    return np.linalg.pinv(keys) @ (gap * wanted)
+        return wanted
+    if "along-the-key" in faults:
+        return keys[index] * wanted[index] / (keys[index] @ keys[index])
+    if "transposed" in faults:
+        return keys.T @ wanted
+    return np.linalg.pinv(keys) @ wanted
+
+
+def _ask_unevenly(keys, index, share):
+    """The other keys get different shares: any will do."""
+    scores = np.linspace(-1, 1, len(keys))
+    others = np.exp(np.delete(scores, index)).sum()
+    scores[index] = math.log(others * share / (1 - share))
+    return np.linalg.lstsq(keys, scores * keys.shape[1] ** 0.5, rcond=None)[0].tolist()
 
 
 def _ask_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
-        keys, index = case.args
-        query = outcome.value
-        if not isinstance(query, (np.ndarray, list, tuple)):
-            return None
-        try:
-            query = np.asarray(query, dtype=float)
-        except (TypeError, ValueError):
-            return broken_law("A query is one vector of numbers.")
-        if query.shape != keys.shape[1:]:
+        keys, index, share = case.args
+        query = _numbers(outcome.value)
+        if query is None or query.shape != keys.shape[1:]:
+            got = "no vector of numbers" if query is None else f"of shape {query.shape}"
             return broken_law(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "
-                              f"Yours is {query.shape}.")
+                              f"Yours is {got}.")
         if not np.isfinite(query).all():
             return broken_law("Your query holds something that is not a finite number.")
-        weights = _shares(keys @ query / math.sqrt(query.size), 0)
-        if weights[index] < 0.99:
+        scores = keys @ query / math.sqrt(query.size)
+        weights = _shares(scores, 0)
+        if abs(weights[index] - share) > 0.005:
             return broken_law(
-                f"Your query gives key {index} the weight {weights[index]:.3f}; "
-                "at least 0.99 was asked for.",
-                f"keys {keys.shape}, index {index}{': ' + case.hard if case.hard else ''}\n"
-                f"scores  {np.round(keys @ query / math.sqrt(query.size), 2)}\n"
-                f"weights {np.round(weights, 3)}")
+                f"Your query gives key {index} the weight {weights[index]:.3f}; {share} was asked "
+                "for.", f"keys {keys.shape}, index {index}{', ' if case.hard else ''}{case.hard}\n"
+                f"scores  {np.round(scores, 2)}\nweights {np.round(weights, 3)}")
     return None
 
 
-def _ask_ascent(keys, index):
-    """Climb the log of the weight, along directions that all keys make."""
-    spread = keys / np.abs(keys).max()
-    query = np.zeros(keys.shape[1])
-    metric = np.linalg.pinv(spread.T @ spread)
-    for _ in range(4000):
-        weights = _shares(spread @ query, 0)
-        query += 0.5 * metric @ (spread[index] - weights @ spread)
-    return 4 * query * math.sqrt(query.size) / np.abs(keys).max()
+def _numbers(value):
+    """The value as an array of numbers, or None."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    return array.astype(float) if array.dtype.kind in "iuf" else None
 
 
 _ASK = Exercise(
     id="1.7", kind="open-ended", points=4, minutes=20, version=1,
     hints=(
-        "Choose the scores first, not the query: which scores give one key nearly all of the "
-        "weight?",
-        "You want `keys @ query` to be a vector that you choose. "
-        "That is a system of linear equations with more unknowns than equations.",
-        "`np.linalg.lstsq(keys, wanted)[0]` or `np.linalg.pinv(keys) @ wanted` solves it. "
-        "Remember that scores are divided by a root before the softmax.",
+        "Choose the scores first, not the query. If all the other keys have the score 0, which "
+        "score gives one key this share? Solve equation (1.1) for it.",
+        "You want `keys @ query` to be a vector that you choose: linear equations, with more "
+        "unknowns than equations. `np.linalg.lstsq` or `np.linalg.pinv` solves them.",
+        "Two things are easily lost: there are `n_k - 1` other keys, and the scores are divided "
+        "by a root before the softmax.",
     ),
     cases=_ask_cases,
     reference=None,
-    mistakes=(
-        *switched(_ask, {
-            "the-key": "You ask with the key itself. A longer key, or several keys together, can "
-                       "take more than the one you want.",
-            "long-key": "You ask with the key, made a hundred times longer. A longer key in the "
-                        "same direction wins against it.",
-            "unit-vector": "Your query has a single entry, chosen by the number of the key. "
-                           "Entries of a query belong to features, not to keys.",
-            "away-from-the-mean": "You ask for what sets the key apart from the mean. "
-                                  "A good idea, but a longer key in that direction still wins.",
-            "scores": "You returned the scores that you want, a number per key. "
-                      "Which query gives these scores?",
-            "weak": "Your query does rank the right key first, but all scores lie within 1 of "
-                    "each other. How large must the gap be for a weight of 0.99?",
-            "scale-forgotten": "Your gap between the scores is large enough before they are "
-                               "divided by the root of the width. After that it is not.",
-        }),
-    ),
+    mistakes=switched(_ask, {
+        "the-key": "You ask with the key itself. What the other keys make of that query is left "
+                   "to chance, and so is the share.",
+        "along-the-key": "The wanted key gets the right score. But your query points along that "
+                         "key, and other keys meet it too: their scores are not 0.",
+        "scores": "You returned the scores that you want, a number per key. "
+                  "Which query gives these scores?",
+        "transposed": "You mixed the keys by their wanted scores. "
+                      "Then each key's score depends on how it meets the others.",
+        "share-as-score": "You made the share itself the score. "
+                          "A softmax stands between the two: undo it.",
+        "log-share": "The logarithm of the share is its score only if the exponentials already "
+                     "sum to one. What do the other keys add?",
+        "one-other": "Your score would be right if there were one other key. Count them.",
+        "scale-forgotten": "Your scores are right before they are divided by the root of the "
+                           "width. After that they are too small.",
+    }, pairs=[("log-share", "scale-forgotten"), ("one-other", "scale-forgotten"),
+              ("share-as-score", "scale-forgotten"), ("scale-forgotten", "scores"),
+              ("along-the-key", "scale-forgotten"), ("one-other", "along-the-key")]),
     judge=_ask_judge,
-    variants=(
-        lambda keys, index: np.linalg.lstsq(keys, 1e3 * np.eye(len(keys))[index], rcond=None)[0],
-        _ask,
-        _ask_ascent,
-    ),
+    variants=(_ask, _ask_unevenly),
 )
 
 
@@ -659,11 +649,9 @@ _WRONG_VERSIONS = {
 
 
 def _telling(*, faults=frozenset()):
-    query = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    key = np.array([[2.0, 0.0], [0.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
-    value = np.array([[10.0], [20.0], [50.0], [-30.0]])
-    if "saturated" in faults:
-        query = 100 * query
+    query = np.array([[1, 0], [0, 1], [1, 1]])
+    key = np.array([[2, 0], [0, 1], [1, -1], [0, 0]])
+    value = np.array([[1], [2], [9], [0]])
     if "zeros" in faults:
         query = 0 * query
     if "one-key" in faults:
@@ -671,7 +659,10 @@ def _telling(*, faults=frozenset()):
     if "one-wide" in faults:
         query, key = query[:, :1], key[:, :1]
     if "equal-values" in faults:
-        value = 0 * value + 10
+        value = 0 * value + 5
+    if "saturated" in faults:
+        query, key, value = np.full((3, 16), 2), np.eye(2, 16), value[:2]
+        key[0] = 2
     return query, key, value
 
 
@@ -679,21 +670,27 @@ def _telling_judge(cases, outcomes):
     value = outcomes[0].value
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         return broken_law("Return three arrays: `return query, key, value`.")
-    try:
-        query, key, value = (np.asarray(part, dtype=float) for part in value)
-    except (TypeError, ValueError):
+    query, key, value = parts = [_numbers(part) for part in value]
+    if any(part is None for part in parts):
         return broken_law("Query, key and value must be arrays of numbers.")
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not (query.ndim == key.ndim == value.ndim == 2 and query.shape[1] == key.shape[1]
             and len(key) == len(value) and min(query.size, key.size, value.size) > 0):
         return broken_law("The shapes must be (n_q, d_k), (n_k, d_k) and (n_k, d_v), none empty.",
                           shapes)
-    if not all(np.isfinite(part).all() for part in (query, key, value)):
-        return broken_law("All numbers must be finite.", shapes)
+    for name, part, low, high in (("query", query, -2, 2), ("key", key, -2, 2),
+                                  ("value", value, 0, 9)):
+        if not np.isin(part, np.arange(low, high + 1)).all():
+            return broken_law(f"The {name} must hold whole numbers from {low} to {high} only, "
+                              "so that a person can check the test by hand.")
+    return _slipped_through(query, key, value, shapes)
+
+
+def _slipped_through(query, key, value, shapes):
     right = attention(query, key, value)
     gaps = {name: float(np.abs(wrong(query, key, value) - right).max())
             for name, wrong in _WRONG_VERSIONS.items()}
-    missed = [name for name, gap in gaps.items() if not gap >= 0.1]
+    missed = [name for name, gap in gaps.items() if gap < 0.1]
     if not missed:
         return None
     lines = [f"{name:26}{gap:9.3f}{'  <- passes' if name in missed else ''}"
@@ -714,8 +711,8 @@ _TELLING = Exercise(
     cases=lambda seed: [Case()],
     reference=None,
     mistakes=switched(_telling, {
-        "saturated": "Your scores are so large that the best key gets everything, whatever the "
-                     "scale. This is the mistake of the published test.",
+        "saturated": "Your scores are so far apart that the best key gets everything, whatever "
+                     "the scale. This is the mistake of the published test.",
         "zeros": "All of your scores are 0, so every key gets the same weight under any scale.",
         "one-key": "With a single key its weight is 1, whatever was done to its score.",
         "one-wide": "With one feature the root of the width is 1: "
@@ -725,7 +722,7 @@ _TELLING = Exercise(
     judge=_telling_judge,
     variants=(
         _telling,
-        lambda: [[[2, 0, 1]], [[1, 1, 0], [0, 3, 1]], [[0.0, 40.0], [30.0, 0.0]]],
+        lambda: [[[2, 0, 1]], [[1, 1, 0], [0, 2, 1]], [[0, 9], [5, 0]]],
     ),
 )
 
