@@ -262,11 +262,13 @@ def test_answers_without_thought_are_refused(exercise):
 @each
 def test_answers_of_the_right_form_alone_are_refused(exercise):
     right = exercise.reference or exercise.variants[0]
-    for what, change in {
+    changes = {
         "zeros": lambda x: 0 * x, "ones": lambda x: 0 * x + 1, "NaN": lambda x: x * np.nan,
-        "all signs turned": lambda x: -x, "everything doubled": lambda x: 2 * x,
         "an array that equals everything": lambda x: (0 * x).view(AlwaysEqual),
-    }.items():
+    }
+    if exercise.reference:
+        changes |= {"all signs turned": lambda x: -x, "everything doubled": lambda x: 2 * x}
+    for what, change in changes.items():
         _assert_refused(exercise, _changed_after(right, change), f"an answer with {what}",
                         unless_same_as=right)
 

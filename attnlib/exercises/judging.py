@@ -131,9 +131,7 @@ def _unfit(outcomes):
         return Result("not_attempted", "Replace the `...` by your own lines, then run this again.")
     replaced = sorted({name for outcome in outcomes for name in outcome.replaced})
     if replaced:
-        return Result("forbidden_call", f"{_listed(replaced)} no longer the library's own: "
-                      "something here replaced it, and no check can be trusted then. Take that "
-                      "out, restart the kernel, and run the cells again.")
+        return spoilt(replaced)
     called = sorted({name for outcome in outcomes for name in outcome.forbidden})
     if called:
         return Result("forbidden_call", f"Your function calls {_listed(called, verb=False)}. Here the "
@@ -143,6 +141,20 @@ def _unfit(outcomes):
         return Result("not_attempted", "Your function gives back None, whatever it is given. "
                       "Does it end in `return`?")
     return None
+
+
+def spoilt(names):
+    """What is said when functions of the libraries were replaced.
+
+    Args:
+        names: their dotted names.
+
+    Returns:
+        `Result`.
+    """
+    return Result("forbidden_call", f"{_listed(names)} no longer the library's own: something here "
+                  "replaced it, and no check can be trusted then. Take that out, restart the "
+                  "kernel, and run the cells again.")
 
 
 def _listed(names, verb=True):
@@ -288,9 +300,10 @@ def _differs(exercise, cases, outcomes, expected):
     if bad is None:
         return None
     where = f"{sum(any(mask.any() for mask in masks) for masks in wrong)} of {len(cases)} inputs"
-    return Result("differs", "It runs, but the numbers are not right yet"
-                  + (f" (on {where})." if len(cases) > 1 else "."),
-                  _witness(exercise, cases[bad], outcomes[bad], expected[bad], wrong[bad]))
+    sentence = ("Not all of it is right." if exercise.kind in BY_HAND
+                else f"It runs, but the numbers are not right (on {where}).")
+    return Result("differs", sentence, _witness(exercise, cases[bad], outcomes[bad], expected[bad],
+                                                wrong[bad]))
 
 
 # Values side by side.
@@ -305,7 +318,7 @@ def _aligned(exercise, outcome, other):
 def _canonical(x, stack=False):
     """Numbers as arrays, sequences as tuples (of numbers, if asked, as one array), plain text."""
     if isinstance(x, (bool, int, float)):
-        return np.asarray(x if not isinstance(x, int) or abs(x) < 2**63 else float(x))
+        return _number(x)
     if isinstance(x, str):
         return " ".join(x.split()).casefold()
     if isinstance(x, dict):
@@ -314,6 +327,13 @@ def _canonical(x, stack=False):
         items = tuple(_canonical(item, stack) for item in x)
         return _stacked(items) if stack else items
     return x
+
+
+def _number(x):
+    try:
+        return np.asarray(float(x) if type(x) is int and abs(x) >= 2**63 else x)
+    except OverflowError:
+        return np.asarray(np.inf if x > 0 else -np.inf)
 
 
 def _like(got, wanted):
@@ -340,7 +360,8 @@ def _stacked(items):
 def _misfit(got, wanted, by_hand, place=""):
     """What is wrong with the kind of a canonical value, in a sentence; empty if nothing is."""
     place_words = f" in {place}" if place else ""
-    wrong = f"Expected {_described(wanted)}{place_words}, got {_described(got)}."
+    wrong = (f"Expected {_described(wanted, by_hand)}{place_words}, "
+             f"got {_described(got, by_hand)}.")
     if isinstance(wanted, np.ndarray):
         if not isinstance(got, np.ndarray):
             return wrong
@@ -370,8 +391,10 @@ def _dtype_word(array):
             "c": "complex"}[array.dtype.kind]
 
 
-def _described(x):
+def _described(x, by_hand=False):
     if isinstance(x, np.ndarray):
+        if by_hand and x.ndim == 1:
+            return f"{len(x)} numbers"
         if x.ndim == 0:
             return {"b": "True or False", "c": "a complex number"}.get(x.dtype.kind, "a number")
         return f"a {_dtype_word(x)} array of shape {x.shape}"
@@ -456,25 +479,33 @@ def _inputs(exercise, case):
 
 
 def _witness(exercise, case, outcome, expected, masks):
-    """Inputs, where, expected and got, for the worst leaf; by hand the right number stays hidden."""
-    by_hand = exercise.kind in BY_HAND
+    """Inputs, expected, got and where; of an exercise done by hand only what was given, and where."""
     got, wanted = (list(_leaves(x)) for x in _aligned(exercise, outcome, expected))
+    if exercise.kind in BY_HAND:
+        return _places(got, masks)
+    lines = _inputs(exercise, case)
     leaf = next(i for i, mask in enumerate(masks) if mask.any())
     (place, got), (_, wanted) = got[leaf], wanted[leaf]
-    lines = _inputs(exercise, case)
-    if by_hand or not isinstance(wanted, np.ndarray):
-        if masks[leaf].ndim and isinstance(wanted, np.ndarray):
-            place += ", ".join(f"[{_index(i)}]" for i in np.argwhere(masks[leaf])[:6])
-        return "\n".join([*lines, _line("got:      ", got), *([f"not right: {place}"] * (place != ""))])
-    got, wanted = got.reshape(wanted.shape), wanted
+    if not isinstance(wanted, np.ndarray):
+        return "\n".join([*lines, _line("expected: ", wanted), _line("got:      ", got)])
+    got = got.reshape(wanted.shape)
     at, error = _worst(got, wanted, masks[leaf])
     row = at[:-1] if wanted.size > ENTRIES_SHOWN / 2 else ()
-    label = f"result{place}" if place else "result"
     lines += [_line("expected: ", wanted[row], error), _line("got:      ", got[row], error)]
     if wanted.ndim:
-        lines.append(f"where:    {label}[{_index(at)}] of shape {wanted.shape}"
-                     + (f", its row shown" if row else ""))
+        lines.append(f"where:    result{place}[{_index(at)}] of shape {wanted.shape}"
+                     + ", its row shown" * bool(row))
     return "\n".join([*lines, *([f"error:    {error:.3g}"] if math.isfinite(error) else [])])
+
+
+def _places(leaves, masks):
+    """Lines that show which of the numbers and words are not right, and none that is."""
+    lines = []
+    for (place, got), mask in zip(leaves, masks):
+        shape = np.shape(got) if np.shape(got) == mask.shape else ()
+        lines += [_line(f"not right: {place}{f'[{_index(at)}]' if shape else ''} = ",
+                        got[tuple(at)] if shape else got) for at in np.argwhere(mask)]
+    return "\n".join(lines[:8]).replace(":  = ", ": ")
 
 
 def _worst(got, wanted, mask):
@@ -492,8 +523,8 @@ def _index(at):
 
 def _line(label, x, error=1.0):
     """A label and a value, rounded, further lines indented under the first."""
-    if isinstance(x, np.ndarray):
-        x = x + 0 if x.dtype.kind == "f" else x  # no minus zero
+    if isinstance(x, (np.ndarray, np.generic)):
+        x = np.asarray(x + 0 if x.dtype.kind == "f" else x)  # no minus zero
         text = np.array2string(x, precision=4 if error > 1e-3 else 7, suppress_small=True,
                                threshold=3 * ENTRIES_SHOWN, max_line_width=88)
     else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from . import registry
 from .core import Result
-from .judging import argument_names, expect, judge
+from .judging import argument_names, expect, judge, spoilt
 from .runner import replaced_functions, run
 
 PUBLIC_SEED = 0
@@ -91,9 +91,11 @@ def assess_seed(exercise, answer, seed):
         result: `Result`.
         printed: the first lines of what the answer printed at its first call.
     """
+    replaced = replaced_functions()
+    if replaced:  # then the reference cannot be trusted either
+        return replace(spoilt(replaced), exercise=exercise.id), ""
     cases = exercise.cases(seed)
-    # Before the answer runs, and not at all where a replaced function would compute it.
-    expected = [] if replaced_functions() else expect(exercise, cases)
+    expected = expect(exercise, cases)  # before the answer runs
     outcomes = run(answer, cases, takes=exercise.takes, forbidden=exercise.forbidden,
                    names=argument_names(exercise))
     return judge(exercise, cases, outcomes, expected), outcomes[0].printed
@@ -109,6 +111,9 @@ def _find(id, answer):
         exercise = registry.get(id)
     except KeyError as error:
         return None, error.args[0]
+    if answer is check or answer is hint:
+        return None, ("Your function has the name of one that the book needs. Give it another "
+                      "one, and import `check` and `hint` again.")
     if not callable(answer):
         return None, (f'`check` needs the function itself, got {type(answer).__name__}. Write '
                       f'check("{id}", your_function): its name alone, without parentheses.')
@@ -169,6 +174,26 @@ def message(exercise, result, printed=""):
                    f'hint("{exercise.id}")' if left else "")
 
 
+def _keep_names():
+    """In a notebook, put ``check`` and ``hint`` back when a cell gives their names away."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    if not shell:
+        return
+    ours, seen = {"check": check, "hint": hint}, set()
+
+    def look(*_):
+        for name, function in ours.items():
+            if shell.user_ns.get(name) is function:
+                seen.add(name)
+            elif name in seen and name in shell.user_ns:
+                shell.user_ns[name] = function
+                _show(Message(OPEN, f"`{name}` was redefined.", f"The book needs that name: "
+                              f"`{name}` is the book's own again. Call yours something else."))
+
+    shell.events.register("post_run_cell", look)
+
+
 def _show(shown):
     """Display once: richly under IPython, printed elsewhere."""
     ipython = sys.modules.get("IPython")
@@ -179,3 +204,6 @@ def _show(shown):
         print(repr(shown))
     except UnicodeEncodeError:  # a terminal without these signs
         print(repr(shown).encode("ascii", "replace").decode())
+
+
+_keep_names()

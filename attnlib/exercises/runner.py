@@ -30,7 +30,7 @@ import numpy as np
 
 from .core import Other, Outcome
 
-SECONDS = 10.0
+SECONDS, GRACE = 10.0, 3.0
 STUBBORN = ("Still running after {:.0f} seconds, and it cannot be stopped from here. Interrupt it "
             "yourself: Kernel > Interrupt (Colab: Runtime > Interrupt execution; a terminal: "
             "Ctrl-C); if that does not help, restart the kernel.\n")
@@ -598,7 +598,7 @@ class _Limit:
                 return
             self.fired = True
             interrupt_main()
-        if not self._over.wait(3):
+        if not self._over.wait(GRACE):
             self._screen.write(STUBBORN.format(self.seconds))
 
 
