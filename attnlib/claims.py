@@ -22,12 +22,13 @@ def claim(id, verdict, measured):
         if not isinstance(text, str):
             raise TypeError(f"{name} must be a string, got {text!r}")
         if "·" in text or len(text.splitlines()) != 1 or text != text.strip():
-            raise ValueError(f'{name} must be one line without "·" or space around it, got {text!r}')
+            raise ValueError(f'{name} must be one line, without "·" and without space around it, '
+                             f"got {text!r}")
     if not re.fullmatch(r"[A-Z]\d+", id):
         raise ValueError(f'id must be a letter and a number such as "Q1", got {id!r}')
     if not re.fullmatch(r"holds|does not hold|holds when \S.*", verdict):
         raise ValueError('verdict must be "holds", "does not hold" or "holds when ...", '
                          f"got {verdict!r}")
-    if not re.search(r"\d ?%|\d [^\W\d]", measured):
+    if not re.search(r"\d ?[%°]|\d [^\W\d]", measured):
         raise ValueError(f"measured must hold a number and its unit, got {measured!r}")
     print(f"Claim {id} · {verdict} · {measured}")

@@ -19,8 +19,10 @@ STYLE = {
     "legend.fontsize": 10, "legend.frameon": False, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": False, "lines.linewidth": 1.8, "lines.markersize": 6,
 }
-_LOOKS = [(PALETTE["blue"], "-", "o"), (PALETTE["orange"], "--", "s"), (PALETTE["green"], "-.", "^"),
-          (PALETTE["purple"], ":", "D"), (PALETTE["black"], (0, (5, 1, 1, 1)), "v")]
+_LOOKS = [  # colour, line and marker, always together
+    (PALETTE["blue"], "-", "o"), (PALETTE["orange"], "--", "s"), (PALETTE["green"], "-.", "^"),
+    (PALETTE["purple"], ":", "D"), (PALETTE["black"], (0, (5, 1, 1, 1)), "v"),
+]
 
 
 def figure(height=3.4, columns=1):
@@ -84,9 +86,8 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
     if len(columns) <= 10 and len(rows) <= 12:
         digits = next(d for d in (0, 1, 2) if d == 2 or np.allclose(weights.round(d), weights))
         for (row, column), number in np.ndenumerate(weights):
-            dark = sum(image.to_rgba(number)[:3]) < 1.7
             axes.text(column, row, f"{number:.{digits}f}" if number else "0", ha="center",
-                      va="center", fontsize=10, color="white" if dark else "black")
+                      va="center", fontsize=10, color=_ink(image.to_rgba(number)))
     return axes
 
 
@@ -197,10 +198,51 @@ def curves(x, lines, *, names=("", ""), marks=False, axes=None):
     return axes
 
 
+def masks(named, *, across=3):
+    """Boolean masks as small grids: a dark cell may attend, a light one may not.
+
+    Args:
+        named: title -> boolean ``(n_q, n_k)``, a row per query.
+        across: how many grids stand in a row.
+
+    Returns:
+        List of the axes, one per mask.
+
+    Raises:
+        ValueError: if a mask is not boolean with two axes.
+
+    >>> [axes.get_title(loc="left") for axes in masks({"self alone": np.eye(3, dtype=bool)})]
+    ['self alone']
+    """
+    for name, mask in named.items():
+        if np.ndim(mask) != 2 or np.asarray(mask).dtype != bool:
+            raise ValueError(f"mask {name!r} must be boolean (n_q, n_k), got "
+                             f"{np.asarray(mask).dtype} {np.shape(mask)}")
+    rows = -(-len(named) // across)
+    canvas = figure(height=0.3 + 1.9 * rows).figure
+    canvas.clear()
+    grid = canvas.subplots(rows, across, squeeze=False).ravel()
+    for axes, (name, mask) in zip(grid, named.items()):
+        axes.pcolormesh(np.asarray(mask)[::-1], cmap=_shades(False), vmin=0, vmax=1,
+                        edgecolors="#BBBBBB", linewidth=0.5)
+        axes.set(aspect="equal", xticks=[], yticks=[], xlabel="key", ylabel="query")
+        axes.set_title(name, loc="left", fontsize=10)
+    for axes in grid[len(named):]:
+        axes.remove()
+    return list(grid[:len(named)])
+
+
 def _shades(signed):
     from matplotlib.colors import LinearSegmentedColormap
     below = [PALETTE["orange"]] if signed else []
-    return LinearSegmentedColormap.from_list("book", [*below, "white", PALETTE["blue"]])
+    return LinearSegmentedColormap.from_list("book", [*below, "white", PALETTE["blue"]],
+                                             N=257)  # odd, so that 0 is white
+
+
+def _ink(shade):
+    """Black or white, whichever stands out more on an RGBA shade (contrast at least 4.5)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shade[:3]]
+    return "black" if np.dot(linear, (0.2126, 0.7152, 0.0722)) > 0.179 else "white"
 
 
 def _points(name, places, labels):

@@ -1,0 +1,83 @@
+"""claim(): one line of fixed form, or an error that says why not. And every claim has a text."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attnlib.claims import claim
+
+BOOK = Path(__file__).parent.parent / "book"
+LINE = re.compile(r"Claim ([A-Z]\d+) · (holds|does not hold|holds when [^·]+) · ([^·]+)\n")
+
+
+@pytest.mark.parametrize("verdict", ["holds", "does not hold", "holds when d_v = d"])
+def test_prints_exactly_one_line_and_returns_nothing(capsys, verdict):
+    assert claim("K12", verdict, "3 of 8 rows") is None
+    printed = capsys.readouterr()
+    assert printed.out == f"Claim K12 · {verdict} · 3 of 8 rows\n"
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize("verdict", [
+    "", "Holds", "holds.", "holds when", "holds when ", "it holds", "hold", "does not  hold",
+    "does not hold when n = 1", "holds if d = 2", "true", "holds when · n", "holds\n", " holds",
+])
+def test_refuses_other_verdicts(verdict):
+    with pytest.raises(ValueError, match="^verdict must be"):
+        claim("Q1", verdict, "3 of 8 rows")
+
+
+@pytest.mark.parametrize("measured", [
+    "", "much", "1234", "about 0.5", "·", "3 rows · 4 columns", "3 rows\n4 columns",
+    "3 rows\n", "3 rows\u2028more", "a rate of 3",
+])
+def test_refuses_what_is_no_measurement(measured):
+    with pytest.raises(ValueError, match="^measured must"):
+        claim("Q1", "holds", measured)
+
+
+@pytest.mark.parametrize("measured", ["39%", "39 %", "0.85 of the weight", "1.2e-3 nats", "20 °C",
+                                      "the slope is 1.9 per doubling"])
+def test_accepts_measurements(capsys, measured):
+    claim("Q1", "holds", measured)
+    assert capsys.readouterr().out.endswith(f" · {measured}\n")
+
+
+@pytest.mark.parametrize("id", ["", "1", "Q", "q1", "Q1a", "QQ1", "Q 1", "Q1 ", "Q1\n"])
+def test_refuses_other_ids(id):
+    with pytest.raises(ValueError, match="^id must be"):
+        claim(id, "holds", "3 rows")
+
+
+@pytest.mark.parametrize("position, name", [*enumerate(["id", "verdict", "measured"])])
+@pytest.mark.parametrize("wrong", [None, True, 3, b"holds", ["holds"]])
+def test_refuses_what_is_no_string(position, name, wrong):
+    arguments = ["Q1", "holds", "3 rows"]
+    arguments[position] = wrong
+    with pytest.raises(TypeError, match=f"^{name} must be a string, got "):
+        claim(*arguments)
+
+
+@given(st.text(max_size=12), st.text(max_size=24), st.text(max_size=24))
+def test_whatever_it_prints_has_the_fixed_form(id, verdict, measured):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.suppress(ValueError):
+        claim(id, f"holds when {verdict}", f"{measured} 3 rows")
+    assert printed.getvalue() == "" or LINE.fullmatch(printed.getvalue())
+
+
+def test_the_list_of_claims_is_sound():
+    claims = yaml.safe_load((BOOK / "claims.yml").read_text(encoding="utf-8"))
+    ids = [entry["id"] for entry in claims]
+    assert len(set(ids)) == len(ids)
+    for entry in claims:
+        assert set(entry) == {"id", "text", "chapter"}, entry
+        assert re.fullmatch(r"[A-Z]\d+", entry["id"]), entry
+        assert (BOOK / f"{entry['chapter']}.ipynb").exists(), entry
+        assert entry["text"].endswith(".") and "·" not in entry["text"], entry
