@@ -50,7 +50,7 @@ def head_counts(draw):
 # Multi-head attention: the definition.
 
 
-def heads_by_loop(layer, query, key, value, mask=None, bias=None, causal=False, window=None):
+def heads_by_loop(layer, query, key, value, mask, bias, causal, window):
     """One head after the other, one sequence after the other, in plain matrix products."""
     width = query.shape[-1] // layer.heads
     group = layer.heads // layer.kv_heads
@@ -66,13 +66,12 @@ def heads_by_loop(layer, query, key, value, mask=None, bias=None, causal=False, 
             n_q, n_k = len(q), len(k)
             if layer.rotary:
                 q, k = rotate(q, np.arange(n_k - n_q, n_k)), rotate(k, np.arange(n_k))
-            scores = q @ k.T / math.sqrt(width)
-            scores = scores if bias is None else scores + bias[h]
-            seen = torch.ones(n_q, n_k, dtype=torch.bool) if mask is None else mask[b].expand(n_q, n_k)
+            scores = q @ k.T / math.sqrt(width) + bias[h]
+            seen = mask[b].clone()
             if causal:
-                seen = seen & torch.from_numpy(causal_mask(n_q, n_k))
+                seen &= torch.from_numpy(causal_mask(n_q, n_k))
             if window is not None:
-                seen = seen & torch.from_numpy(window_mask(n_q, n_k, window=window))
+                seen &= torch.from_numpy(window_mask(n_q, n_k, window=window))
             share = torch.softmax(scores.masked_fill(~seen, -math.inf), -1).nan_to_num()
             found.append(share @ v)
             shares.append(share)
@@ -113,7 +112,8 @@ def from_torch(theirs, dim, heads):
 @given(st.sampled_from([1, 2, 4]), st.integers(1, 4), st.integers(1, 5), st.integers(1, 6),
        st.booleans(), seeds)
 def test_layer_equals_torchs(heads, batch, n_q, n_k, projection_bias, seed):
-    theirs = made(nn.MultiheadAttention, 8, heads, bias=projection_bias, batch_first=True, seed=seed)
+    theirs = made(nn.MultiheadAttention, 8, heads, bias=projection_bias, batch_first=True,
+                  seed=seed)
     ours = from_torch(theirs, 8, heads)
     query, key, value = (normal(seed + i, batch, n, 8) for i, n in enumerate((n_q, n_k, n_k)))
     drop = normal(seed + 3, n_q, n_k) > 0.5
@@ -296,6 +296,15 @@ def test_cached_equals_uncached(counts, cuts, rotary, alibi, window, seed):
         start = end
 
 
+def test_gradients_pass_through_a_cache():
+    layer, cache = made(MultiHeadAttention, 4, 2, rotary=True), KeyValueCache()
+    x = normal(0, 5, 4).requires_grad_()
+    expected, = torch.autograd.grad(layer(x, causal=True)[4].sum(), x)
+    layer(x[:3], causal=True, cache=cache)
+    found, = torch.autograd.grad(layer(x[3:], causal=True, cache=cache)[1].sum(), x)
+    close(found, expected)
+
+
 def test_a_copied_cache_has_its_own_future():
     layer, cache = made(MultiHeadAttention, 4, 2), KeyValueCache()
     x = normal(0, 6, 4)
@@ -318,15 +327,16 @@ def test_a_failed_call_leaves_the_cache_as_it_was():
 
 def torch_weights(ours, theirs):
     """Give torch's encoder or decoder layer the weights of our block."""
-    pairs = [(ours.attention, theirs.self_attn), (ours.cross, getattr(theirs, "multihead_attn", None))]
+    pairs = [(ours.attention, theirs.self_attn)]
+    if ours.cross is not None:
+        pairs.append((ours.cross, theirs.multihead_attn))
     with torch.no_grad():
         for our, their in pairs:
-            if our is not None:
-                their.in_proj_weight.copy_(torch.cat([p.weight for p in (our.q_proj, our.k_proj,
-                                                                         our.v_proj)]))
-                their.out_proj.weight.copy_(our.out_proj.weight)
-                their.in_proj_bias.zero_()
-                their.out_proj.bias.zero_()
+            joined = torch.cat([our.q_proj.weight, our.k_proj.weight, our.v_proj.weight])
+            their.in_proj_weight.copy_(joined)
+            their.out_proj.weight.copy_(our.out_proj.weight)
+            their.in_proj_bias.zero_()
+            their.out_proj.bias.zero_()
     theirs.linear1.load_state_dict(ours.feed_forward.widen.state_dict())
     theirs.linear2.load_state_dict(ours.feed_forward.narrow.state_dict())
     norms = [ours.attention_norm, ours.feed_forward_norm]
@@ -489,7 +499,7 @@ def tokens_of(seed, *shape):
 
 @pytest.mark.parametrize("positions", POSITIONS)
 def test_language_model_is_its_parts(positions):
-    model, tokens = model_of(positions), tokens_of(0, 3, 5)
+    model, tokens = model_of(positions, window=3), tokens_of(0, 3, 5)
     x = model.embedding.weight[tokens]
     if positions == "sinusoidal":
         x = x + torch.from_numpy(sinusoidal_positions(5, 8))
@@ -498,7 +508,7 @@ def test_language_model_is_its_parts(positions):
     bias = alibi_bias(2, 5) if positions == "alibi" else None
     assert all(block.attention.rotary == (positions == "rotary") for block in model.stack.blocks)
     for block in model.stack.blocks:
-        x = block(x, causal=True, bias=bias)
+        x = block(x, causal=True, bias=bias, window=3)
     close(model(tokens), model.stack.norm(x) @ model.unembedding.weight.T)
 
 
@@ -549,7 +559,8 @@ def test_sampled_generation_has_the_models_probabilities_and_repeats():
     close(torch.bincount(first[:, 2], minlength=7) / 20000, expected.float(), atol=0.015)
     likeliest = first[first[:, 2] == expected.argmax()]
     expected = torch.softmax(model(likeliest[0, :3])[-1] / 1.5, -1)
-    close(torch.bincount(likeliest[:, 3], minlength=7) / len(likeliest), expected.float(), atol=0.03)
+    shares = torch.bincount(likeliest[:, 3], minlength=7) / len(likeliest)
+    close(shares, expected.float(), atol=0.03)
     assert torch.equal(drawn(0, 1e-6)[:1], model.generate(prompt[:1], 2))
 
 
@@ -606,7 +617,7 @@ def held():
     (lambda: MultiHeadAttention(8, 2, kv_heads=4), ValueError, "heads 2, kv_heads 4"),
     (lambda: MultiHeadAttention(8, 0), ValueError, "heads must be at least 1, got 0"),
     (lambda: MultiHeadAttention(8, 2.0), TypeError, "heads must be a whole number, got 2.0"),
-    (lambda: MultiHeadAttention(6, 2, rotary=True), ValueError, "even dim / heads.* dim 6, heads 2"),
+    (lambda: MultiHeadAttention(6, 2, rotary=True), ValueError, "even dim / heads.* dim 6"),
     (lambda: LAYER(torch.zeros(3, 6)), ValueError, r"dim = 8, got query \(3, 6\)"),
     (lambda: LAYER(X, torch.zeros(2, 3, 6)), ValueError, r"query \(2, 3, 8\), key \(2, 3, 6\)"),
     (lambda: LAYER(torch.zeros(8)), ValueError, r"query \(8,\)"),
@@ -638,6 +649,7 @@ def held():
     (lambda: MODEL(torch.tensor([-1, 2])), ValueError, "0 to 4, got -1 to 2"),
     (lambda: MODEL(torch.tensor([1.0])), TypeError, "whole numbers, got torch.float32"),
     (lambda: MODEL(np.array([1])), TypeError, "got ndarray"),
+    (lambda: MODEL(torch.tensor([True])), TypeError, "got torch.bool"),
     (lambda: MODEL.generate(torch.zeros(2, 0, dtype=torch.int64), 1), ValueError, r"\(2, 0\)"),
     (lambda: MODEL.generate(torch.tensor(3), 1), ValueError, "n_prompt"),
     (lambda: MODEL.generate(torch.tensor([3]), -1), ValueError, "n must be at least 0"),
