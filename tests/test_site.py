@@ -100,6 +100,9 @@ def test_a_page_is_whole_and_accessible_with_the_network_cut_off(open_page, name
     assert page.evaluate("""[...document.querySelectorAll('article img')]
         .filter(img => !img.complete || !img.naturalWidth || img.alt.split(' ').length < 6)
         .map(img => img.src)""") == []
+    cut = page.evaluate("""[...document.querySelectorAll('article mjx-container')]
+        .filter(m => m.getBoundingClientRect().left < 0).map(m => m.textContent.slice(0, 40))""")
+    assert not cut, f"equations that begin left of the screen: {cut}"
     missing = page.evaluate("""[...document.querySelectorAll('[class*="fa-"]')]
         .filter(i => i.offsetParent && getComputedStyle(i, '::before').content === 'none')
         .map(i => i.className)""")
