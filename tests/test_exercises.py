@@ -279,6 +279,7 @@ def test_tricks_are_refused(exercise):
     allowed = replace(exercise, forbidden=())
     if any(case.args for case in exercise.cases(0)):
         _assert_refused(allowed, _learned_by_heart(exercise, right), "an answer learned by heart")
+    if any(isinstance(x, np.ndarray) for x in exercise.cases(0)[0].args):
         _assert_refused(allowed, _changes_its_input(right), "an answer that changes its arguments")
     _assert_refused(allowed, _wrong_on_the_last_call(exercise, right),
                     "an answer that is right on all inputs but one")
@@ -328,12 +329,12 @@ def _learned_by_heart(exercise, answer):
     """Right on the public seed, whatever it is given."""
     seen = [runner.run_own(answer, [case], takes=exercise.takes)[0].value
             for case in exercise.cases(0)]
-    shapes = [runner.plain([case.args, case.kwargs]) for case in exercise.cases(0)]
+    inputs = [runner.plain([case.args, case.kwargs]) for case in exercise.cases(0)]
 
     def by_heart(*args, **kwargs):
         given = runner.plain([args, kwargs])
-        return next((value for inputs, value in zip(shapes, seen)
-                     if runner.identical(inputs, given)), seen[0])
+        return next((value for known, value in zip(inputs, seen)
+                     if runner.identical(known, given)), seen[0])
 
     return by_heart
 
@@ -342,8 +343,8 @@ def _changes_its_input(answer):
     def changes(*args, **kwargs):
         value = runner.plain(answer(*args, **kwargs))
         for x in args:
-            if hasattr(x, "dtype") and x.dtype.kind == "f":
-                x += 1
+            if hasattr(x, "dtype"):
+                x[...] = x == 0
         return value
 
     return changes

@@ -63,7 +63,7 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
     if takes == "torch":
         _torch()
     replaced_functions()
-    watch, limit, libraries = _Watch(forbidden), _Limit(seconds), "torch" in sys.modules
+    watch, limit, libraries = _Watch(forbidden), _Limit(seconds), _has_torch()
     streams, tries = (sys.stdout, sys.stderr), {}
     try:
         with limit:
@@ -75,7 +75,7 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         outcomes = _stopped(max(tries.values(), key=len), cases)
     finally:
         sys.stdout, sys.stderr = streams
-    if "torch" in sys.modules and not libraries and not limit.fired:
+    if _has_torch() and not libraries and not limit.fired:
         return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes
@@ -128,7 +128,7 @@ def replaced_functions():
     return tuple(sorted(
         f"{'torch.Tensor' if isinstance(owner, type) else owner.__name__}.{name}"
         for owner, originals in _originals.items()
-        for name, original in originals.items() if vars(owner).get(name) is not original))
+        for name, original in originals.items() if getattr(owner, name, None) is not original))
 
 
 def pack(outcomes):
@@ -236,7 +236,7 @@ def _call(answer, case, kind, watch, limit, names):
 def _kinds(takes):
     """The declared kind, then the other, if it is in use here."""
     yield takes
-    if takes == "torch" or "torch" in sys.modules:
+    if takes == "torch" or _has_torch():
         yield "numpy" if takes == "torch" else "torch"
 
 
@@ -292,7 +292,7 @@ class _Notes:
     """What is noticed while a value is made plain, and how many items are left to look at."""
 
     def __init__(self):
-        self.half, self.left = False, 1_000_000
+        self.half, self.left = False, 100_000
 
 
 def plain(x, notes=None, depth=0):
@@ -316,7 +316,7 @@ def plain(x, notes=None, depth=0):
     try:
         if issubclass(kind, (np.ndarray, np.generic)):
             return _plain_array(np.array(x, subok=False, copy=True), notes, depth)
-        if "torch" in sys.modules and issubclass(kind, _torch().Tensor):
+        if _has_torch() and issubclass(kind, _torch().Tensor):
             return _plain_tensor(x, notes)
         if issubclass(kind, (list, tuple, dict)) and depth < 8 and notes.left > 0:
             return _plain_items(x, kind, notes, depth + 1)
@@ -361,6 +361,11 @@ def _plain_tensor(tensor, notes):
         return np.array(torch.Tensor.numpy(tensor), subok=False, copy=True)
 
 
+def _has_torch():
+    """Whether torch is in use; it is not imported to find out."""
+    return sys.modules.get("torch") is not None
+
+
 def _torch():
     import torch
     return torch
@@ -390,6 +395,8 @@ def _decode(x, arrays):
         return (list if form == "list" else tuple)(_decode(item, arrays) for item in content)
     if form == "dict":
         return {plain(name): _decode(item, arrays) for name, item in content}
+    if form not in ("other", "just"):
+        raise ValueError(f"an outcome holds no {form!r}")
     return Other(str(content)) if form == "other" else plain(content)
 
 
@@ -553,16 +560,21 @@ def _watched_modules():
     names = ("numpy", "numpy.linalg", "torch", "torch.nn.functional", "attnlib.attention",
              "attnlib.masks", "attnlib.positions", "attnlib.heads", "attnlib.layers",
              "attnlib.multilevel", "attnlib.diagnostics")
-    modules = [sys.modules[name] for name in names if name in sys.modules]
-    return [*modules, *([_torch().Tensor] if "torch" in sys.modules else [])]
+    return [*(sys.modules[name] for name in names if sys.modules.get(name)),
+            *([_torch().Tensor] if _has_torch() else [])]
 
 
 def _functions(owner):
     """The functions in a namespace that nothing has a good reason to replace."""
-    compiled = (types.BuiltinFunctionType, types.MethodDescriptorType)
-    kinds = compiled if owner.__name__ in ("torch", "Tensor") else (
-        *compiled, types.FunctionType, np.ufunc, type(np.concatenate))
-    return {name: thing for name, thing in vars(owner).items() if isinstance(thing, kinds)}
+    if isinstance(owner, type):
+        kinds, names = types.MethodDescriptorType, dir(owner)
+    elif owner.__name__ == "torch":  # which replaces some of the functions it wraps itself
+        kinds, names = types.BuiltinFunctionType, vars(owner)
+    else:
+        kinds, names = (types.BuiltinFunctionType, types.FunctionType, np.ufunc,
+                        type(np.concatenate)), vars(owner)
+    things = {name: getattr(owner, name, None) for name in names}
+    return {name: thing for name, thing in things.items() if isinstance(thing, kinds)}
 
 
 _originals = {}

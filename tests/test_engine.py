@@ -1,0 +1,1076 @@
+"""The exercise engine on small made-up exercises: every status, every trick, every rule."""
+
+import _thread
+import fractions
+import functools
+import json
+import math
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import types
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import test_exercises as rules
+
+import attnlib
+from attnlib.exercises import core, judging, notebook, registry, runner
+from attnlib.exercises.core import Case, Exercise, Mistake, Outcome, broken_law, switched
+
+HARD = "large scores"
+
+
+def cases(seed):
+    rng = np.random.default_rng([seed, 99])
+
+    def case(*leading, n_q, n_k, d_k, size=1.0, hard=""):
+        shapes = (*leading, n_q, d_k), (*leading, n_k, d_k)
+        query, key = (size * rng.normal(size=shape) for shape in shapes)
+        return Case((query, key), hard=hard)
+
+    return [case(n_q=3, n_k=4, d_k=2), case(2, n_q=5, n_k=3, d_k=4),
+            case(n_q=2, n_k=5, d_k=3, size=40.0, hard=HARD), case(n_q=1, n_k=3, d_k=2, hard="one")]
+
+
+def weights(query, key, *, faults=frozenset()):
+    if "in-place" in faults:
+        query /= math.sqrt(query.shape[-1])
+    scores = query @ (key.T if "raises" in faults else np.swapaxes(key, -1, -2))
+    if not {"no-scale", "in-place"} & faults:
+        scores = scores / math.sqrt(query.shape[-1])
+    if "naive" not in faults:
+        scores = scores - scores.max(-1, keepdims=True)
+    parts = np.exp(scores)
+    shares = parts / parts.sum(-2 if "axis" in faults else -1, keepdims=True)
+    return np.swapaxes(shares, -1, -2) if "shape" in faults else shares
+
+
+SENTENCES = {
+    "no-scale": "Your scores are not scaled: look at the equation once more.",
+    "axis": "Your softmax runs along the wrong axis of the scores.",
+    "shape": "Your weights are turned: they have a row per key, not per query.",
+    "raises": "It works for one sentence only; look at how the key is turned.",
+    "naive": "Large scores overflow: what can be subtracted before?",
+    "in-place": "Right numbers, but the caller's query is not what it was.",
+}
+
+
+def in_torch(query, key):
+    torch = pytest.importorskip("torch")
+    return torch.exp(torch.log_softmax(query @ key.mT / query.shape[-1] ** 0.5, -1))
+
+
+EXERCISE = Exercise(
+    id="9.1", kind="write", points=2, minutes=5, version=1,
+    hints=("Five steps: begin with `scores`.", "Subtract the row's largest score."),
+    cases=cases, reference=weights,
+    mistakes=switched(weights, SENTENCES, pairs=[("no-scale", "axis")]),
+    forbidden=("attnlib.attention_weights", "attnlib.attention.softmax", "numpy.einsum",
+               "torch.softmax", "torch.Tensor.softmax",
+               "torch.nn.functional.scaled_dot_product_attention"),
+    variants=(in_torch,),
+)
+BY_HAND = Exercise(
+    id="9.2", kind="by hand", points=1, minutes=5, version=1, hints=("Add.", "Divide."),
+    cases=lambda seed: [Case()],
+    reference=lambda: {"weights": [0.25, 0.75], "half": 0.5, "word": "same"},
+)
+OPEN = Exercise(
+    id="9.3", kind="open-ended", points=1, minutes=5, version=1, hints=("Sum.", "Divide."),
+    cases=lambda seed: [Case((np.random.default_rng(seed).normal(size=(3, 4)),))], reference=None,
+    judge=lambda cases, outcomes: (
+        None if abs(outcomes[0].value.sum() - 1) < 1e-6
+        else broken_law("It does not sum to one.", f"sum: {outcomes[0].value.sum():.2f}")),
+    variants=(lambda x: abs(x) / abs(x).sum(),),
+)
+
+
+def said(answer, exercise=EXERCISE, seed=0):
+    return notebook.assess_seed(exercise, answer, seed)[0]
+
+
+# Right answers in other clothes.
+
+def loops(query, key):
+    if query.ndim == 3:
+        return [loops(*pair) for pair in zip(query, key)]
+    rows = []
+    for q in query:
+        scores = [sum(a * b for a, b in zip(q, k)) / len(q) ** 0.5 for k in key]
+        parts = [math.exp(score - max(scores)) for score in scores]
+        rows.append([part / sum(parts) for part in parts])
+    return rows
+
+
+class Callable:
+    def __call__(self, query, key):
+        return weights(query, key)
+
+
+@pytest.mark.parametrize("answer", [
+    weights, loops, in_torch, Callable(), lambda q, k: weights(q, k),
+    lambda query, key: weights(query.astype(np.float32), key.astype(np.float32)),
+    lambda query, key: weights(query, key).astype(np.float16),
+    lambda query, key: np.asfortranarray(weights(query, key)),
+    lambda query, key: tuple(map(tuple, weights(query, key))),
+    functools.partial(weights, faults=frozenset()),
+], ids=lambda answer: getattr(answer, "__name__", type(answer).__name__))
+def test_other_right_answers_pass(answer):
+    result = said(answer)
+    assert result, (result, result.sentence, result.witness)
+    assert result.sentence == "4 inputs, 2 hard ones" and result.credit == 1.0
+
+
+def test_bfloat16_passes_within_its_own_tolerance():
+    torch = pytest.importorskip("torch")
+    assert said(lambda q, k: in_torch(q, k).to(torch.bfloat16))
+    assert not said(lambda q, k: in_torch(q, k).to(torch.bfloat16).to(torch.float32))
+    assert not said(lambda q, k: (in_torch(q, k) + 0.03).to(torch.bfloat16))
+
+
+def test_an_answer_that_needs_torch_is_called_with_torch():
+    torch = pytest.importorskip("torch")
+    kinds = []
+
+    def answer(query, key):
+        kinds.append(type(query))
+        return in_torch(query, key)
+
+    outcomes = runner.run(answer, cases(0))
+    assert {outcome.kind for outcome in outcomes} == {"torch"}
+    assert kinds[0] is np.ndarray and set(kinds[1:]) == {torch.Tensor}
+
+
+def test_torch_exercises_take_numpy_answers():
+    pytest.importorskip("torch")
+    exercise = replace(EXERCISE, takes="torch", reference=in_torch, mistakes=())
+    assert said(in_torch, exercise) and said(lambda q, k: np.einsum("...->...", weights(q, k)),
+                                             replace(exercise, forbidden=()))
+
+
+@pytest.mark.parametrize("answer", [
+    lambda: {"weights": (0.25, 0.75), "half": 0.5, "word": "Same "},
+    lambda: {"word": "same", "half": fractions.Fraction(1, 2), "weights": np.array([0.25, 0.75])},
+    lambda: {"weights": [fractions.Fraction(1, 4), np.float32(0.75)], "half": np.array([0.5]),
+             "word": np.str_("same")},
+    lambda: {"weights": [[0.25], [0.75]][0] + [0.75], "half": 1 / 2, "word": "same"},
+])
+def test_numbers_are_welcome_in_any_form(answer):
+    assert said(answer, BY_HAND)
+
+
+def test_torch_numbers_are_welcome():
+    torch = pytest.importorskip("torch")
+    assert said(lambda: {"weights": torch.tensor([0.25, 0.75]), "half": torch.tensor(0.5),
+                         "word": "same"}, BY_HAND)
+
+
+# Every status, in the order in which they are judged.
+
+def stub(query, key):
+    """Return the weights.
+
+    >>> stub(1, 2)
+    """
+    ...
+
+
+def commented(query, key):
+    # not yet
+    pass
+
+
+@pytest.mark.parametrize("answer, sentence", [
+    (stub, "Replace the `...`"), (commented, "Replace the `...`"),
+    (lambda query, key: None, "Replace the `...`"),
+    (lambda query, key: print(query), "`return`"),
+])
+def test_not_attempted(answer, sentence):
+    result = said(answer)
+    assert result.status == "not_attempted" and sentence in result.sentence
+    assert result.credit == 0 and not result
+
+
+def from_package(query, key):
+    return attnlib.attention_weights(query, key)
+
+
+def imported_inside(query, key):
+    from attnlib.attention import attention_weights as innocent
+    return innocent(query, key)
+
+
+def through_getattr(query, key):
+    return getattr(sys.modules["attnlib.attention"], "soft" + "max")(query @ np.swapaxes(key, -1, -2))
+
+
+def in_a_thread(query, key):
+    found = []
+    thread = threading.Thread(target=lambda: found.append(attnlib.attention_weights(query, key)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def with_the_watch_off(query, key):
+    sys.setprofile(None)
+    return attnlib.attention_weights(query, key)
+
+
+@pytest.mark.parametrize("answer, name", [
+    (from_package, "attnlib.attention_weights"), (imported_inside, "attnlib.attention_weights"),
+    (through_getattr, "attnlib.attention.softmax"), (in_a_thread, "attnlib.attention_weights"),
+    (with_the_watch_off, "sys.setprofile"),
+    (lambda q, k: np.einsum("...ij->...ij", weights(q, k)), "numpy.einsum"),
+], ids=lambda x: getattr(x, "__name__", x))
+def test_forbidden_calls_are_seen(answer, name):
+    result = said(answer)
+    assert result.status == "forbidden_call" and f"`{name}`" in result.sentence
+    assert sys.getprofile() is None
+
+
+def test_forbidden_torch_functions_are_seen():
+    torch = pytest.importorskip("torch")
+    from torch.nn.functional import scaled_dot_product_attention as sdpa
+    for answer, name in [
+        (lambda q, k: torch.softmax(q @ k.mT, -1), "torch.softmax"),
+        (lambda q, k: (q @ k.mT).softmax(-1), "torch.Tensor.softmax"),
+        (lambda q, k: sdpa(q, k, torch.eye(k.shape[-2], dtype=k.dtype)),
+         "torch.nn.functional.scaled_dot_product_attention"),
+    ]:
+        result = said(answer)
+        assert result.status == "forbidden_call" and f"`{name}`" in result.sentence
+
+
+def test_a_class_or_module_forbids_all_of_its_functions():
+    names = {f.__name__ for f in runner.functions_named("attnlib.masks")}
+    assert {"visible", "causal_mask"} <= names
+    assert runner.functions_named("nobody.has.this") == []
+    with pytest.raises(AttributeError):
+        runner.functions_named("attnlib.no_such_function")
+
+
+def test_what_is_allowed_is_not_called_forbidden():
+    exercise = replace(EXERCISE, forbidden=("attnlib.attention.softmax",))
+    assert said(lambda q, k: attnlib.attention_weights(q, k), exercise)
+
+
+@pytest.mark.parametrize("name", [*SENTENCES, "no-scale+axis"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_known_mistakes_get_their_own_sentence(name, seed):
+    mistake = next(m for m in EXERCISE.mistakes if m.name == name)
+    result = said(lambda query, key: mistake.answer(query, key), seed=seed)
+    assert (result.status, result.mistake, result.sentence) == (
+        "known_mistake", name, mistake.sentence)
+    assert result.sentence == " ".join(SENTENCES[part] for part in name.split("+"))
+
+
+def test_a_known_mistake_in_torch_is_known():
+    torch = pytest.importorskip("torch")
+    assert said(lambda q, k: torch.exp(torch.log_softmax(q @ k.mT, -1))).mistake == "no-scale"
+    assert said(lambda q, k: torch.matmul(q, torch.permute(k, (1, 0)))).mistake == ""
+    # numpy raises ValueError, torch RuntimeError: the same mistake
+    numpy, torch_ = ([Outcome(raised=name)] for name in ("ValueError", "RuntimeError"))
+    assert judging.same(EXERCISE, numpy, torch_)
+    assert not judging.same(EXERCISE, numpy, [Outcome(raised="IndexError")])
+
+
+def test_a_known_mistake_that_also_changes_its_input_is_known():
+    def answer(query, key):
+        value = weights(query, key, faults={"axis"})
+        query += 1
+        return value
+
+    result = said(answer)
+    assert result.mistake == "axis" and "`query`" in result.witness
+
+
+def test_a_mistake_may_earn_credit():
+    half = Mistake("half", "Half of it is right, look at the rest.", lambda q, k: 2 * weights(q, k),
+                   credit=0.5)
+    assert said(lambda q, k: 2 * weights(q, k), replace(EXERCISE, mistakes=(half,))).credit == 0.5
+
+
+def test_a_mistake_on_one_input_only_is_no_known_mistake():
+    def answer(query, key):
+        return weights(query, key, faults={"no-scale"} if query.ndim == 3 else frozenset())
+
+    assert said(answer).status == "differs"
+
+
+def deep(query):
+    return np.zeros(3) @ np.zeros(4)
+
+
+def test_raised_shows_their_own_lines_alone():
+    def answer(query, key):
+        return deep(query)
+
+    result = said(answer, replace(EXERCISE, mistakes=()))
+    assert result.status == "raised" and "On 4 of 4 inputs" in result.sentence
+    assert "ValueError" in result.sentence
+    here = deep.__code__.co_firstlineno + 1
+    assert f"line {here}, in deep: return np.zeros(3) @ np.zeros(4)" in result.witness
+    assert "attnlib" not in result.witness and "numpy/" not in result.witness
+    assert "query = [" in result.witness  # the smallest input
+
+
+def test_raised_in_the_call_itself_says_how_it_is_called():
+    result = said(lambda x: x)
+    assert result.status == "raised" and "It is called with (query, key)." in result.sentence
+
+
+def recursion(query, key):
+    return recursion(query, key)
+
+
+def leaves(query, key):
+    raise SystemExit(2)
+
+
+class Rude(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+
+def rude(query, key):
+    raise Rude
+
+
+@pytest.mark.parametrize("answer, name", [(recursion, "RecursionError"), (leaves, "SystemExit"),
+                                          (rude, "Rude")])
+def test_no_exception_gets_out(answer, name):
+    result = said(answer)
+    assert result.status == "raised" and name in result.sentence
+    assert len(result.witness.splitlines()) < 12
+
+
+def endless(query, key):
+    while True:
+        pass
+
+
+def stubborn(query, key):
+    end = time.time() + 0.6
+    while time.time() < end:
+        try:
+            while time.time() < end:
+                pass
+        except BaseException:
+            pass
+    return weights(query, key)
+
+
+def test_an_endless_loop_is_stopped():
+    before = time.perf_counter()
+    outcomes = runner.run(endless, cases(0), seconds=0.2)
+    assert time.perf_counter() - before < 2
+    assert [outcome.timed_out for outcome in outcomes] == [True] * 4
+    result = judging.judge(EXERCISE, cases(0), outcomes)
+    assert result.status == "timed_out" and "at input 1 of 4" in result.sentence
+
+
+def test_a_loop_on_one_input_is_stopped_there():
+    def answer(query, key):
+        return weights(query, key) if query.ndim == 2 else endless(query, key)
+
+    outcomes = runner.run(answer, cases(0), seconds=0.2)
+    assert [outcome.timed_out for outcome in outcomes] == [False, True, True, True]
+
+
+def test_an_answer_that_swallows_the_interrupt_is_told_of(monkeypatch, capsys):
+    monkeypatch.setattr(runner, "GRACE", 0.1)
+    outcomes = runner.run(stubborn, cases(0), seconds=0.1)
+    assert all(outcome.timed_out for outcome in outcomes)
+    assert "Interrupt" in capsys.readouterr().err
+
+
+def test_the_users_own_interrupt_passes_through():
+    def answer(query, key):
+        _thread.interrupt_main()
+        time.sleep(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(answer, cases(0), seconds=5)
+    assert sys.stdout is not None and sys.getprofile() is None
+
+
+def test_outside_the_main_thread_there_is_no_limit():
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(runner.run(weights, cases(0))))
+    thread.start()
+    thread.join()
+    assert len(found) == 4 and not any(outcome.raised for outcome in found)
+
+
+@pytest.mark.parametrize("change, name", [
+    (lambda query, key: query.fill(0), "query"), (lambda query, key: key.sort(), "key"),
+    (lambda query, key: setattr(key, "shape", (key.size, 1)), "key"),
+])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_changed_input(change, name):
+    def answer(query, key):
+        value = weights(query, key)
+        change(query, key)
+        return value
+
+    result = said(answer, replace(EXERCISE, mistakes=()))
+    assert result.status == "changed_input" and f"`{name}`" in result.sentence
+
+
+def test_changed_lists_keywords_and_nan_inputs():
+    def answer(rows, *, scale):
+        rows[0].append(1)
+        scale["x"] = 2
+
+    outcome, = runner.run(answer, [Case(([[1]],), {"scale": {"x": 1}})], names=("rows",))
+    assert outcome.changed == ("rows", "scale")
+    outcome, = runner.run(lambda x: x.copy(), [Case((np.array([np.nan]),))])
+    assert outcome.changed == ()
+
+
+def test_two_calls_do_not_share_their_inputs():
+    case = Case((np.zeros(2),))
+    runner.run(lambda x: x.fill(1), [case])
+    assert (case.args[0] == 0).all()
+
+
+@pytest.mark.parametrize("answer, words", [
+    (lambda q, k: q, "a floating array of shape (1, 3), got a floating array of shape (1, 2)"),
+    (lambda q, k: "weights", "got text"), (lambda q, k: (weights(q, k), q), "got a sequence of 2"),
+    (lambda q, k: weights, "got an object of type function"), (lambda q, k: 3, "got a number"),
+    (lambda q, k: weights(q, k) > 0, "got a boolean array"),
+    (lambda q, k: weights(q, k).astype(int), "got a whole-number array"),
+    (lambda q, k: weights(q, k) + 0j, "got a complex array"),
+    (lambda q, k: (row for row in weights(q, k)), "type generator"),
+    (lambda q, k: {"weights": weights(q, k)}, "a dict with the keys 'weights'"),
+    (lambda q, k: [[1.0], [2.0, 3.0]], "a sequence of 2"),
+    (lambda q, k: np.array(["a"]), "a sequence of 1"),
+    (lambda q, k: None if q.ndim == 3 else weights(q, k), "got None"),
+])
+def test_wrong_kind(answer, words):
+    result = said(answer, replace(EXERCISE, mistakes=()))
+    assert result.status == "wrong_kind" and words in result.sentence, result.sentence
+    assert "Expected a floating array of shape" in result.sentence
+
+
+def test_not_finite():
+    result = said(lambda q, k: weights(q, k) * np.where(q.shape[-1] == 2, np.nan, 1))
+    assert result.status == "not_finite" and "3 entries are NaN" in result.sentence
+    assert "expected: " in result.witness and "nan" in result.witness
+
+
+def test_broken_law_with_its_witness():
+    result = said(lambda x: x, OPEN)
+    assert (result.status, result.sentence) == ("broken_law", "It does not sum to one.")
+    assert result.witness.startswith("sum: ")
+    assert said(lambda x: abs(x) / abs(x).sum(), OPEN)
+
+
+def test_a_law_that_cannot_read_the_answer_says_so():
+    assert said(lambda x: "text", OPEN).status == "wrong_kind"
+    assert said(lambda x: len, OPEN).status == "wrong_kind"
+
+
+def test_a_law_is_asked_before_the_reference():
+    exercise = replace(EXERCISE, mistakes=(), judge=lambda cases, outcomes: broken_law("No."))
+    assert said(lambda q, k: 2 * weights(q, k), exercise).status == "broken_law"
+    assert said(weights, replace(exercise, judge=lambda *_: None))
+
+
+def test_not_repeatable():
+    rng = np.random.default_rng(0)
+    result = said(lambda q, k: weights(q, k) + rng.random())
+    assert result.status == "not_repeatable"
+    calls = []
+
+    def second_call_fails(query, key):
+        calls.append(1)
+        return weights(query, key) / (len(calls) <= 4)
+
+    assert said(second_call_fails).status == "not_repeatable"
+
+
+def test_differs_shows_the_smallest_witness():
+    def answer(query, key):
+        value = weights(query, key)
+        value[..., 0, 1] += 0.25
+        return value
+
+    result = said(answer)
+    assert result.status == "differs" and "4 of 4 inputs" in result.sentence
+    query, key = cases(0)[3].args  # the smallest input
+    right = weights(query, key)
+    assert "input (one):" in result.witness
+    assert f"expected: {np.round(right, 4)}" in result.witness
+    assert "where:    result[0, 1] of shape (1, 3)" in result.witness
+    assert "error:    0.25" in result.witness
+
+
+def test_by_hand_does_not_show_the_answer():
+    result = said(lambda: {"weights": [0.25, 0.7], "half": 0.5, "word": "other"}, BY_HAND)
+    assert result.status == "differs"
+    assert result.witness == "not right: ['weights'][1] = 0.7\nnot right: ['word'] = 'other'"
+    assert "0.75" not in notebook.message(BY_HAND, result)._repr_html_()
+
+
+@pytest.mark.parametrize("error, right", [(0.5e-4, True), (1.5e-4, False)])
+def test_right_is_within_1e_4(error, right):
+    exercise = replace(BY_HAND, reference=lambda: 0.0)
+    assert bool(said(lambda: error, exercise)) is right
+    exercise = replace(BY_HAND, reference=lambda: 1e6)
+    assert bool(said(lambda: 1e6 * (1 + error), exercise)) is right
+
+
+def test_huge_numbers_are_numbers():
+    assert said(lambda: 10 ** 400, replace(BY_HAND, reference=lambda: 1.0)).status == "not_finite"
+    assert said(lambda: 2 ** 70, replace(BY_HAND, reference=lambda: 2.0 ** 70))
+
+
+# Tricks.
+
+def test_learned_by_heart_is_refused_by_another_seed():
+    seen = {query.tobytes(): weights(query, key) for query, key in (c.args for c in cases(0))}
+
+    def answer(query, key):
+        return seen.get(query.tobytes(), weights(query, key) * 0.5)
+
+    assert said(answer)
+    result, _ = notebook.assess(EXERCISE, answer)
+    assert result.status == "differs" and "not on fresh ones" in result.sentence
+
+
+def test_replaced_functions_are_noticed(monkeypatch):
+    def answer(query, key):
+        monkeypatch.setattr(np, "exp", lambda x: x * 0 + 1)
+        monkeypatch.setattr(np, "isclose", lambda *a, **k: np.array(True))
+        monkeypatch.setattr(np, "allclose", lambda *a, **k: True)
+        return query[..., :1] * 0 + key[..., 0][..., None, :] * 0
+
+    result = said(answer)
+    assert result.status == "forbidden_call" and "`numpy.allclose`" in result.sentence
+    assert said(weights).status == "forbidden_call"  # still replaced
+    monkeypatch.undo()
+    assert said(weights)
+
+
+def test_replaced_torch_functions_are_noticed(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch, "softmax", lambda x, dim: x)
+    assert said(weights).status == "forbidden_call"
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.Tensor, "sum", lambda self: 1)
+    assert "torch.Tensor.sum" in said(weights).sentence
+
+
+def test_replaced_attnlib_functions_are_noticed(monkeypatch):
+    monkeypatch.setattr(sys.modules["attnlib.attention"], "_exponentials", lambda *a: 1 / 0)
+    assert "attnlib.attention._exponentials" in said(weights).sentence
+
+
+def test_hostile_objects_become_plain():
+    class Liar(np.ndarray):
+        __eq__ = __array_function__ = __array_ufunc__ = lambda *a, **k: True
+        shape = dtype = property(lambda self: 1 / 0)
+
+    class Bomb:
+        def __getattribute__(self, name):
+            raise SystemExit
+
+    class Sly(list):
+        def __iter__(self):
+            return iter([1.0])
+
+    array = np.arange(3.0).view(Liar)
+    assert type(runner.plain(array)) is np.ndarray and runner.plain(array).tolist() == [0, 1, 2]
+    assert runner.plain(Bomb()) == core.Other("Bomb")
+    assert runner.plain(Sly([2, 3])) == [2, 3] and type(runner.plain(Sly())) is list
+    endless = []
+    endless += [endless] * 10
+    before = time.perf_counter()
+    runner.plain(endless)
+    assert time.perf_counter() - before < 10
+    assert type(runner.plain(type("Word", (str,), {})("x"))) is str
+
+
+def test_hostile_tensors_become_plain():
+    torch = pytest.importorskip("torch")
+
+    class Liar(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, *a, **k):
+            return True
+
+    tensor = torch.arange(3.0).as_subclass(Liar)
+    assert runner.plain(tensor).tolist() == [0, 1, 2]
+    assert runner.plain(torch.tensor([1.5], requires_grad=True)).tolist() == [1.5]
+    assert runner.plain(torch.ones(2).to_sparse()) == core.Other("Tensor")
+
+
+def test_printing_is_kept_short(capsys):
+    def chatty(query, key):
+        for i in range(10_000):
+            print("line", i)
+        print("to stderr", file=sys.stderr)
+        return query
+
+    notebook_message = notebook.message(EXERCISE, *notebook.assess(EXERCISE, chatty))
+    assert capsys.readouterr() == ("", "")
+    assert "line 4" in repr(notebook_message) and "line 5" not in repr(notebook_message)
+    assert "... and 9996 more lines" in repr(notebook_message)
+
+
+def test_outcomes_cross_a_process():
+    def answer(query, key):
+        query *= 2
+        return {"a": (weights(query, key), [1, 2.5, None, True, "text"]), "b": answer, 3: np.nan}
+
+    def fails(query, key):
+        return 1 / 0
+
+    for one in (answer, fails, stub):
+        outcomes = runner.run(one, cases(0), forbidden=("attnlib.softmax",))
+        text, arrays = runner.pack(outcomes)
+        json.loads(text)
+        assert all(type(array) is np.ndarray and array.dtype != object for array in arrays)
+        back = runner.unpack(text, arrays)
+        for old, new in zip(outcomes, back, strict=True):
+            assert runner.identical(old.value, new.value) and runner.identical(old.again, new.again)
+            assert replace(old, value=0, again=()) == replace(new, value=0, again=())
+
+
+@pytest.mark.parametrize("spoil", [
+    lambda record: record.update(raised=3), lambda record: record.update(value={"array": 99}),
+    lambda record: record.update(value={"what": 1}), lambda record: record.update(more=1),
+    lambda record: record.pop("value"), lambda record: record.update(frames=[[1]]),
+    lambda record: record.update(half="no"),
+])
+def test_what_is_no_outcome_does_not_come_in(spoil):
+    text, arrays = runner.pack([Outcome(value=1.0)])
+    records = json.loads(text)
+    spoil(records[0])
+    with pytest.raises((ValueError, TypeError, KeyError, IndexError, AttributeError)):
+        runner.unpack(json.dumps(records), arrays)
+
+
+def test_judging_is_pure():
+    outcomes = runner.run(lambda q, k: weights(q, k, faults={"axis"}), cases(0))
+    once, twice = (judging.judge(EXERCISE, cases(0), outcomes) for _ in range(2))
+    assert once.witness == twice.witness and once.mistake == twice.mistake == "axis"
+
+
+def test_a_check_is_quick():
+    for answer, most in ((weights, 0.05), (lambda q, k: 2 * weights(q, k), 0.3)):
+        seconds = []
+        for _ in range(5):
+            start = time.process_time()
+            notebook.assess(EXERCISE, answer)
+            seconds.append(time.process_time() - start)
+        assert sorted(seconds)[0] < most
+
+
+# What is shown.
+
+@pytest.fixture
+def registered(monkeypatch):
+    by_id = {exercise.id: exercise for exercise in (EXERCISE, BY_HAND, OPEN)}
+    monkeypatch.setattr(registry, "exercises", lambda: tuple(by_id.values()))
+    monkeypatch.setattr(registry, "_chapters", lambda: {"9": "ch09"})
+    monkeypatch.setattr(registry, "_of_chapter", lambda chapter: tuple(by_id.values()))
+    monkeypatch.setattr(notebook, "_hints_shown", {})
+
+
+def test_check_prints_once_and_returns_a_quiet_result(registered, capsys):
+    result = notebook.check("9.1", weights)
+    assert capsys.readouterr().out == "✓ Exercise 9.1 passed: 4 inputs, 2 hard ones.\n"
+    assert result and repr(result) == "<9.1: passed>" and result._ipython_display_() is None
+    assert capsys.readouterr().out == ""
+
+
+def test_check_by_hand_in_one_line(registered, capsys):
+    assert notebook.check("9.2", BY_HAND.reference)
+    assert capsys.readouterr().out == "✓ Exercise 9.2 passed.\n"
+
+
+def test_the_stub_is_not_attempted_yet(registered, capsys):
+    assert notebook.check("9.1", stub).status == "not_attempted"
+    assert capsys.readouterr().out == (
+        "○ Exercise 9.1 is not attempted yet. Replace the `...` by your own lines, then run this\n"
+        'again.\nNext: hint("9.1")\n')
+
+
+def test_a_wrong_answer_is_told_what_is_wrong_and_what_is_next(registered, capsys):
+    notebook.check("9.1", weights and (lambda q, k: weights(q, k, faults={"no-scale"})))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == ("✗ Exercise 9.1 is not right yet. Your scores are not scaled: look at the "
+                        "equation once")
+    assert lines[-1] == 'Next: hint("9.1")'
+    assert any(line.startswith("    got: ") for line in lines)
+
+
+def test_hints_come_one_by_one(registered, capsys):
+    for _ in range(4):
+        notebook.hint("9.1")
+    first, second, third, fourth = capsys.readouterr().out.split("○ ")[1:]
+    assert first == ("Hint 1 of 2 for exercise 9.1. Five steps: begin with `scores`.\n"
+                     'Next: hint("9.1")\n')
+    assert second == "Hint 2 of 2 for exercise 9.1. Subtract the row's largest score.\n"
+    assert third == fourth and "once more" in third and "1. Five" in third
+    notebook.check("9.1", stub)
+    assert "Next" not in capsys.readouterr().out
+
+
+def test_html_is_escaped_and_needs_no_colour(registered):
+    shown = notebook.Message(notebook.WRONG, "Exercise <b>.", "Look at `a<b` & more.", "<script>")
+    text = shown._repr_html_()
+    assert "<script>" not in text and "&lt;script&gt;" in text and "<code>a&lt;b</code>" in text
+    assert "✗ Exercise &lt;b&gt;." in text and "color: inherit" in text
+
+
+@pytest.mark.parametrize("call, words", [
+    (lambda: notebook.check("9.11", weights), 'Did you mean "9.1"? There are: 9.1, 9.2, 9.3.'),
+    (lambda: notebook.check("banana", weights), "There is no exercise 'banana'."),
+    (lambda: notebook.check(weights, "9.1"), 'check("9.1", your_function)'),
+    (lambda: notebook.check(9.1, weights), 'in quotes: check("9.1", your_function)'),
+    (lambda: notebook.check("9.1", weights(*cases(0)[0].args)), "itself, got ndarray"),
+    (lambda: notebook.check("9.1", None), "itself, got NoneType"),
+    (lambda: notebook.check("9.1", notebook.check), "Give it another one"),
+    (lambda: notebook.hint("9.11"), "There is no exercise '9.11'"),
+])
+def test_misuse_is_explained(registered, capsys, call, words):
+    assert not call()
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(("○ Nothing was checked.", "○ No hint.")) and words in out
+
+
+def test_a_terminal_without_the_signs(registered, monkeypatch):
+    class Narrow:
+        encoding, said = "ascii", ""
+
+        def write(self, text):
+            self.said += text.encode("ascii").decode()
+
+        def flush(self):
+            pass
+
+    narrow = Narrow()
+    monkeypatch.setattr(sys, "stdout", narrow)
+    notebook.check("9.2", BY_HAND.reference)
+    assert narrow.said.strip() == "? Exercise 9.2 passed."
+
+
+def test_messages_repeat(registered, capsys):
+    texts = set()
+    for _ in range(3):
+        notebook.check("9.1", lambda q, k: weights(q, k) + object().__hash__() * 0 + 0.1)
+        texts.add(capsys.readouterr().out)
+    assert len(texts) == 1
+
+
+def test_addresses_are_left_out():
+    def answer(query, key):
+        raise ValueError(object())
+
+    assert "0x..." in said(answer).sentence
+
+
+NOTEBOOK = '''
+from attnlib.exercises import check, hint, runner
+runner.run.__kwdefaults__["seconds"] = 0.5
+passed = check("1.1", lambda: {"weights": [1 / 8, 3 / 8, 1 / 2], "output": [3, 8]})
+passed
+# cell
+def answer():
+    """What to do."""
+    ...
+check("1.1", answer)
+# cell
+def answer():
+    while True:
+        pass
+check("1.1", answer)
+# cell
+def answer():
+    raise SystemExit
+check("1.1", answer)
+# cell
+def check(): pass
+# cell
+print(bool(check("1.1", lambda: [print("x" * 50) for _ in range(10**5)])))
+# cell
+from attnlib.exercises import get
+check("1.1", get("1.1").mistakes[0].answer)
+'''
+
+
+def test_in_a_real_notebook():
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    cells = [nbformat.v4.new_code_cell(source) for source in NOTEBOOK.split("# cell\n")]
+    book = nbformat.v4.new_notebook(cells=cells)
+    nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    outputs = [cell.outputs for cell in book.cells]
+    for output in outputs[:5]:
+        assert len(output) == 1 and output[0].output_type == "display_data", output
+    texts = [output[0].data["text/plain"] for output in outputs[:5]]
+    assert texts[0] == "✓ Exercise 1.1 passed." and "text/html" in outputs[0][0].data
+    assert "not attempted yet" in texts[1] and "time limit" in texts[2]
+    assert "SystemExit" in texts[3] and "`check` was redefined" in texts[4]
+    assert "False" in outputs[5][-1].text
+    assert book.cells[6].outputs[0].data["text/plain"].startswith("✗ Exercise 1.1 is not right yet.")
+
+
+def test_without_torch_and_without_ipython():
+    program = textwrap.dedent("""
+        import sys
+        class Missing:
+            def find_spec(self, name, *rest):
+                if name.partition(".")[0] in ("torch", "IPython"):
+                    raise ModuleNotFoundError(name)
+        sys.meta_path.insert(0, Missing())
+        from attnlib.exercises import check, get
+        exercise = get("1.3")
+        print(bool(check("1.3", exercise.variants[0])))
+        print(check("1.3", exercise.mistakes[0].answer).mistake == exercise.mistakes[0].name)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          encoding="utf-8", env={"PYTHONUTF8": "1", "PYTHONPATH": str(
+                              rules.BOOK.parent)})
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == "True" and lines[-1] == "True"
+
+
+def test_the_registry_finds_what_is_there():
+    assert registry.get("1.1").id == "1.1"
+    ids = [exercise.id for exercise in registry.exercises()]
+    assert ids == sorted(ids, key=lambda id: [*map(int, id.split("."))])
+    with pytest.raises(KeyError, match='Did you mean "1.1"'):
+        registry.get("1.1x")
+
+
+# The rules, each with a planted fault.
+
+STUB = '# answer 9.1\ndef weights(query, key):\n    """Return the weights."""\n    ...\n'
+CHECK = 'check("9.1", weights)\n'
+SOLUTION = '''
+def weights(query, key):
+    scores = query @ np.swapaxes(key, -1, -2) / query.shape[-1] ** 0.5
+    parts = np.exp(scores - scores.max(-1, keepdims=True))
+    return parts / parts.sum(-1, keepdims=True)
+'''
+
+
+def book_with(folder, stub=STUB, check=CHECK, solution=SOLUTION, name="09_made_up.ipynb"):
+    """A folder with one chapter in it."""
+    cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["stub"], stub),
+             (["check"], check), (["solution"], solution + (check if solution else ""))]
+    (folder / name).write_text(json.dumps({"cells": [
+        {"cell_type": "code", "metadata": {"tags": tags}, "source": source.splitlines(True)}
+        for tags, source in cells if source]}), encoding="utf-8")
+    return folder
+
+
+def test_the_made_up_exercise_keeps_every_rule(tmp_path):
+    book = book_with(tmp_path)
+    rules.test_notebooks_and_registry_have_the_same_exercises(["9.1"], book)
+    for name, rule in vars(rules).items():
+        if isinstance(rule, types.FunctionType) and name.startswith("test_"):
+            arguments = rule.__code__.co_varnames[:rule.__code__.co_argcount]
+            if "torch" in name or arguments[0] != "exercise":
+                continue
+            for extra in {"seed": rules.SEEDS[:1], "dtype": ["float32"]}.get(
+                    next((a for a in arguments if a in ("seed", "dtype")), ""), [None]):
+                given = {"seed": extra, "dtype": extra, "book": book}
+                rule(EXERCISE, **{a: given[a] for a in arguments if a in given})
+
+
+def fails(match, rule, exercise, **given):
+    with pytest.raises(AssertionError, match=match):
+        rule(exercise, **given)
+
+
+def spoilt(**changes):
+    return replace(EXERCISE, **changes)
+
+
+def mistakes_with(name, sentence, answer):
+    return (*EXERCISE.mistakes, Mistake(name, sentence, answer))
+
+
+def test_rule_ids(tmp_path):
+    book = book_with(tmp_path)
+    rule = rules.test_notebooks_and_registry_have_the_same_exercises
+    for ids in (["9.1", "9.2"], [], ["9.1", "9.1"]):
+        with pytest.raises(AssertionError):
+            rule(ids, book)
+
+
+@pytest.mark.parametrize("changes, match", [
+    (dict(kind="guess"), "kind must be"), (dict(id="nine"), "chapter.number"),
+    (dict(points=0), "points"), (dict(minutes=2.5), "minutes"), (dict(takes="jax"), "takes"),
+    (dict(reference=None), "reference or a judge"),
+])
+def test_rule_fields(changes, match):
+    fails(match, rules.test_its_fields_are_sound, spoilt(**changes))
+
+
+def test_rule_hints(tmp_path):
+    for hints in (("one",), ("a", "b", "c", "d"), ("a", " "), ("a", "a")):
+        fails("hint", rules.test_it_has_two_or_three_hints, spoilt(hints=hints))
+    lines = [line.strip() for line in SOLUTION.strip().splitlines()[1:]]
+    telling = spoilt(hints=("First: " + lines[0], f"Then `{lines[1]}`."))
+    fails("the hints hold 2 of the solution's 3", rules.test_hints_do_not_give_the_solution,
+          telling, book=book_with(tmp_path))
+
+
+@pytest.mark.parametrize("mistakes, match", [
+    (mistakes_with("axis", "Another sentence for the same name.", weights), "occurs twice"),
+    (mistakes_with("new", SENTENCES["axis"], weights), "share a sentence"),
+    (mistakes_with("new", "Short.", weights), "one or two lines"),
+    (mistakes_with("new", "Long. " * 50, weights), "one or two lines"),
+])
+def test_rule_names_and_sentences(mistakes, match):
+    fails(match, rules.test_its_mistakes_have_names_and_sentences, spoilt(mistakes=mistakes))
+
+
+def test_rule_equivalents_exist():
+    fails("do not exist", rules.test_its_mistakes_have_names_and_sentences,
+          spoilt(equivalent={frozenset({"axis", "no-such"}): "why"}))
+
+
+def test_rule_five_mistakes():
+    fails("until there are 5", rules.test_code_has_at_least_five_mistakes,
+          spoilt(mistakes=switched(weights, dict([*SENTENCES.items()][:4]), [("axis", "shape")])))
+
+
+def test_rule_forbidden_names_exist():
+    fails("no such function", rules.test_what_it_forbids_exists,
+          spoilt(forbidden=("attnlib.attentoin",)))
+
+
+def test_rule_seeds():
+    rng = np.random.default_rng(0)
+    fails("differs from", rules.test_a_seed_gives_the_same_cases_again,
+          spoilt(cases=lambda seed: [Case((rng.normal(size=3),))]))
+    fails("by heart", rules.test_a_seed_gives_the_same_cases_again,
+          spoilt(cases=lambda seed: cases(1)))
+    fails("is empty", rules.test_a_seed_gives_the_same_cases_again, spoilt(cases=lambda seed: []))
+
+
+def test_rule_distinct_lengths():
+    def alike(seed):  # n_q and d_k differ nowhere, n_q and n_k in one case only
+        return [Case((np.zeros((n, n)), np.zeros((m, n)))) for n, m in ((3, 4), (2, 2))]
+
+    def coincident(seed):  # every case has some coincidence
+        return [Case((np.zeros(a), np.zeros(b))) for a, b in (
+            ((3, 2), (3, 2)), ((4, 3), (3, 3)), ((2, 5), (7, 5)))[:2]]
+
+    fails("two axes of one array", rules.test_lengths_are_distinct, spoilt(cases=alike))
+    fails("no case has all", rules.test_lengths_are_distinct, spoilt(cases=coincident))
+
+
+def test_rule_stub(tmp_path):
+    fails("the stub must be", rules.test_the_stub_is_not_attempted, EXERCISE,
+          book=book_with(tmp_path, stub=STUB.replace("...", "return query")))
+
+
+@pytest.mark.parametrize("changes, match", [
+    (dict(solution=SOLUTION.replace("/ query.shape[-1] ** 0.5", "")), "should pass"),
+    (dict(solution=SOLUTION.replace("scores.max", "x.max")), "should pass"),
+    (dict(solution=""), "is not in"), (dict(stub="def weights(): ...", solution=""), "must start"),
+])
+def test_rule_solution(tmp_path, changes, match):
+    fails(match, rules.test_the_solution_passes, EXERCISE, book=book_with(tmp_path, **changes))
+
+
+def test_rule_solution_is_checked_with_its_own_id(tmp_path):
+    fails("with its own id", rules.test_the_solution_passes, EXERCISE,
+          book=book_with(tmp_path, check='check("9.2", weights)\n'))
+
+
+def test_rule_reference():
+    rng = np.random.default_rng(0)
+    fails("the reference should pass", rules.test_the_reference_passes,
+          spoilt(reference=lambda query, key: weights(query, key) + rng.random()))
+
+
+def test_rule_variants():
+    fails("add other right answers", rules.test_variants_pass, spoilt(variants=()))
+    fails("should pass", rules.test_variants_pass,
+          spoilt(variants=(lambda q, k: 2 * weights(q, k),)))
+
+
+def test_rule_precision(tmp_path):
+    def needs_double(query, key):
+        assert query.dtype == np.float64
+        return weights(query, key)
+
+    def sensitive(seed):
+        return [Case((1e6 * query, key)) for query, key in (case.args for case in cases(seed))]
+
+    rule = rules.test_answers_pass_in_either_precision
+    book = book_with(tmp_path)
+    fails("float32", rule, spoilt(variants=(needs_double,)), dtype="float32", book=book)
+    rule(spoilt(variants=(needs_double,)), dtype="float64", book=book)
+
+
+def test_rule_other_kind(tmp_path):
+    pytest.importorskip("torch")
+    book = book_with(tmp_path)
+    rule = rules.test_answers_pass_with_the_other_kind_of_array
+    rule(EXERCISE, book=book)
+    fails("add such a variant", rule, spoilt(variants=(weights,)), book=book)
+
+
+def test_rule_no_faults():
+    def faulty(query, key, *, faults=frozenset()):
+        return weights(query, key, faults=faults) * 1.01
+
+    fails("no faults switched on", rules.test_a_faulty_reference_without_faults_is_right,
+          spoilt(mistakes=switched(faulty, SENTENCES)))
+
+
+def test_rule_own_sentence():
+    rule = functools.partial(rules.test_every_mistake_gets_its_own_sentence, seed=0)
+    harmless = mistakes_with("harmless", "This changes nothing at all.", weights)
+    fails("harmless is <9.1: passed>", rule, spoilt(mistakes=harmless))
+    again = mistakes_with("again", "The same mistake in other words.",
+                          functools.partial(weights, faults={"axis"}))
+    fails("again is taken for axis", rule, spoilt(mistakes=again))
+    rule(spoilt(mistakes=again, equivalent={frozenset({"again", "axis"}): "planted"}))
+
+
+def test_rule_wide_difference():
+    rule = functools.partial(rules.test_mistakes_differ_widely, seed=0)
+    near = mistakes_with("near", "Hardly different from the reference.",
+                         lambda q, k: weights(q, k) * 1.002)
+    fails("the reference and near", rule, spoilt(mistakes=near))
+    twin = mistakes_with("twin", "Hardly different from another one.",
+                         lambda q, k: weights(q, k, faults={"axis"}) + 0.002)
+    fails("axis and twin", rule, spoilt(mistakes=twin))
+
+
+def test_rule_thoughtless():
+    rule = rules.test_answers_without_thought_are_refused
+    fails("a function passes|a word passes|0 passes", rule,
+          spoilt(reference=None, judge=lambda *_: None))
+    fails("its last argument", rule, spoilt(reference=lambda query, key: key))
+
+
+def test_rule_right_form():
+    rule = rules.test_answers_of_the_right_form_alone_are_refused
+    fails("with zeros", rule, spoilt(reference=lambda query, key: np.full(3, 3e-5)))
+    fails("with zeros", rule, spoilt(reference=None, judge=lambda *_: None, variants=(weights,)))
+
+
+def test_rule_tricks(monkeypatch):
+    rule = rules.test_tricks_are_refused
+    fails("learned by heart", rule, spoilt(cases=lambda seed: cases(0)))
+    fails("all inputs but one", rule, replace(
+        BY_HAND, reference=None, judge=lambda *_: None, variants=(lambda: 1.0,)))
+    monkeypatch.setattr(judging, "_changed", lambda *_: None)
+    fails("changes its arguments", rule, spoilt(mistakes=()))
