@@ -45,6 +45,8 @@ def _paper(*, faults=frozenset()):
         weights = np.eye(3)[scores.argmax()]
     if "not-normalised" in faults:
         weights = np.exp(scores)
+    if "uniform" in faults:
+        weights = np.full(3, 1 / 3)
     output = weights @ _PAPER_VALUES
     if "plain-mean" in faults:
         output = _PAPER_VALUES.mean(0)
@@ -75,6 +77,8 @@ _PAPER = Exercise(
                         "in a soft one, the other keys keep a share.",
         "not-normalised": "Your weights are exponentials that do not sum to one. "
                           "One step of the softmax is still missing.",
+        "uniform": "All three of your weights are alike. The query meets the three keys with "
+                   "different dot products: start there.",
         "plain-mean": "Your weights are right, but your output is the plain mean of the values. "
                       "Let each value count by its weight.",
     }, pairs=[("no-scale", "not-normalised"), ("no-scale", "plain-mean"),
@@ -203,6 +207,13 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
     scores = scores * scale
     axis = (-2 if "over-queries" in faults else (-2, -1) if "over-everything" in faults else -1)
     weights = _shares(scores, axis, overflow="overflow" in faults)
+    if "no-keepdims" in faults:
+        parts = _exponentials(scores, -1)
+        weights = parts / parts.sum(-1)
+    if "one-top" in faults:
+        parts = np.exp(scores - scores.max())
+        with np.errstate(invalid="ignore"):
+            weights = parts / parts.sum(-1, keepdims=True)
     if "no-softmax" in faults:
         weights = scores
     if "largest-only" in faults:
@@ -287,6 +298,10 @@ _SELF_ATTENTION = Exercise(
                       "and do not sum to one: a step is missing.",
         "largest-only": "Each query takes the value of its best key only. That is a hard look-up; "
                         "the soft one leaves every key a share.",
+        "no-keepdims": "For one sentence, each key's column is divided by the sum of another row; "
+                       "for a batch the shapes do not fit. Print the shape of your sums.",
+        "one-top": "Right for small scores. For large ones you subtract the largest score of all "
+                   "rows, and in other rows every exponential rounds to 0: then 0/0.",
         "overflow": "Right for small scores. For large ones `exp` overflows, and the result is "
                     "not a number. What may be subtracted from all scores of a row?",
         "swapped": "Queries and keys are swapped: your scores are the transpose of the right "
@@ -328,6 +343,9 @@ def _batch(query, key, value, *, faults=frozenset()):
     if "top-left" in faults:
         parts = np.exp(scores - scores.max(axis=1, keepdims=True))
         return parts / parts.sum(axis=-1, keepdims=True) @ value
+    if "no-keepdims" in faults:
+        parts = _exponentials(scores, -1)
+        return parts / parts.sum(axis=-1) @ value
     return _shares(scores, axis) @ value
 
 
@@ -380,20 +398,22 @@ _BATCH = Exercise(
     cases=_batch_cases,
     reference=attention,
     mistakes=switched(_batch, {
-        "axis-left": "The scale is right now. Print the sum of one row of your weights in a batch: "
-                     "the softmax still goes along the wrong axis.",
-        "scale-left": "The softmax is right now. The scale still changes with the length of the "
-                      "sentence: what does `key.shape[1]` mean in a batch?",
+        "axis-left": "Print the sum of one row of your weights in a batch: "
+                     "the softmax goes along the wrong axis.",
+        "scale-left": "Your scale changes with the length of the sentence: "
+                      "what does `key.shape[1]` mean in a batch?",
         "top-left": "Each row sums to one, but the number subtracted from the scores differs "
                     "from key to key. Only what is the same for the whole row cancels.",
-        "axis-two": "Right for a batch, an error for one sentence and wrong with two leading "
-                    "axes. Count the axis from the other end.",
+        "axis-two": "Your axis is right for a batch, missing for one sentence, and another one "
+                    "with two leading axes. Count it from the other end.",
         "over-queries": "Your weights sum to one over the queries. "
                         "Which axis of the scores holds the keys?",
         "reversed-axes": "`.T` turns all axes round, so a batch no longer fits. "
                          "Only the last two may change places.",
-        "no-scale": "The softmax is right, but the scale is gone: it was only taken from the "
-                    "wrong axis.",
+        "no-scale": "The scale is gone. It was not wrong to have one: "
+                    "it was taken from the wrong axis.",
+        "no-keepdims": "You divide the exponentials by sums that have lost their last axis, so "
+                       "the shapes no longer fit. Look at `keepdims`.",
         "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
         "in-place": "Right numbers, but you changed the caller's query: "
                     "look for an operator that writes into its left side.",
