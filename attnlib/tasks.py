@@ -1,8 +1,19 @@
-"""The small tasks and the real data that the book's experiments learn from."""
+"""The small tasks and the real data that the book's experiments learn from.
+
+Every generator takes first the numpy ``Generator`` that it draws from (`repeatable` makes one)
+and returns numpy arrays: tokens are int64, counted from 0. Where a task asks for tokens at some
+positions alone, ``targets`` hold `IGNORE` at the others, which torch's ``cross_entropy`` skips.
+Only `train` and `accuracy` need torch. Nothing is downloaded.
+"""
 
 import importlib.util
+from typing import NamedTuple
 
 import numpy as np
+
+from .masks import whole_number
+
+IGNORE = -100  # the target of a position where nothing is asked
 
 FEATURES = ("person", "thing", "action", "quality", "points", "links")
 _SENTENCE = {  # word: how much of each feature it has
@@ -53,3 +64,525 @@ def repeatable(seed=0):
         torch.set_num_threads(1)
         torch.manual_seed(seed)
     return np.random.default_rng(seed)
+
+
+# Tasks on tokens.
+
+
+def copy(generator, batch, length, vocabulary):
+    """Say again what was said: ``a b c | a b c``.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of sequences.
+        length: number of tokens to copy.
+        vocabulary: number of different tokens; the separator is one more, ``vocabulary``.
+
+    Returns:
+        inputs: ``(batch, 2 * length)``: the tokens, the separator, the tokens but the last.
+        targets: ``(batch, 2 * length)``: from the separator on, the token to come.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number of at least 1.
+
+    Source: Graves et al. 2014, section 4.1.
+
+    >>> inputs, targets = copy(np.random.default_rng(0), batch=1, length=3, vocabulary=5)
+    >>> inputs, targets
+    (array([[4, 3, 2, 5, 4, 3]]), array([[-100, -100, -100,    4,    3,    2]]))
+    """
+    _check(generator, batch=batch, length=length, vocabulary=vocabulary)
+    tokens = generator.integers(vocabulary, size=(batch, length))
+    return _after_separator(tokens, tokens, vocabulary)
+
+
+def reverse(generator, batch, length, vocabulary):
+    """Say backwards what was said: ``a b c | c b a``.
+
+    Args:
+        generator, batch, length, vocabulary: as in `copy`.
+
+    Returns:
+        inputs, targets: ``(batch, 2 * length)``, as in `copy`.
+
+    Raises:
+        TypeError, ValueError: as `copy`.
+
+    >>> inputs, targets = reverse(np.random.default_rng(0), batch=1, length=3, vocabulary=5)
+    >>> inputs, targets
+    (array([[4, 3, 2, 5, 2, 3]]), array([[-100, -100, -100,    2,    3,    4]]))
+    """
+    _check(generator, batch=batch, length=length, vocabulary=vocabulary)
+    tokens = generator.integers(vocabulary, size=(batch, length))
+    return _after_separator(tokens, tokens[:, ::-1], vocabulary)
+
+
+def induction(generator, batch, n, vocabulary):
+    """Go on with a random pattern that repeats with a random period: ``a b c a b c a``.
+
+    The tokens of a pattern differ, so that the rule "find where this token stood before, and say
+    what came after it" is always right.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of sequences.
+        n: length of the sequences, at least 4. Periods are drawn from 2 to ``n // 2``.
+        vocabulary: number of different tokens, at least ``n // 2``.
+
+    Returns:
+        inputs: ``(batch, n)``.
+        targets: ``(batch, n)``: the next token, from the first repeated token on.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number or too small.
+
+    Source: Olsson et al. 2022 (induction heads).
+
+    >>> inputs, targets = induction(np.random.default_rng(1), batch=1, n=8, vocabulary=9)
+    >>> inputs, targets
+    (array([[7, 0, 1, 7, 0, 1, 7, 0]]), array([[-100, -100, -100,    0,    1,    7,    0,    1]]))
+    """
+    _check(generator, batch=batch, n=n, vocabulary=vocabulary)
+    whole_number("n", n, 4)
+    whole_number("vocabulary", vocabulary, n // 2)
+    period = generator.integers(2, n // 2 + 1, size=(batch, 1))
+    pattern = _different(generator, batch, n // 2, vocabulary)  # (batch, n // 2)
+    tokens = np.take_along_axis(pattern, np.arange(n + 1) % period, axis=1)  # (batch, n + 1)
+    return tokens[:, :-1], np.where(np.arange(n) >= period, tokens[:, 1:], IGNORE)
+
+
+def key_value_stream(generator, batch, pairs, keys, values):
+    """Each key stands before its value, again and again: ``k1 v1 k2 v2 k1 v1 k3 v3 k2 ...``.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of sequences; each has its own value for each key.
+        pairs: number of pairs in a sequence.
+        keys: number of keys, the tokens 0 to ``keys - 1``.
+        values: number of values, the ``values`` tokens after those.
+
+    Returns:
+        inputs: ``(batch, 2 * pairs)``.
+        targets: ``(batch, 2 * pairs)``: at each key that stood before, its value.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number of at least 1.
+
+    Source: Olsson et al. 2022 (induction heads).
+
+    >>> inputs, targets = key_value_stream(np.random.default_rng(5), 1, pairs=4, keys=3, values=5)
+    >>> inputs, targets
+    (array([[2, 3, 1, 7, 1, 7, 1, 7]]), array([[-100, -100, -100, -100,    7, -100,    7, -100]]))
+    """
+    _check(generator, batch=batch, pairs=pairs, keys=keys, values=values)
+    value_of = generator.integers(keys, keys + values, size=(batch, keys))
+    key = generator.integers(keys, size=(batch, pairs))
+    value = np.take_along_axis(value_of, key, axis=1)  # (batch, pairs)
+    earlier = np.tril(key[:, :, None] == key[:, None, :], -1).any(-1)  # (batch, pairs)
+    asked = np.where(earlier, value, IGNORE)
+    return _interleave(key, value), _interleave(asked, np.full_like(asked, IGNORE))
+
+
+def look_up(generator, batch, items, keys, values):
+    """Items that each have a key and a value, and a question for the value of one key.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of questions, each with items of its own.
+        items: number of items; their keys differ.
+        keys: number of different keys, at least ``items``.
+        values: number of different values.
+
+    Returns:
+        key: ``(batch, items)``, below ``keys``.
+        value: ``(batch, items)``, below ``values``.
+        query: ``(batch,)``, one of the keys.
+        target: ``(batch,)``, its value.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number or too small.
+
+    >>> key, value, query, target = look_up(np.random.default_rng(0), 1, items=3, keys=5, values=9)
+    >>> key, value, query, target
+    (array([[2, 4, 3]]), array([[0, 0, 1]]), array([3]), array([1]))
+    """
+    _check(generator, batch=batch, items=items, values=values)
+    whole_number("keys", keys, items)
+    key = _different(generator, batch, items, keys)  # (batch, items)
+    value = generator.integers(values, size=(batch, items))
+    asked = generator.integers(items, size=(batch, 1))
+    return (key, value, np.take_along_axis(key, asked, axis=1)[:, 0],
+            np.take_along_axis(value, asked, axis=1)[:, 0])
+
+
+def associative_recall(generator, batch, items, keys, values):
+    """`look_up` as one sequence of tokens: ``k1 v1 k2 v2 k3 v3 k2``, and its value is asked.
+
+    Args:
+        generator, batch, items, keys, values: as in `look_up`. Keys are the tokens 0 to
+            ``keys - 1``, values the ``values`` tokens after those.
+
+    Returns:
+        inputs: ``(batch, 2 * items + 1)``.
+        targets: ``(batch, 2 * items + 1)``: the value, at the last position.
+
+    Raises:
+        TypeError, ValueError: as `look_up`.
+
+    Source: Graves et al. 2014, section 4.3; Ba et al. 2016, section 4.1 (one symbol each).
+
+    >>> inputs, targets = associative_recall(np.random.default_rng(0), 1, items=3, keys=5, values=9)
+    >>> inputs, targets
+    (array([[2, 5, 4, 5, 3, 6, 3]]), array([[-100, -100, -100, -100, -100, -100,    6]]))
+    """
+    key, value, query, target = look_up(generator, batch, items, keys, values)
+    inputs = np.concatenate((_interleave(key, value + keys), query[:, None]), axis=1)
+    targets = np.full_like(inputs, IGNORE)
+    targets[:, -1] = target + keys
+    return inputs, targets
+
+
+def k_hop(generator, batch, items, hops):
+    """Follow pointers: every item names another, and where do 1, 2, ... steps lead from each?
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of sets, each a permutation f of its own.
+        items: number of items.
+        hops: largest number of steps.
+
+    Returns:
+        pairs: ``(batch, items, 2)``: a and f(a), in any order of the pairs.
+        targets: ``(batch, items, hops)``: for each pair f(a), f(f(a)), ...
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number of at least 1.
+
+    Source: Sanford et al. 2024 (a form on sequences, and the depth it needs).
+
+    >>> pairs, targets = k_hop(np.random.default_rng(2), batch=1, items=3, hops=2)
+    >>> pairs[0].tolist(), targets[0].tolist()
+    ([[2, 1], [1, 0], [0, 2]], [[1, 0], [0, 2], [2, 1]])
+    """
+    _check(generator, batch=batch, items=items, hops=hops)
+    follow = _different(generator, batch, items, items)  # (batch, items): f
+    here = start = _different(generator, batch, items, items)  # (batch, items): a
+    steps = []
+    for _ in range(hops):
+        here = np.take_along_axis(follow, here, axis=1)
+        steps.append(here)
+    targets = np.stack(steps, axis=-1)  # (batch, items, hops)
+    return np.stack((start, targets[..., 0]), axis=-1), targets
+
+
+def distractors(generator, batch, items, dim, *, classes=8, copies=1, noise=0.0, wrong=0.0):
+    """Find by a noisy likeness: some keys resemble the query, the others distract.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of questions.
+        items: number of items in each, distractors included.
+        dim: width of query and keys, which are drawn unit-normal.
+        classes: number of different values.
+        copies: how many items are relevant: their key is the query plus noise.
+        noise: standard deviation of that noise, in units of the query's own.
+        wrong: probability that a relevant item holds a random value and not the target.
+
+    Returns:
+        query: ``(batch, dim)``, float64.
+        key: ``(batch, items, dim)``, float64.
+        value: ``(batch, items)``, below ``classes``.
+        target: ``(batch,)``: the value that the relevant items hold, but for wrong ones.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, a size not a whole number or too small,
+            ``noise`` below 0 or ``wrong`` not a probability.
+
+    >>> query, key, value, target = distractors(np.random.default_rng(0), 2, items=4, dim=16)
+    >>> relevant = (key @ query[..., None])[..., 0].argmax(-1)
+    >>> bool((value[[0, 1], relevant] == target).all())
+    True
+    """
+    _check(generator, batch=batch, dim=dim, classes=classes, copies=copies)
+    whole_number("items", items, copies)
+    if not noise >= 0 or not 0 <= wrong <= 1:
+        raise ValueError("noise must be at least 0 and wrong a probability, "
+                         f"got noise {noise}, wrong {wrong}")
+    query = generator.standard_normal((batch, dim))
+    key = generator.standard_normal((batch, items, dim))
+    value = generator.integers(classes, size=(batch, items))
+    target = generator.integers(classes, size=batch)
+    relevant = _different(generator, batch, items, items) < copies  # (batch, items)
+    near = query[:, None] + noise * key  # (batch, items, dim)
+    right = relevant & (generator.random((batch, items)) >= wrong)
+    return (query, np.where(relevant[..., None], near, key),
+            np.where(right, target[:, None], value), target)
+
+
+# Tasks on words.
+
+NAMES = ("anna ben carl dora emil fay gus hana igor jane kurt lena max nora otto pia "
+         "quin rosa sam tara ulf vera walt xena yan zoe alma bert cleo dirk ella finn").split()
+THINGS = ("tea milk juice bread rice soup cake plums nuts corn eggs ham jam figs pie salt").split()
+PARAGRAPH_WORDS = (".", *NAMES, *THINGS)
+
+
+def paragraphs(generator, batch, sentences, questions):
+    """Who has what: ``anna tea . ben milk . carl tea .`` and then ``ben`` what?
+
+    A paragraph, then the same kind of sentence about people in it, whose things are asked.
+
+    Args:
+        generator: numpy ``Generator`` to draw from.
+        batch: number of paragraphs.
+        sentences: number of sentences, each about another person; at most 32.
+        questions: number of sentences after it, about different people; at most ``sentences``.
+
+    Returns:
+        inputs: ``(batch, 3 * (sentences + questions))``, indices into ``PARAGRAPH_WORDS``.
+        targets: of the same shape: the thing, at the name in each question.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or a size not a whole number in range.
+
+    >>> inputs, targets = paragraphs(np.random.default_rng(0), 1, sentences=2, questions=1)
+    >>> " ".join(PARAGRAPH_WORDS[i] for i in inputs[0])
+    'carl nuts . lena eggs . carl nuts .'
+    >>> PARAGRAPH_WORDS[targets[0, 6]], (targets == IGNORE).sum().item()
+    ('nuts', 8)
+    """
+    _check(generator, batch=batch, sentences=sentences, questions=questions)
+    if not questions <= sentences <= len(NAMES):
+        raise ValueError(f"questions may be at most sentences, and sentences {len(NAMES)}, "
+                         f"got questions {questions}, sentences {sentences}")
+    name = 1 + _different(generator, batch, sentences, len(NAMES))  # (batch, sentences)
+    thing = 1 + len(NAMES) + generator.integers(len(THINGS), size=(batch, sentences))
+    asked = _different(generator, batch, questions, sentences)  # (batch, questions)
+    name, thing = (np.concatenate((x, np.take_along_axis(x, asked, axis=1)), axis=1)
+                   for x in (name, thing))  # (batch, sentences + questions)
+    inputs = np.stack((name, thing, np.zeros_like(name)), axis=-1).reshape(batch, -1)
+    targets = np.full_like(inputs, IGNORE)
+    targets[:, 3 * sentences::3] = thing[:, sentences:]
+    return inputs, targets
+
+
+_BELOW_TWENTY = ("zero one two three four five six seven eight nine ten eleven twelve thirteen "
+                 "fourteen fifteen sixteen seventeen eighteen nineteen").split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def number_words(number):
+    """A number in English words, as people read it out.
+
+    Args:
+        number: whole number, 0 to 9999.
+
+    Returns:
+        A list of 1 to 6 words.
+
+    Raises:
+        TypeError, ValueError: if ``number`` is not a whole number in this range.
+
+    >>> " ".join(number_words(4012))
+    'four thousand twelve'
+    """
+    whole_number("number", number, 0)
+    if number > 9999:
+        raise ValueError(f"number must be at most 9999, got {number}")
+    words = []
+    for size, name in ((1000, "thousand"), (100, "hundred")):
+        if number >= size:
+            words += [_BELOW_TWENTY[number // size], name]
+            number %= size
+    if number >= 20:
+        words.append(_TENS[number // 10 - 2])
+        number %= 10
+    if number or not words:
+        words.append(_BELOW_TWENTY[number])
+    return words
+
+
+class Translation(NamedTuple):
+    """All numbers from 0 to 9999 in words and in digits: row i is about the number i."""
+
+    source: np.ndarray  # (10000, 6), indices into source_words, padded with 0
+    target: np.ndarray  # (10000, 6), indices into target_words: start, digits, end, padding
+    source_words: tuple
+    target_words: tuple
+    train: np.ndarray  # (examples,), the numbers to learn from
+    held_out: np.ndarray  # (10000 - examples,), all others
+
+
+def translation(generator, examples):
+    """A small real translation: number words to digits, "four hundred two" to "402".
+
+    Args:
+        generator: numpy ``Generator`` that draws which numbers are learned from.
+        examples: how many those are, at most 10000.
+
+    Returns:
+        A `Translation`: source and target tokens of all 10000 numbers, their vocabularies, and
+        which numbers are to be learned from and which are held out.
+
+    Raises:
+        TypeError, ValueError: if ``generator`` is none, or ``examples`` not a whole number in
+            range.
+
+    >>> task = translation(np.random.default_rng(0), examples=300)
+    >>> [task.source_words[i] for i in task.source[402]]
+    ['four', 'hundred', 'two', '', '', '']
+    """
+    _check(generator, examples=examples)
+    if examples > 10000:
+        raise ValueError(f"examples must be at most 10000, got {examples}")
+    source_words = ("", *_BELOW_TWENTY, *_TENS, "hundred", "thousand")
+    target_words = ("", "<", ">", *"0123456789")
+    order = generator.permutation(10000)
+    return Translation(_padded([number_words(i) for i in range(10000)], source_words),
+                       _padded([f"<{i}>" for i in range(10000)], target_words),
+                       source_words, target_words, np.sort(order[:examples]),
+                       np.sort(order[examples:]))
+
+
+# Real data.
+
+
+def english():
+    """Real English that is there wherever Python is: its own help texts.
+
+    Returns:
+        One string of about half a million characters. It differs from one version of Python to
+        the next, and with it whatever is learned from it.
+
+    >>> 'The "if" statement is used for conditional execution' in english()
+    True
+    """
+    from pydoc_data.topics import topics
+
+    return "\n".join(topics.values())
+
+
+def digits():
+    """Real handwritten digits: the test set of scikit-learn's small images (UCI, 1998).
+
+    Returns:
+        images: float64 ``(1797, 8, 8)``, 0 for no ink to 1 for full.
+        labels: int64 ``(1797,)``, the digit that was written.
+
+    Raises:
+        ModuleNotFoundError: if scikit-learn is not installed.
+
+    >>> images, labels = digits()
+    >>> images.shape, labels[:5]
+    ((1797, 8, 8), array([0, 1, 2, 3, 4]))
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("digits() reads the images that come with scikit-learn: "
+                                  "pip install scikit-learn", name="sklearn") from None
+    data = load_digits()
+    return data.images / 16, data.target.astype(np.int64)
+
+
+# Training, on torch.
+
+
+def train(parameters, loss_of_step, steps, *, lr=3e-3):
+    """The book's one recipe: Adam, a short warm-up, a linear end.
+
+    The rate grows over the first 5 % of the steps and falls to 0 over the last 30 %. Adam looks
+    at each number by itself, so that several runs can be trained at once: give it all their
+    parameters, and let the loss have one entry per run.
+
+    Args:
+        parameters: the tensors to train, as in ``model.parameters()``; changed.
+        loss_of_step: called with the step, 0 to ``steps - 1``; returns the loss, a tensor of any
+            shape (one entry per run) whose sum is minimised.
+        steps: number of steps.
+        lr: the largest learning rate.
+
+    Returns:
+        Numpy array ``(steps, ...)``: the loss at each step, before it.
+
+    Raises:
+        TypeError, ValueError: if ``steps`` is not a whole number of at least 1.
+
+    Source: Kingma and Ba 2015 (Adam); its betas (0.9, 0.98) as in Vaswani et al. 2017, section 5.3.
+
+    >>> import torch
+    >>> x = torch.tensor([2.0, -3.0], requires_grad=True)  # two runs
+    >>> losses = train([x], lambda step: (x - 1)**2, steps=300, lr=0.1)
+    >>> losses.shape, bool((losses[-1] < 1e-4).all())
+    ((300, 2), True)
+    """
+    import torch
+
+    whole_number("steps", steps, 1)
+    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98))
+    losses = []
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * min(1, (step + 1) / (0.05 * steps), (steps - step) / (0.3 * steps))
+        loss = loss_of_step(step)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+        losses.append(loss.detach().numpy().copy())
+    return np.stack(losses)
+
+
+def accuracy(scores, targets):
+    """The share of asked-for tokens whose score is the highest.
+
+    Args:
+        scores: tensor ``(..., n, vocabulary)``.
+        targets: whole numbers ``(..., n)``, tensor or numpy; `IGNORE` where nothing is asked.
+
+    Returns:
+        A number from 0 to 1; NaN if nothing is asked.
+
+    >>> import torch
+    >>> accuracy(torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]]), np.array([1, IGNORE, 1]))
+    0.5
+    """
+    best, targets = scores.argmax(-1).numpy(), np.asarray(targets)
+    asked = targets != IGNORE
+    return float((best == targets)[asked].mean()) if asked.any() else float("nan")
+
+
+# What the tasks share.
+
+
+def _check(generator, **sizes):
+    if not isinstance(generator, np.random.Generator):
+        raise TypeError("generator must be a numpy Generator, such as repeatable() makes, "
+                        f"got {type(generator).__name__}")
+    for name, size in sizes.items():
+        whole_number(name, size, 1)
+
+
+def _different(generator, batch, many, among):
+    """In each row, ``many`` different numbers below ``among``: (batch, many)."""
+    return generator.permuted(np.tile(np.arange(among), (batch, 1)), axis=1)[:, :many]
+
+
+def _interleave(first, second):
+    """a1 b1 a2 b2 ...: (batch, n) and (batch, n) -> (batch, 2 * n)"""
+    return np.stack((first, second), axis=-1).reshape(len(first), -1)
+
+
+def _after_separator(tokens, answer, separator):
+    batch, length = tokens.shape
+    between = np.full((batch, 1), separator)
+    inputs = np.concatenate((tokens, between, answer[:, :-1]), axis=1)  # (batch, 2 * length)
+    return inputs, np.concatenate((np.full((batch, length), IGNORE), answer), axis=1)
+
+
+def _padded(texts, words):
+    """Texts as rows of indices into words, padded with 0 to the longest."""
+    index = {word: i for i, word in enumerate(words)}
+    rows = np.zeros((len(texts), max(map(len, texts))), dtype=np.int64)
+    for row, text in zip(rows, texts):
+        row[:len(text)] = [index[word] for word in text]
+    return rows
