@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from array_api_compat import array_namespace
 from hypothesis import assume, given, strategies as st
 from oracle import brute_force, may_attend, problems
 from torch.autograd import gradcheck
@@ -13,6 +14,7 @@ from attnlib import (
     additive_scores, attention, attention_scores, attention_weights, causal_mask, merge_partials,
     partial_attention, softmax, window_mask,
 )
+from attnlib.attention import _cast
 
 seeds = st.integers(0, 2**32 - 1)
 positive = st.integers(1, 5)
@@ -416,7 +418,7 @@ def test_broadcasting_is_repeating(kind, problem):
     """Leading axes of length one or missing, batch == heads among them."""
     arrays, keywords = problem
     leading = np.broadcast_shapes(*(x.shape[:-2] for x in arrays))
-    whole = [np.array(np.broadcast_to(x, leading + x.shape[-2:])) for x in arrays]
+    whole = [np.broadcast_to(x, leading + x.shape[-2:]) for x in arrays]
     narrow, made_keywords = made(kind, arrays, keywords)
     wide, _ = made(kind, whole, keywords)
     for a, b in zip(partial_attention(*narrow, **made_keywords),
@@ -577,6 +579,11 @@ def test_a_default_device_elsewhere_does_not_matter():
         actual = attention(x, x, x, causal=True, window=2, mask=mask)
     assert actual.device.type == "cpu"
     assert torch.equal(actual, expected)
+
+
+def test_a_cast_to_its_own_dtype_copies_nothing(kind):
+    x = kind.array(normal(0, 3))
+    assert np.shares_memory(kind.read(_cast(array_namespace(x), x, x.dtype)), kind.read(x))
 
 
 # Bad input.
