@@ -140,6 +140,13 @@ def test_an_exercise_is_a_box_with_its_answers_closed(open_page, name, width):
         assert solution.is_visible()
 
 
+def test_what_a_check_says_is_readable_in_the_dark(open_page):
+    page, _ = open_page(CHAPTERS[0], scheme="dark")
+    grounds = page.evaluate("""[...document.querySelectorAll('.tag_check .text_html')]
+        .map(said => getComputedStyle(said).backgroundColor)""")
+    assert grounds and set(grounds) == {"rgba(0, 0, 0, 0)"}
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_buttons_give_the_student_notebook(open_page, site, name):
     page, _ = open_page(name)
