@@ -41,7 +41,8 @@ serve: book
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: $(READY)
-	$(PY) -m pytest -p tests.skips tests attnlib press book --doctest-modules --nbval
+	$(PY) -m pytest -p tests.skips tests attnlib press book README.md \
+	  --doctest-modules --doctest-glob=README.md --nbval
 
 notebooks: $(READY)
 	$(PY) -m press notebooks
@@ -50,6 +51,14 @@ notebooks: $(READY)
 
 student: $(READY)
 	$(PY) -m press student
+
+bench: $(READY)
+	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
+	$(PY) -m benchmarks
+
+proofs: $(READY)
+	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
+	$(PY) proofs/mutation.py
 
 clean:
 	rm -rf _build
