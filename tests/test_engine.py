@@ -18,7 +18,7 @@ import pytest
 import test_exercises as rules
 
 import attnlib
-from attnlib.exercises import core, judging, notebook, registry, runner
+from attnlib.exercises import core, judging, notebook, plain, registry, runner, watching
 from attnlib.exercises.core import Case, Exercise, Mistake, Outcome, broken_law, switched
 
 HARD = "large scores"
@@ -205,7 +205,8 @@ def imported_inside(query, key):
 
 
 def through_getattr(query, key):
-    return getattr(sys.modules["attnlib.attention"], "soft" + "max")(query @ np.swapaxes(key, -1, -2))
+    module = sys.modules["attnlib.attention"]
+    return getattr(module, "soft" + "max")(query @ np.swapaxes(key, -1, -2))
 
 
 def in_a_thread(query, key):
@@ -247,11 +248,11 @@ def test_forbidden_torch_functions_are_seen():
 
 
 def test_a_class_or_module_forbids_all_of_its_functions():
-    names = {f.__name__ for f in runner.functions_named("attnlib.masks")}
+    names = {f.__name__ for f in watching.functions_named("attnlib.masks")}
     assert {"visible", "causal_mask"} <= names
-    assert runner.functions_named("nobody.has.this") == []
+    assert watching.functions_named("nobody.has.this") == []
     with pytest.raises(AttributeError):
-        runner.functions_named("attnlib.no_such_function")
+        watching.functions_named("attnlib.no_such_function")
 
 
 def test_what_is_allowed_is_not_called_forbidden():
@@ -374,6 +375,12 @@ def test_an_endless_loop_is_stopped():
     assert result.status == "timed_out" and "at input 1 of 4" in result.sentence
 
 
+def test_a_sleep_is_stopped():
+    before = time.perf_counter()
+    outcomes = runner.run(lambda q, k: time.sleep(20), cases(0), seconds=0.1)
+    assert time.perf_counter() - before < 5 and all(outcome.timed_out for outcome in outcomes)
+
+
 def test_a_loop_on_one_input_is_stopped_there():
     def answer(query, key):
         return weights(query, key) if query.ndim == 2 else endless(query, key)
@@ -383,7 +390,7 @@ def test_a_loop_on_one_input_is_stopped_there():
 
 
 def test_an_answer_that_swallows_the_interrupt_is_told_of(monkeypatch, capsys):
-    monkeypatch.setattr(runner, "GRACE", 0.1)
+    monkeypatch.setattr(watching, "GRACE", 0.1)
     outcomes = runner.run(stubborn, cases(0), seconds=0.1)
     assert all(outcome.timed_out for outcome in outcomes)
     assert "Interrupt" in capsys.readouterr().err
@@ -526,6 +533,14 @@ def test_right_is_within_1e_4(error, right):
     assert bool(said(lambda: 1e6 * (1 + error), exercise)) is right
 
 
+def test_lists_in_a_reference_are_arrays_too():
+    exercise = replace(EXERCISE, reference=loops, mistakes=())
+    assert said(weights, exercise) and said(loops, exercise)
+    ones = replace(EXERCISE, reference=lambda q, k: q * 0 + 1, mistakes=())
+    assert said(lambda q, k: [[[1] * q.shape[-1]] * q.shape[-2]] * len(q) if q.ndim == 3
+                else [[1] * q.shape[-1]] * len(q), ones)
+
+
 def test_huge_numbers_are_numbers():
     assert said(lambda: 10 ** 400, replace(BY_HAND, reference=lambda: 1.0)).status == "not_finite"
     assert said(lambda: 2 ** 70, replace(BY_HAND, reference=lambda: 2.0 ** 70))
@@ -586,15 +601,15 @@ def test_hostile_objects_become_plain():
             return iter([1.0])
 
     array = np.arange(3.0).view(Liar)
-    assert type(runner.plain(array)) is np.ndarray and runner.plain(array).tolist() == [0, 1, 2]
-    assert runner.plain(Bomb()) == core.Other("Bomb")
-    assert runner.plain(Sly([2, 3])) == [2, 3] and type(runner.plain(Sly())) is list
+    assert type(plain.plain(array)) is np.ndarray and plain.plain(array).tolist() == [0, 1, 2]
+    assert plain.plain(Bomb()) == core.Other("Bomb")
+    assert plain.plain(Sly([2, 3])) == [2, 3] and type(plain.plain(Sly())) is list
     endless = []
     endless += [endless] * 10
     before = time.perf_counter()
-    runner.plain(endless)
+    plain.plain(endless)
     assert time.perf_counter() - before < 10
-    assert type(runner.plain(type("Word", (str,), {})("x"))) is str
+    assert type(plain.plain(type("Word", (str,), {})("x"))) is str
 
 
 def test_hostile_tensors_become_plain():
@@ -606,9 +621,9 @@ def test_hostile_tensors_become_plain():
             return True
 
     tensor = torch.arange(3.0).as_subclass(Liar)
-    assert runner.plain(tensor).tolist() == [0, 1, 2]
-    assert runner.plain(torch.tensor([1.5], requires_grad=True)).tolist() == [1.5]
-    assert runner.plain(torch.ones(2).to_sparse()) == core.Other("Tensor")
+    assert plain.plain(tensor).tolist() == [0, 1, 2]
+    assert plain.plain(torch.tensor([1.5], requires_grad=True)).tolist() == [1.5]
+    assert plain.plain(torch.ones(2).to_sparse()) == core.Other("Tensor")
 
 
 def test_printing_is_kept_short(capsys):
@@ -634,12 +649,12 @@ def test_outcomes_cross_a_process():
 
     for one in (answer, fails, stub):
         outcomes = runner.run(one, cases(0), forbidden=("attnlib.softmax",))
-        text, arrays = runner.pack(outcomes)
+        text, arrays = plain.pack(outcomes)
         json.loads(text)
         assert all(type(array) is np.ndarray and array.dtype != object for array in arrays)
-        back = runner.unpack(text, arrays)
+        back = plain.unpack(text, arrays)
         for old, new in zip(outcomes, back, strict=True):
-            assert runner.identical(old.value, new.value) and runner.identical(old.again, new.again)
+            assert plain.identical(old.value, new.value) and plain.identical(old.again, new.again)
             assert replace(old, value=0, again=()) == replace(new, value=0, again=())
 
 
@@ -647,14 +662,14 @@ def test_outcomes_cross_a_process():
     lambda record: record.update(raised=3), lambda record: record.update(value={"array": 99}),
     lambda record: record.update(value={"what": 1}), lambda record: record.update(more=1),
     lambda record: record.pop("value"), lambda record: record.update(frames=[[1]]),
-    lambda record: record.update(half="no"),
+    lambda record: record.update(half="no"), lambda record: record.update(again={"just": 1}),
 ])
 def test_what_is_no_outcome_does_not_come_in(spoil):
-    text, arrays = runner.pack([Outcome(value=1.0)])
+    text, arrays = plain.pack([Outcome(value=1.0)])
     records = json.loads(text)
     spoil(records[0])
     with pytest.raises((ValueError, TypeError, KeyError, IndexError, AttributeError)):
-        runner.unpack(json.dumps(records), arrays)
+        plain.unpack(json.dumps(records), arrays)
 
 
 def test_judging_is_pure():
@@ -835,13 +850,18 @@ def test_without_torch_and_without_ipython():
         exercise = get("1.3")
         print(bool(check("1.3", exercise.variants[0])))
         print(check("1.3", exercise.mistakes[0].answer).mistake == exercise.mistakes[0].name)
+        from dataclasses import replace
+        from attnlib.exercises import registry
+        registry.get = lambda id: replace(exercise, takes="torch")
+        check("1.3", exercise.reference)
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           encoding="utf-8", env={"PYTHONUTF8": "1", "PYTHONPATH": str(
                               rules.BOOK.parent)})
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[1] == "True" and lines[-1] == "True"
+    assert lines[1] == "True" and lines[-2] == "True"
+    assert lines[-1].endswith("Exercise 1.3 needs torch, which is not installed here.")
 
 
 def test_the_registry_finds_what_is_there():

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from attnlib.exercises import core, exercises, judging, registry, runner
+from attnlib.exercises import core, exercises, judging, plain, runner, watching
 from attnlib.exercises.notebook import assess, assess_seed
 
 BOOK = Path(__file__).parent.parent / "book"
@@ -99,7 +99,7 @@ def test_what_it_forbids_exists(exercise):
         if name.startswith("torch."):
             pytest.importorskip("torch")
         try:
-            functions = runner.functions_named(name)
+            functions = watching.functions_named(name)
         except (ImportError, AttributeError):
             functions = []
         assert functions, f"{exercise.id}: forbids {name}, but there is no such function"
@@ -110,13 +110,13 @@ def test_what_it_forbids_exists(exercise):
 @each
 def test_a_seed_gives_the_same_cases_again(exercise):
     once, again, other = (
-        runner.plain([(case.args, case.kwargs) for case in exercise.cases(seed)])
+        plain.plain([(case.args, case.kwargs) for case in exercise.cases(seed)])
         for seed in (3, 3, 4))
     assert once, f"{exercise.id}: cases(seed) is empty; by hand it is [Case()]"
-    assert runner.identical(once, again), (
+    assert plain.identical(once, again), (
         f"{exercise.id}: cases(3) differs from cases(3): draw from np.random.default_rng(seed)")
     if any(args or kwargs for args, kwargs in once):
-        assert not runner.identical(once, other), (
+        assert not plain.identical(once, other), (
             f"{exercise.id}: cases(4) equals cases(3): an answer could be learned by heart")
 
 
@@ -322,26 +322,26 @@ def _changed_after(answer, change):
             return type(x)(map(changed, x))
         return "" if isinstance(x, str) else change(np.asarray(x))
 
-    return lambda *args, **kwargs: changed(runner.plain(answer(*args, **kwargs)))
+    return lambda *args, **kwargs: changed(plain.plain(answer(*args, **kwargs)))
 
 
 def _learned_by_heart(exercise, answer):
     """Right on the public seed, whatever it is given."""
     seen = [runner.run_own(answer, [case], takes=exercise.takes)[0].value
             for case in exercise.cases(0)]
-    inputs = [runner.plain([case.args, case.kwargs]) for case in exercise.cases(0)]
+    inputs = [plain.plain([case.args, case.kwargs]) for case in exercise.cases(0)]
 
     def by_heart(*args, **kwargs):
-        given = runner.plain([args, kwargs])
+        given = plain.plain([args, kwargs])
         return next((value for known, value in zip(inputs, seen)
-                     if runner.identical(known, given)), seen[0])
+                     if plain.identical(known, given)), seen[0])
 
     return by_heart
 
 
 def _changes_its_input(answer):
     def changes(*args, **kwargs):
-        value = runner.plain(answer(*args, **kwargs))
+        value = plain.plain(answer(*args, **kwargs))
         for x in args:
             if hasattr(x, "dtype"):
                 x[...] = x == 0
@@ -351,11 +351,11 @@ def _changes_its_input(answer):
 
 
 def _wrong_on_the_last_call(exercise, answer):
-    last = runner.plain(exercise.cases(0)[-1].args)
+    last = plain.plain(exercise.cases(0)[-1].args)
 
     def wrong(*args, **kwargs):
         value = answer(*args, **kwargs)
-        return "wrong" if runner.identical(runner.plain(args), last) else value
+        return "wrong" if plain.identical(plain.plain(args), last) else value
 
     return wrong
 
@@ -370,7 +370,7 @@ def _assert_refused(exercise, answer, what, unless_same_as=None):
     if unless_same_as is not None:
         cases = exercise.cases(0)
         did = [runner.run_own(f, cases, takes=exercise.takes) for f in (answer, unless_same_as)]
-        if all(runner.identical(x.value, y.value) for x, y in zip(*did)):
+        if all(plain.identical(x.value, y.value) for x, y in zip(*did)):
             return  # there is nothing in it to change
     result, _ = assess(exercise, answer)
     assert not result, f"{exercise.id}: {what} passes: add cases, or mend the judge"

@@ -134,8 +134,8 @@ def _unfit(outcomes):
         return spoilt(replaced)
     called = sorted({name for outcome in outcomes for name in outcome.forbidden})
     if called:
-        return Result("forbidden_call", f"Your function calls {_listed(called, verb=False)}. Here the "
-                      "point is to build it yourself: please do without.")
+        return Result("forbidden_call", f"Your function calls {_listed(called, verb=False)}. "
+                      "Here the point is to build it yourself: please do without.")
     finished = [o for o in outcomes if not o.raised and not o.timed_out]
     if len(finished) == len(outcomes) and all(o.value is None for o in finished):
         return Result("not_attempted", "Your function gives back None, whatever it is given. "
@@ -238,9 +238,9 @@ def _changed(exercise, cases, outcomes, expected):
     names = sorted({name for outcome in outcomes for name in outcome.changed})
     if not names:
         return None
-    return Result("changed_input", f"Your function changes what it is given: "
-                  f"{_listed(names, verb=False)} is not the same after the call. Make something "
-                  "new instead (look for `+=`, `x[...] =` and methods that work in place).")
+    return Result("changed_input", f"Your function changes what it is given: {_listed(names)} not "
+                  "the same after the call. Make something new instead (look for `+=`, `x[...] =` "
+                  "and methods that work in place).")
 
 
 def _wrong_kind(exercise, cases, outcomes, expected):
@@ -311,12 +311,12 @@ def _differs(exercise, cases, outcomes, expected):
 
 def _aligned(exercise, outcome, other):
     """Two outcomes' values in one form; a list of numbers is an array where the other has one."""
-    wanted = _canonical(other.value, stack=exercise.kind in BY_HAND)
+    wanted = _canonical(other.value, stack=(list, tuple) if exercise.kind in BY_HAND else list)
     return _like(_canonical(outcome.value), wanted), wanted
 
 
-def _canonical(x, stack=False):
-    """Numbers as arrays, sequences as tuples (of numbers, if asked, as one array), plain text."""
+def _canonical(x, stack=()):
+    """Numbers as arrays, sequences as tuples (of these types, as one array), text made even."""
     if isinstance(x, (bool, int, float)):
         return _number(x)
     if isinstance(x, str):
@@ -325,7 +325,7 @@ def _canonical(x, stack=False):
         return {name: _canonical(item, stack) for name, item in x.items()}
     if isinstance(x, (list, tuple)):
         items = tuple(_canonical(item, stack) for item in x)
-        return _stacked(items) if stack else items
+        return _stacked(items) if isinstance(x, stack) else items
     return x
 
 
@@ -479,7 +479,7 @@ def _inputs(exercise, case):
 
 
 def _witness(exercise, case, outcome, expected, masks):
-    """Inputs, expected, got and where; of an exercise done by hand only what was given, and where."""
+    """Inputs, expected, got and where; by hand, only where and what was given."""
     got, wanted = (list(_leaves(x)) for x in _aligned(exercise, outcome, expected))
     if exercise.kind in BY_HAND:
         return _places(got, masks)

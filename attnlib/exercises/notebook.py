@@ -10,7 +10,9 @@ from dataclasses import replace
 from . import registry
 from .core import Result
 from .judging import argument_names, expect, judge, spoilt
-from .runner import replaced_functions, run
+from .plain import import_torch
+from .runner import run
+from .watching import replaced_functions
 
 PUBLIC_SEED = 0
 PASSED, WRONG, OPEN = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
@@ -111,6 +113,11 @@ def _find(id, answer):
         exercise = registry.get(id)
     except KeyError as error:
         return None, error.args[0]
+    if exercise.takes == "torch":
+        try:
+            import_torch()
+        except ImportError:
+            return None, f"Exercise {id} needs torch, which is not installed here."
     if answer is check or answer is hint:
         return None, ("Your function has the name of one that the book needs. Give it another "
                       "one, and import `check` and `hint` again.")
@@ -142,7 +149,7 @@ class Message:
                  f"{sentence}</div>".replace("\n", "<br>")]
         if self.witness:
             parts.append('<pre style="margin: 0.4em 0; background: transparent; color: inherit; '
-                         f'overflow-x: auto;">{html.escape(self.witness)}</pre>')
+                         f'white-space: pre-wrap;">{html.escape(self.witness)}</pre>')
         if self.next_step:
             parts.append(f"<div>Next: <code>{html.escape(self.next_step)}</code></div>")
         return (f'<div style="border-left: 4px solid {COLOURS[self.sign]}; '
