@@ -170,7 +170,8 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
         lse_a, lse_b: ``(..., n_q)``, in nats.
 
     Returns:
-        output ``(..., n_q, d_v)`` and lse ``(..., n_q)``, as if from one `partial_attention`.
+        output ``(..., n_q, d_v)`` and lse ``(..., n_q)`` (float32 or wider), as if from one
+        `partial_attention`.
 
     Raises:
         TypeError: if an argument is not a floating array, or the kinds differ.
@@ -189,6 +190,7 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
             and lse_a.shape == lse_b.shape == output_a.shape[:-1]):
         raise ValueError("two partial results need outputs of one shape (..., n_q, d_v) and lse of "
                          f"shape (..., n_q), got {_shapes(**parts)}")
+    lse_a, lse_b = (_cast(xp, lse, _wide_dtype(xp, *parts.values())) for lse in (lse_a, lse_b))
     top = xp.maximum(lse_a, lse_b)
     top = xp.where(top == -math.inf, 0.0, top)  # neither part saw a key
     share_a, share_b = xp.exp(lse_a - top), xp.exp(lse_b - top)

@@ -203,14 +203,43 @@ def test_every_dtype_comes_back(kind_and_dtype):
     assert merged_lse.dtype == lse.dtype
 
 
-def test_mixed_dtypes_give_the_wider(kind):
-    x = kind.array(normal(0, 3, 3))
-    half = kind.cast(x, "float16")
-    single = kind.cast(x, "float32")
-    assert attention(half, half, single).dtype == single.dtype
-    assert attention(x, single, half).dtype == x.dtype
-    assert attention_scores(half, x).dtype == x.dtype
-    assert attention_weights(single, half).dtype == single.dtype
+@pytest.mark.parametrize("function, shapes", [
+    (attention_scores, [(3, 4), (5, 4)]),
+    (attention_weights, [(3, 4), (5, 4)]),
+    (attention, [(3, 4), (5, 4), (5, 2)]),
+    (partial_attention, [(3, 4), (5, 4), (5, 2)]),
+    (additive_scores, [(3, 4), (5, 2), (4, 6), (2, 6), (6,)]),
+])
+@pytest.mark.parametrize("narrow, wide", [("float16", "float32"), ("float32", "float64")])
+def test_mixed_dtypes_are_computed_in_the_widest(kind, function, shapes, narrow, wide):
+    """Whichever argument is the wide one."""
+    for which in range(len(shapes)):
+        arrays = [kind.cast(kind.array(normal(seed, *shape)), wide if seed == which else narrow)
+                  for seed, shape in enumerate(shapes)]
+        mixed, widened = function(*arrays), function(*(kind.cast(x, wide) for x in arrays))
+        for a, b in zip(*(x if isinstance(x, tuple) else (x,) for x in (mixed, widened))):
+            np.testing.assert_array_equal(kind.read(a), kind.read(b), strict=True)
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("narrow, wide", [("float16", "float32"), ("float32", "float64")])
+def test_partial_results_of_mixed_dtypes(kind, which, narrow, wide):
+    """Computed in the widest; the output comes back as the outputs came."""
+    arrays = [kind.cast(kind.array(normal(seed, *shape)), wide if seed == which else narrow)
+              for seed, shape in enumerate([(3, 4), (3,), (3, 4), (3,)])]
+    output, lse = merge_partials(*arrays)
+    exact, exact_lse = merge_partials(*(kind.cast(x, wide) for x in arrays))
+    np.testing.assert_array_equal(kind.read(lse), kind.read(exact_lse), strict=True)
+    expected = kind.cast(exact, wide if which in (0, 2) else narrow)
+    np.testing.assert_array_equal(kind.read(output), kind.read(expected), strict=True)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_parts_in_half_precision_merge_in_float32(kind, dtype):
+    """In float16 the lse of two parts would be off by a thousandth of itself."""
+    one, lse = (kind.cast(kind.array(np.ones(shape)), dtype) for shape in ((1, 1), (1,)))
+    _, merged = merge_partials(one, 1000 * lse, one, 1000 * lse)
+    close(kind.read(merged), [1000 + math.log(2)], 1e-4)
 
 
 @pytest.mark.parametrize("scale", [np.float64(0.5), 1, np.int64(1), np.float16(2), np.array(0.5)])
