@@ -528,7 +528,7 @@ def train(parameters, loss_of_step, steps, *, lr=3e-3):
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
-        losses.append(loss.detach().numpy().copy())
+        losses.append(loss.detach().numpy())
     return np.stack(losses)
 
 

@@ -143,6 +143,8 @@ def test_distractors_noise_and_wrong_are_what_they_say():
     distance = ((key - query[:, None])**2).mean(-1)
     near = np.argsort(distance, axis=1)[:, :2]
     assert abs(np.take_along_axis(distance, near, axis=1).mean() - 0.25) < 0.01
+    noise = np.take_along_axis(key, near[..., None], axis=1) - query[:, None]
+    assert np.all(abs(noise.mean((0, 1))) < 0.03) and abs(noise.std() - 0.5) < 0.01
     held = np.take_along_axis(value, near, axis=1) == target[:, None]
     assert abs(held.mean() - (0.6 + 0.4 / 8)) < 0.015
     assert np.all(np.bincount(near.ravel()) > 1000)  # they stand anywhere
@@ -243,6 +245,8 @@ def test_the_generator_alone_decides(make):
 
 
 def test_repeatable_seeds_numpy_and_torch():
+    torch.set_num_threads(2)
+
     def draw(seed):
         generator = tasks.repeatable(seed)
         return generator.random(), torch.rand(1).item()
