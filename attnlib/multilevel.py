@@ -14,7 +14,6 @@ import torch
 import torch.distributed as dist
 from array_api_compat import is_torch_array
 from array_api_compat import torch as xp
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from .attention import (
@@ -62,10 +61,12 @@ def local_attention(query, key, value, *, window, causal=False):
     blocks = (last - max(window - 1 - offset, 0)) // BLOCK  # earlier rows lack keys on the left
     first = last - max(blocks, 0) * BLOCK
     kernel = _fused if (key.sum() + value.sum()).isfinite() else attention
-    parts = [_local_rows(query, key, value, 0, first, band, kernel)]
+    edge, middle, other_edge = query.split([first, last - first, n_q - last], dim=-2)
+    parts = [_local_rows(edge, key, value, offset, band, kernel)]
     if first < last:
-        parts.append(_local_blocks(query, key, value, first, last, band, kernel))
-    parts.append(_local_rows(query, key, value, last, n_q, band, kernel))
+        parts.append(_local_blocks(middle, key, value, offset + first, band, kernel))
+    if last < n_q:
+        parts.append(_local_rows(other_edge, key, value, offset + last, band, kernel))
     return torch.cat(parts, dim=-2).to(dtype)
 
 
@@ -218,33 +219,32 @@ def _cut(start, stop, first, last, device, **band):
 # local_attention
 
 
-def _local_rows(query, key, value, start, stop, band, kernel):
-    """The rows start..stop, all at once: for the few that have no whole window of keys."""
-    offset, reach = key.shape[-2] - query.shape[-2], band["window"] - 1
-    first = max(offset + start - reach, 0)
-    last = max(min(offset + stop + (0 if band["causal"] else reach), key.shape[-2]), first)
-    seen = _cut(offset + start, offset + stop, first, last, query.device, **band)
-    keys = slice(first, last)
-    return kernel(query[..., start:stop, :], key[..., keys, :], value[..., keys, :], mask=seen)
+def _local_rows(query, key, value, start, band, kernel):
+    """Queries from position ``start`` on, all at once: the few that lack keys on one side."""
+    stop, before = start + query.shape[-2], band["window"] - 1
+    first = max(start - before, 0)
+    last = max(min(stop + (0 if band["causal"] else before), key.shape[-2]), first)
+    seen = _cut(start, stop, first, last, query.device, **band)
+    return kernel(query, key[..., first:last, :], value[..., first:last, :], mask=seen)
 
 
-def _local_blocks(query, key, value, start, stop, band, kernel):
-    """The rows start..stop in blocks, all of which see their keys through one small mask.
+def _local_blocks(query, key, value, start, band, kernel):
+    """Queries from position ``start`` on, in blocks which all see their keys through one mask.
 
     The keys that a block reaches are a view (`unfold` copies nothing although the views
     overlap), and the blocks take the place of heads in one call.
     """
-    ahead = 0 if band["causal"] else band["window"] - 1
-    first = key.shape[-2] - query.shape[-2] + start - (band["window"] - 1)
-    reach = band["window"] - 1 + BLOCK + ahead
-    last = first + reach - BLOCK + stop - start
-    blocks = query[..., start:stop, :].unflatten(-2, (-1, BLOCK))  # (..., blocks, BLOCK, d_k)
+    before = band["window"] - 1
+    reach = before + BLOCK + (0 if band["causal"] else before)
+    first = start - before
+    last = first + query.shape[-2] - BLOCK + reach
+    blocks = query.unflatten(-2, (-1, BLOCK))  # (..., blocks, BLOCK, d_k)
     keys, values = (x[..., first:last, :].unfold(-2, reach, BLOCK).mT  # (..., blocks, reach, d)
                     for x in (key, value))
-    seen = _cut(band["window"] - 1, band["window"] - 1 + BLOCK, 0, reach, query.device, **band)
+    seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)
     folded = (x[None].flatten(0, -4) for x in (blocks, keys, values))  # leading axes into one
     output = kernel(*folded, mask=seen)  # (leading, blocks, BLOCK, d_v)
-    return output.reshape(*query.shape[:-2], stop - start, value.shape[-1])
+    return output.reshape(*query.shape[:-1], value.shape[-1])
 
 
 def _fused(query, key, value, mask):
@@ -270,8 +270,8 @@ class _Chunked(torch.autograd.Function):
         ctx.mark_non_differentiable(outputs[1])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_output, _):
+        _only_once("chunked_attention")
         query, key, value, mask, output, lse = ctx.saved_tensors
         blocks = _blocks(query, key, mask, *ctx.how)
         grads = _gradients(query, key, value, output, lse, grad_output, blocks)
@@ -292,8 +292,8 @@ def _blocks(query, key, mask, causal, query_chunk, key_chunk):
             columns = slice(j, min(j + key_chunk, end))
             past = None  # everything is seen
             if causal and columns.stop > offset + i + 1:
-                past = _cut(offset + i, offset + rows.stop, j, columns.stop, key.device,
-                            causal=True)
+                past = key.new_ones(rows.stop - i, columns.stop - j, dtype=torch.bool)
+                past = past.tril(offset + i - j)  # position offset + row >= column
             for head in itertools.product(*map(range, query.shape[:-2])):
                 seen = past if mask is None else mask[head][rows, columns]
                 if mask is not None and past is not None:
@@ -338,6 +338,13 @@ def _gradients(query, key, value, output, lse, grad_output, blocks):
         grad_key[head][columns] += grad_scores.mT @ q
         grad_value[head][columns] += weights.mT @ grad
     return grad_query, grad_key, grad_value
+
+
+def _only_once(name):
+    """Refuse `create_graph`: differentiating the blocks again would miss part of the gradient."""
+    if torch.is_grad_enabled():
+        raise RuntimeError(f"{name} can be differentiated once, not twice: "
+                           "call backward or grad without create_graph")
 
 
 def _block_scores(query, key, seen):
@@ -415,8 +422,8 @@ class _Ring(torch.autograd.Function):
         ctx.mark_non_differentiable(outputs[1])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad_output, _):
+        _only_once("ring_attention")
         query, key, value, output, lse = ctx.saved_tensors
         widths = 2 * [key.shape[-1], value.shape[-1]]
         grad_query = torch.zeros_like(query)
@@ -447,6 +454,8 @@ def _lengths_by_rank(key, value, group):
 def _pass_on(slices, lengths, step, group):
     """Send what is visiting to the next rank; return what the previous rank had."""
     rank, world = dist.get_rank(group), len(lengths)
+    if world == 1:
+        return slices
     length = lengths[(rank - step - 1) % world]
     arriving = slices.new_empty(*slices.shape[:-2], length, slices.shape[-1])
     transfers = [dist.P2POp(dist.isend, slices, group=group, group_peer=(rank + 1) % world),

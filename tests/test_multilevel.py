@@ -1,0 +1,534 @@
+"""Long sequences: each way of reaching attention in pieces against its dense definition."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+import ring_ranks
+import torch
+import torch.distributed as dist
+from hypothesis import given, strategies as st
+from oracle import laid_out, narrowed
+from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import attnlib
+from attnlib import (
+    attention, chunked_attention, hierarchical_attention, local_attention, ring_attention,
+)
+
+NAN = float("nan")
+seeds = st.integers(0, 2**32 - 1)
+
+
+def normal(seed, *shape, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed),
+                       dtype=torch.float64).to(dtype)
+
+
+def self_attention_inputs(n, dtype=torch.float64, heads=2, width=4):
+    return [normal(seed, heads, n, width, dtype=dtype) for seed in range(3)]
+
+
+def close(actual, expected, atol=1e-12):
+    assert actual.shape == expected.shape and actual.dtype == expected.dtype
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+
+
+@st.composite
+def triples(draw, sizes=st.integers(0, 14)):
+    """Query, key and value of any broadcast, layout, width and length, and a tolerance."""
+    rng = np.random.default_rng(draw(seeds))
+    lead = draw(st.sampled_from([(), (2,), (2, 2), (3, 2), (0,)]))
+    n_q, n_k, d_k, d_v = draw(sizes), draw(sizes), draw(st.integers(0, 3)), draw(st.integers(0, 3))
+    magnitude = draw(st.sampled_from([1.0, 1.0, 1e4]))
+    arrays = [laid_out(draw, factor * rng.standard_normal((*narrowed(draw, lead), n, width)))
+              for n, width, factor in ((n_q, d_k, magnitude), (n_k, d_k, 1.0), (n_k, d_v, 1.0))]
+    return [torch.from_numpy(np.require(x, requirements="W")) if min(x.strides) >= 0
+            else torch.from_numpy(x.copy()) for x in arrays], 1e-12 * magnitude
+
+
+def with_gradients(function, arrays, grad_output=None):
+    """The output, and the gradient of each array."""
+    leaves = [x.clone().requires_grad_() for x in arrays]
+    output = function(*leaves)
+    if grad_output is None:
+        grad_output = normal(9, *output.shape, dtype=output.dtype)
+    return output.detach(), *torch.autograd.grad(output, leaves, grad_output)
+
+
+def assert_same(function, dense, arrays, atol=1e-12):
+    """Same output, same gradients, inputs as before, gradients finite."""
+    before = [x.clone() for x in arrays]
+    close(function(*arrays), dense(*arrays), atol)
+    for x, copy in zip(arrays, before):
+        assert torch.equal(x, copy)
+    for actual, expected in zip(with_gradients(function, arrays), with_gradients(dense, arrays)):
+        assert actual.isfinite().all()
+        close(actual, expected, 10 * atol)
+
+
+def assert_causal(function, n, visible):
+    """Output i depends on position j where `visible(i, j)`, and only there."""
+    arrays = self_attention_inputs(n)
+    output = function(*arrays)
+    for j in range(n):
+        changed = [x.clone() for x in arrays]
+        for x in changed[1:]:
+            x[:, j] += 1
+        moved = (function(*changed) != output).any(-1).any(0)
+        assert moved.tolist() == [visible(i, j) for i in range(n)], j
+    key, value = arrays[1].requires_grad_(), arrays[2].requires_grad_()
+    for i in range(n):
+        seen = torch.tensor([visible(i, j) for j in range(n)])
+        by_key, by_value = torch.autograd.grad(function(arrays[0], key, value)[:, i].sum(),
+                                               (key, value))
+        assert torch.equal((by_value != 0).any(-1).any(0), seen), i
+        assert (by_key[:, ~seen] == 0).all(), i
+
+
+class Watch(TorchDispatchMode):
+    """Records the largest storage that any operation returned, and counts the operations."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest, self.calls = 0, {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        returned = function(*args, **(kwargs or {}))
+        self.calls[str(function)] = self.calls.get(str(function), 0) + 1
+        for x in returned if isinstance(returned, (tuple, list)) else [returned]:
+            if isinstance(x, torch.Tensor):
+                self.largest = max(self.largest, x.untyped_storage().nbytes() // x.itemsize)
+        return returned
+
+
+def largest(function, n, heads=2, width=4):
+    """Numbers in the largest tensor that forward and backward make, per head."""
+    leaves = [x.requires_grad_() for x in self_attention_inputs(n, heads=heads, width=width)]
+    with Watch() as watch:
+        function(*leaves).sum().backward()
+    return watch.largest / heads
+
+
+# Local.
+
+
+@given(problem=triples(), window=st.integers(1, 20), causal=st.booleans(), block=st.integers(1, 5))
+def test_local_is_attention_in_a_band(problem, window, causal, block):
+    arrays, atol = problem
+    band = dict(window=window, causal=causal)
+    with mock.patch("attnlib.multilevel.BLOCK", block):
+        assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band),
+                    arrays, atol)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("n_q, n_k, window", [
+    (300, 300, 70), (300, 200, 40), (65, 300, 9), (64, 64, 1), (200, 200, 10**9), (90, 20, 300),
+])
+def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
+    arrays = normal(0, 2, n_q, 8), normal(1, 2, n_k, 8), normal(2, 2, n_k, 8)
+    band = dict(window=window, causal=causal)
+    assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
+
+
+@pytest.mark.parametrize("causal, seen", [(True, 5), (False, 9)])
+def test_the_window_has_exactly_as_many_keys_as_it_says(causal, seen):
+    """One key more is the commonest mistake."""
+    x = torch.zeros(1, 200, 1)
+    weights = local_attention(x, x, torch.eye(200)[None], window=5, causal=causal)[0]
+    assert ((weights > 0).sum(-1)[10:190] == seen).all()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_local_depends_on_its_window_alone(causal):
+    reach = (lambda i, j: 0 <= i - j < 3) if causal else (lambda i, j: abs(i - j) < 3)
+    with mock.patch("attnlib.multilevel.BLOCK", 2):
+        assert_causal(lambda *x: local_attention(*x, window=3, causal=causal), 11, reach)
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+@pytest.mark.parametrize("bad", [NAN, float("inf")])
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_local_may_not_see_does_not_reach_it(causal, bad, broken):
+    arrays = self_attention_inputs(150)
+    clean = local_attention(*arrays, window=3, causal=causal)
+    arrays[broken][:, 70] = bad
+    output = local_attention(*arrays, window=3, causal=causal)
+    hidden = torch.ones(150, dtype=torch.bool)
+    hidden[70 if causal else 68:73] = False
+    close(output[:, hidden], clean[:, hidden])
+    assert not output[:, ~hidden].isfinite().all(-1).any()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_local_takes_memory_linear_in_the_length(causal):
+    def function(query, key, value):
+        return local_attention(query, key, value, window=8, causal=causal)
+
+    assert largest(function, 2048) <= 2.1 * largest(function, 1024) < 2.1 * 5 * 1024
+
+
+# Chunked.
+
+
+@st.composite
+def masked(draw):
+    """A triple, and a mask in one of the ways it may broadcast."""
+    arrays, atol = draw(triples(st.integers(0, 7)))
+    lead = np.broadcast_shapes(*(tuple(x.shape[:-2]) for x in arrays[:2]))
+    shape = narrowed(draw, (*lead, arrays[0].shape[-2], arrays[1].shape[-2]))
+    rng = np.random.default_rng(draw(seeds))
+    mask = np.asarray(rng.random(shape) < draw(st.sampled_from([0.0, 0.3, 0.8, 1.0])))
+    as_tensor, none = draw(st.booleans()), draw(st.booleans())
+    return arrays, None if none else torch.from_numpy(mask) if as_tensor else mask, atol
+
+
+@given(problem=masked(), causal=st.booleans(), query_chunk=st.integers(1, 9),
+       key_chunk=st.integers(1, 9))
+def test_chunked_is_attention_whatever_the_chunks(problem, causal, query_chunk, key_chunk):
+    arrays, mask, atol = problem
+    assert_same(lambda *x: chunked_attention(*x, causal=causal, mask=mask, query_chunk=query_chunk,
+                                             key_chunk=key_chunk),
+                lambda *x: attention(*x, causal=causal, mask=mask), arrays, atol)
+
+
+@pytest.mark.parametrize("shape", [
+    (), (1,), (9,), (7, 1), (7, 9), (1, 9), (1, 7, 9), (3, 1, 1), (3, 7, 1), (2, 1, 1, 9),
+    (2, 1, 7, 9), (1, 3, 7, 9), (2, 3, 7, 9),
+])
+def test_a_mask_broadcasts_in_every_way(shape):
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.6
+    arrays = normal(0, 2, 3, 7, 4), normal(1, 3, 9, 4), normal(2, 2, 1, 9, 5)
+    assert_same(lambda *x: chunked_attention(*x, mask=mask, query_chunk=3, key_chunk=4),
+                lambda *x: attention(*x, mask=mask), arrays)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_chunks_of_the_usual_size(causal):
+    arrays = normal(0, 1100, 3), normal(1, 2100, 3), normal(2, 2100, 3)
+    with Watch() as watch:
+        output = chunked_attention(*arrays, causal=causal)
+    close(output, attention(*arrays, causal=causal))
+    assert watch.calls["aten.mm.default"] == 2 * (7 if causal else 9)
+    assert watch.largest == 512 * 1024
+
+
+def test_wholly_hidden_blocks_are_skipped():
+    query, key, value = (normal(seed, 12, 3).requires_grad_() for seed in range(3))
+    with Watch() as forward:
+        output = chunked_attention(query, key, value, causal=True, query_chunk=3, key_chunk=3)
+    assert forward.calls["aten.mm.default"] == 2 * (1 + 2 + 3 + 4)
+    with Watch() as backward:
+        output.sum().backward()
+    assert backward.calls["aten.mm.default"] >= 5 * (1 + 2 + 3 + 4)
+
+
+@pytest.mark.parametrize("mask", [None, torch.tensor([[True, False, True, False, True]])])
+@pytest.mark.parametrize("causal", [False, True])
+def test_chunked_passes_gradcheck(causal, mask):
+    arrays = [normal(seed, 2, n, 3).requires_grad_() for seed, n in enumerate((7, 5, 5))]
+    assert gradcheck(lambda *x: chunked_attention(*x, causal=causal, mask=mask, query_chunk=2,
+                                                  key_chunk=3), arrays)
+
+
+def test_only_the_gradients_that_are_asked_for():
+    query, key, value = self_attention_inputs(5)
+    value.requires_grad_()
+    chunked_attention(query, key, value, query_chunk=2, key_chunk=2).sum().backward()
+    assert query.grad is None and key.grad is None
+    close(value.grad, torch.ones_like(value) * attnlib.attention_weights(query, key).sum(-2)[
+        ..., None])
+
+
+def test_differentiating_twice_raises(raises):
+    """Where autograd itself would say nothing and leave out a part of the gradient."""
+    query, key, value = (x.requires_grad_() for x in self_attention_inputs(5))
+    with raises(RuntimeError, "chunked_attention can be differentiated once, not twice: "
+                              "call backward or grad without create_graph"):
+        torch.autograd.grad(chunked_attention(query, key, value).sum(), query, create_graph=True)
+
+
+def test_chunked_sees_the_past_alone():
+    assert_causal(lambda *x: chunked_attention(*x, causal=True, query_chunk=3, key_chunk=2), 8,
+                  lambda i, j: j <= i)
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+@pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
+@pytest.mark.parametrize("query_chunk, key_chunk", [(1, 1), (3, 4), (20, 20)])
+def test_what_the_past_may_not_see_does_not_reach_it(query_chunk, key_chunk, bad, broken):
+    arrays = self_attention_inputs(12)
+    sizes = dict(query_chunk=query_chunk, key_chunk=key_chunk)
+    clean = chunked_attention(*arrays, causal=True, **sizes)
+    arrays[broken][:, 7] = bad
+    output = chunked_attention(*arrays, causal=True, **sizes)
+    close(output[:, :7], clean[:, :7])
+    assert not output[:, 7:].isfinite().all(-1).all()
+
+
+@pytest.mark.parametrize("sizes", [{}, dict(query_chunk=2, key_chunk=3)])
+def test_a_nan_that_no_query_may_see_reaches_nothing(sizes):
+    """Neither the output nor any gradient."""
+    arrays = self_attention_inputs(6)
+    mask = torch.tensor([True, True, False, True, True, False])
+    expected = with_gradients(lambda *x: chunked_attention(*x, mask=mask, **sizes), arrays)
+    for x in arrays[1:]:
+        x[:, ~mask] = NAN
+    for actual, clean in zip(
+            with_gradients(lambda *x: chunked_attention(*x, mask=mask, **sizes), arrays),
+            expected):
+        close(actual, clean)
+
+
+def test_a_block_whose_scores_are_all_minus_infinity_counts_for_nothing():
+    query, value = torch.full((3, 1), 1e30), normal(0, 4, 2).float()
+    key = torch.tensor([[-1e30], [-1e30], [1e-30], [2e-30]])
+    output = chunked_attention(query, key, value, key_chunk=2)
+    close(output, attention(query, key, value), 1e-6)
+    assert (output != 0).all()
+    assert (chunked_attention(query, key[:2], value[:2]) == 0).all()
+
+
+@pytest.mark.parametrize("keywords", [{}, dict(causal=True), dict(mask=torch.ones(1, 1).bool())])
+def test_chunked_takes_memory_linear_in_the_length(keywords):
+    def function(query, key, value):
+        return chunked_attention(query, key, value, query_chunk=16, key_chunk=32, **keywords)
+
+    assert largest(function, 64) == 16 * 32 / 2  # a block of one head, of the two
+    assert largest(function, 512) == 512 * 4
+
+
+# Hierarchical.
+
+
+def dense_hierarchical(query, key, value, chunk, causal):
+    """One softmax over each query's own keys and the other chunks' means, spelled out."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    chunks = range(0, n_k, chunk)
+    rows = []
+    for i in range(n_q):
+        position = n_k - n_q + i
+        own = position // chunk
+        near = [j for j in range(n_k) if j // chunk == own and not (causal and j > position)]
+        far = [slice(j, j + chunk) for c, j in enumerate(chunks) if (c < own if causal else c != own)]
+        keys, values = (torch.cat([x[..., near, :], *(x[..., j, :].mean(-2, keepdim=True)
+                                                      for j in far)], -2) for x in (key, value))
+        rows.append(attention(query[..., i:i + 1, :], keys, values))
+    lead = torch.broadcast_shapes(*(x.shape[:-2] for x in (query, key, value)))
+    empty = query.new_zeros(*lead, 0, value.shape[-1])
+    return torch.cat([empty, *rows], -2) + 0 * (query.sum() + key.sum() + value.sum())
+
+
+@given(problem=triples(st.integers(0, 9)), chunk=st.integers(1, 11), causal=st.booleans())
+def test_hierarchical_is_its_definition(problem, chunk, causal):
+    arrays, atol = problem
+    assert_same(lambda *x: hierarchical_attention(*x, chunk=chunk, causal=causal),
+                lambda *x: dense_hierarchical(*x, chunk, causal), arrays, atol)
+
+
+@pytest.mark.parametrize("chunk", [1, 20])
+@pytest.mark.parametrize("causal", [False, True])
+def test_chunks_of_one_and_one_chunk_are_attention(causal, chunk):
+    arrays = self_attention_inputs(11)
+    close(hierarchical_attention(*arrays, chunk=chunk, causal=causal),
+          attention(*arrays, causal=causal))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_hierarchical_passes_gradcheck(causal):
+    arrays = [normal(seed, n, 2).requires_grad_() for seed, n in enumerate((7, 5, 5))]
+    assert gradcheck(lambda *x: hierarchical_attention(*x, chunk=2, causal=causal), arrays)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 4, 20])
+def test_hierarchical_does_not_leak_the_future(chunk):
+    assert_causal(lambda *x: hierarchical_attention(*x, chunk=chunk, causal=True), 10,
+                  lambda i, j: j <= i)
+
+
+def test_hierarchical_without_causality_sees_everything():
+    assert_causal(lambda *x: hierarchical_attention(*x, chunk=3), 7, lambda i, j: True)
+
+
+@pytest.mark.parametrize("broken", [1, 2])
+def test_a_nan_in_the_future_does_not_reach_hierarchical_attention(broken):
+    arrays = self_attention_inputs(12)
+    clean = hierarchical_attention(*arrays, chunk=4, causal=True)
+    arrays[broken][:, 6] = NAN
+    output = hierarchical_attention(*arrays, chunk=4, causal=True)
+    close(output[:, :6], clean[:, :6])
+    assert output[:, 6:].isnan().any(-1).all()
+
+
+def test_hierarchical_takes_as_much_as_it_says():
+    def function(query, key, value):
+        return hierarchical_attention(query, key, value, chunk=32)
+
+    assert largest(function, 1024) == 1024 * 32
+
+
+# Ring.
+
+
+@pytest.fixture(scope="module")
+def ring(tmp_path_factory):
+    """What each of three processes returned, by case."""
+    folder = tmp_path_factory.mktemp("ring")
+    path = [str(Path(attnlib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3",
+         "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1",
+         ring_ranks.__file__, str(folder)],
+        check=True, timeout=240, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+    return [torch.load(folder / f"{rank}.pt") for rank in range(3)]
+
+
+@pytest.fixture
+def alone():
+    """A group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def joined(name, ranks=(0, 1, 2)):
+    """All slices of a case as one sequence: query, key, value, gradient."""
+    return [torch.cat([slices[rank] for rank in ranks], -2) for slices in ring_ranks.inputs(name)]
+
+
+@pytest.mark.parametrize("name", ring_ranks.CASES)
+def test_ring_is_attention_over_all_slices(ring, alone, name):
+    *arrays, grad_output = joined(name)
+    half = arrays[0].dtype == torch.bfloat16
+    expected = with_gradients(attention, [x.double() for x in arrays], grad_output.double())
+    for result in (ring_ranks.on_this_rank(*joined(name)),
+                   [torch.cat(parts, -2) for parts in zip(*(rank[name] for rank in ring))]):
+        for actual, wanted in zip(result, expected):
+            assert actual.dtype == arrays[0].dtype
+            close(actual.double(), wanted, 3e-2 if half else 1e-12)
+
+
+def test_ring_in_a_group_of_some_ranks(ring, alone):
+    *arrays, grad_output = joined("unequal slices", ring_ranks.PAIR)
+    for parts, wanted in zip(zip(*(ring[rank]["pair"] for rank in ring_ranks.PAIR)),
+                             with_gradients(attention, arrays, grad_output)):
+        close(torch.cat(parts, -2), wanted)
+    close(ring_attention(*arrays, group=dist.group.WORLD), attention(*arrays))
+
+
+def test_slices_that_do_not_fit_are_refused_on_every_rank(ring, alone):
+    ring_attention(*self_attention_inputs(2))
+    for rank in ring:
+        assert rank["misfit"] == (
+            "ring_attention needs the same leading axes, widths and dtype on every rank, got "
+            "(leading axes, d_k, d_v, dtype) (torch.Size([]), 3, 3, torch.float32) on rank 0, "
+            "(torch.Size([]), 4, 4, torch.float32) on rank 1, "
+            "(torch.Size([]), 3, 3, torch.float32) on rank 2")
+
+
+def test_ring_differentiated_twice_raises(alone, raises):
+    query, key, value = (x.requires_grad_() for x in self_attention_inputs(3))
+    with raises(RuntimeError, "ring_attention can be differentiated once, not twice: "
+                              "call backward or grad without create_graph"):
+        torch.autograd.grad(ring_attention(query, key, value).sum(), query, create_graph=True)
+
+
+def test_ring_without_processes_says_what_is_missing(raises):
+    with raises(ValueError, "ring_attention needs torch.distributed.init_process_group first; "
+                            "torchrun starts the processes"):
+        ring_attention(*self_attention_inputs(3))
+
+
+# All of them.
+
+EVERY = {
+    "local": (lambda *x, causal=False: local_attention(*x, window=3, causal=causal),
+              lambda *x, causal=False: attention(*x, window=3, causal=causal)),
+    "chunked": (chunked_attention, attention),
+    "hierarchical": (lambda *x, causal=False: hierarchical_attention(*x, chunk=4, causal=causal),
+                     lambda *x, causal=False: dense_hierarchical(*x, 4, causal)),
+}
+every = pytest.mark.parametrize("fast, dense", EVERY.values(), ids=EVERY)
+
+
+@every
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype, atol", [
+    (torch.float16, 1e-3), (torch.bfloat16, 1e-2), (torch.float32, 2e-6), (torch.float64, 1e-12),
+])
+def test_low_precision_is_close_to_float64_and_accumulates_in_float32(fast, dense, dtype, atol,
+                                                                      causal):
+    arrays = self_attention_inputs(200, dtype)
+    output = fast(*arrays, causal=causal)
+    assert output.dtype == dtype
+    close(output.double(), dense(*(x.double() for x in arrays), causal=causal), atol)
+    if dtype.itemsize == 2:
+        assert torch.equal(output, fast(*(x.float() for x in arrays), causal=causal).to(dtype))
+
+
+@every
+def test_mixed_precision_gives_the_wider(fast, dense):
+    query, key, value = self_attention_inputs(9)
+    query, key = query.float(), key.half()
+    close(fast(query, key, value), dense(query.double(), key.double(), value))
+    assert fast(query.bfloat16(), key, value.half()).dtype == torch.float32
+
+
+@every
+def test_an_empty_row_is_zero_and_has_finite_gradients(fast, dense):
+    arrays = normal(0, 2, 9, 4), normal(1, 2, 5, 4), normal(2, 2, 5, 4)
+    output, *grads = with_gradients(lambda *x: fast(*x, causal=True), arrays)
+    assert (output[:, :4] == 0).all() and (output[:, 4:] != 0).all()
+    assert all(grad.isfinite().all() for grad in grads)
+    assert (grads[0][:, :4] == 0).all()
+
+
+@every
+@pytest.mark.parametrize("wrong, error, message", [
+    (lambda x: (x.numpy(),) * 3, TypeError,
+     "query, key and value must be torch tensors, got numpy.ndarray"),
+    (lambda x: (x, x, x.numpy()), TypeError,
+     "all arrays must be of one kind, got query torch.Tensor, key torch.Tensor, "
+     "value numpy.ndarray"),
+    (lambda x: (x, x[:, :2], x), ValueError,
+     "attention needs query (..., n_q, d_k), key (..., n_k, d_k), value (..., n_k, d_v), "
+     "got query (5, 4), key (5, 2), value (5, 4)"),
+    (lambda x: (x, x[:3], x), ValueError,
+     "attention needs query (..., n_q, d_k), key (..., n_k, d_k), value (..., n_k, d_v), "
+     "got query (5, 4), key (3, 4), value (5, 4)"),
+    (lambda x: (x.long(), x, x), TypeError, "query must be real floating, got torch.int64"),
+])
+def test_wrong_inputs_are_named(fast, dense, wrong, error, message, raises):
+    with raises(error, message):
+        fast(*wrong(normal(0, 5, 4)))
+
+
+@pytest.mark.parametrize("function, name, others", [
+    (local_attention, "window", {}), (hierarchical_attention, "chunk", {}),
+    (chunked_attention, "query_chunk", {}), (chunked_attention, "key_chunk", {}),
+])
+def test_sizes_are_whole_numbers_of_at_least_one(function, name, others, raises):
+    x = normal(0, 0, 4)
+    with raises(ValueError, f"{name} must be at least 1, got 0"):
+        function(x, x, x, **{name: 0})
+    with raises(TypeError, f"{name} must be a whole number, got 2.0"):
+        function(x, x, x, **{name: 2.0})
+    assert function(x, x, x, **{name: 1}).shape == (0, 4)
+
+
+@pytest.mark.parametrize("mask, error, message", [
+    (torch.ones(5, 6), TypeError, "mask must be boolean (True = may attend), got torch.float32; "
+     "what is added to the scores is a bias"),
+    (np.ones((4, 1), bool), ValueError,
+     "mask must broadcast to (..., n_q, n_k) = (2, 5, 6), got mask (4, 1)"),
+    ([True], TypeError, "mask must be an array, got list"),
+])
+def test_wrong_masks_are_named(mask, error, message, raises):
+    with raises(error, message):
+        chunked_attention(normal(0, 5, 4), normal(1, 2, 6, 4), normal(2, 6, 4), mask=mask)
