@@ -1098,3 +1098,18 @@ def test_rule_tricks(monkeypatch):
         BY_HAND, reference=None, judge=lambda *_: None, variants=(lambda: 1.0,)))
     monkeypatch.setattr(judging, "_changed", lambda *_: None)
     fails("changes its arguments", rule, spoilt(mistakes=()))
+
+
+def test_the_example_in_contributing_works():
+    text = (rules.BOOK.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
+    scope = {"np": np, "Case": Case, "Exercise": Exercise, "switched": switched,
+             "softmax": attnlib.softmax, "_shares_in_torch": None, "_shares_in_loops": None}
+    exec(source.replace("Exercise(\n", "exercise = Exercise(\n"), scope)
+    exercise = replace(scope["exercise"], variants=())
+    for rule in (rules.test_every_mistake_gets_its_own_sentence, rules.test_mistakes_differ_widely):
+        rule(exercise, seed=0)
+    for rule in (rules.test_lengths_are_distinct, rules.test_tricks_are_refused,
+                 rules.test_a_faulty_reference_without_faults_is_right,
+                 rules.test_its_mistakes_have_names_and_sentences):
+        rule(exercise)
