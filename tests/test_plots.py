@@ -259,3 +259,22 @@ def test_curves_refuses_what_does_not_fit():
         plots.curves([0, 1], {"a": [[[1, 2]]]})
     with pytest.raises(ValueError, match="at most 5 lines can be told apart, got 6"):
         plots.curves([0, 1], {name: [1, 2] for name in "abcdef"})
+
+
+def test_masks_are_grids_with_the_first_query_on_top():
+    lower, wide = np.tri(3, dtype=bool), np.array([[True, False]])
+    grids = plots.masks({"causal": lower, "wide": wide, "c": lower, "d": lower})
+    assert [axes.get_title(loc="left") for axes in grids] == ["causal", "wide", "c", "d"]
+    assert len(grids[0].figure.axes) == 4 and grids[0].get_aspect() == 1
+    for axes, mask in zip(grids, (lower, wide)):
+        axes.figure.canvas.draw()
+        drawn = axes.collections[0].get_array().reshape(mask.shape)[::-1]
+        faces = axes.collections[0].get_facecolors().reshape(*mask.shape, 4)[::-1]
+        assert np.array_equal(drawn, mask)
+        assert (faces[mask][:, :3].sum(axis=1) < 1.7).all() and (faces[~mask] == 1).all()
+
+
+@pytest.mark.parametrize("mask", [np.ones(3, bool), np.ones((2, 3)), [[0, 1]]])
+def test_masks_refuses_what_is_no_mask(mask):
+    with pytest.raises(ValueError, match="mask 'a' must be boolean .* got"):
+        plots.masks({"a": mask})
