@@ -379,6 +379,13 @@ def test_an_endless_loop_is_stopped():
     assert result.status == "timed_out" and "at input 1 of 4" in result.sentence
 
 
+def test_an_endless_loop_is_no_known_mistake():
+    nothing = Mistake("nothing", "You give back nothing at all.", lambda q, k: None)
+    outcomes = runner.run(endless, cases(0), seconds=0.1)
+    exercise = replace(EXERCISE, mistakes=(nothing,))
+    assert judging.judge(exercise, cases(0), outcomes).status == "timed_out"
+
+
 def test_a_sleep_is_stopped():
     before = time.perf_counter()
     outcomes = runner.run(lambda q, k: time.sleep(20), cases(0), seconds=0.1)
@@ -473,6 +480,13 @@ def test_not_finite():
     result = said(lambda q, k: weights(q, k) * np.where(q.shape[-1] == 2, np.nan, 1))
     assert result.status == "not_finite" and "3 entries are NaN" in result.sentence
     assert "expected: " in result.witness and "nan" in result.witness
+
+
+def test_an_infinity_that_belongs_there_is_not_the_fault():
+    exercise = replace(EXERCISE, reference=lambda q, k: np.array([-np.inf, 1.0]), mistakes=())
+    assert said(lambda q, k: np.array([-np.inf, 1.0]), exercise)
+    assert said(lambda q, k: np.array([-np.inf, 2.0]), exercise).status == "differs"
+    assert said(lambda q, k: np.array([0.0, 1.0]), exercise).status == "differs"
 
 
 def test_broken_law_with_its_witness():

@@ -1,4 +1,5 @@
-"""Exercises that answer back: ``check("1.3", my_function)`` and ``hint("1.3")``."""
+"""Exercises that answer back: ``check("1.3", my_function)``, ``hint("1.3")``, ``progress()``."""
 
 from .notebook import check, hint
+from .progress import progress
 from .registry import exercises, get

@@ -11,6 +11,7 @@ from . import registry
 from .core import Result
 from .judging import argument_names, expect, judge, spoilt
 from .plain import import_torch
+from .progress import remember
 from .runner import run
 from .watching import replaced_functions
 
@@ -34,10 +35,13 @@ def check(id, answer):
     exercise, complaint = _find(id, answer)
     if complaint:
         result = Result("not_attempted", complaint)
-        _show(Message(OPEN, "Nothing was checked.", complaint))
+        show(Message(OPEN, "Nothing was checked.", complaint))
         return result
     result, printed = assess(exercise, answer)
-    _show(message(exercise, result, printed))
+    shown = message(exercise, result, printed)
+    if result:
+        shown.sentence = remember(exercise)
+    show(shown)
     return result
 
 
@@ -50,14 +54,14 @@ def hint(id):
     try:
         exercise = registry.get(id)
     except KeyError as error:
-        return _show(Message(OPEN, "No hint.", error.args[0]))
+        return show(Message(OPEN, "No hint.", error.args[0]))
     shown, hints = _hints_shown.get(id, 0), exercise.hints
     if shown == len(hints):
         text = "\n".join(f"{i}. {text}" for i, text in enumerate(hints, 1))
-        return _show(Message(OPEN, f"All {len(hints)} hints for exercise {id}, once more:", text))
+        return show(Message(OPEN, f"All {len(hints)} hints for exercise {id}, once more:", text))
     _hints_shown[id] = shown + 1
     more = "" if shown + 1 == len(hints) else f'hint("{id}")'
-    _show(Message(OPEN, f"Hint {shown + 1} of {len(hints)} for exercise {id}.", hints[shown],
+    show(Message(OPEN, f"Hint {shown + 1} of {len(hints)} for exercise {id}.", hints[shown],
                   next_step=more))
 
 
@@ -195,14 +199,18 @@ def _keep_names():
                 seen.add(name)
             elif name in seen and name in shell.user_ns:
                 shell.user_ns[name] = function
-                _show(Message(OPEN, f"`{name}` was redefined.", f"The book needs that name: "
+                show(Message(OPEN, f"`{name}` was redefined.", f"The book needs that name: "
                               f"`{name}` is the book's own again. Call yours something else."))
 
     shell.events.register("post_run_cell", look)
 
 
-def _show(shown):
-    """Display once: richly under IPython, printed elsewhere."""
+def show(shown):
+    """Display once: richly under IPython, printed elsewhere.
+
+    Args:
+        shown: an object with a text and an HTML form.
+    """
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
         from IPython.display import display
