@@ -131,6 +131,10 @@ def test_heatmap_is_white_at_zero_and_signed_where_numbers_are():
     assert colors.to_hex(signed.to_rgba(-0.5)) == plots.PALETTE["orange"].lower()
 
 
+def test_heatmap_starts_at_zero_where_no_number_is_zero():
+    assert plots.heatmap([[0.5, 0.75]], rows="a", columns="bc").images[0].get_clim() == (0, 0.75)
+
+
 def luminance(color):
     return dimmed(color, np.eye(3)) @ [0.2126, 0.7152, 0.0722]
 
@@ -138,6 +142,7 @@ def luminance(color):
 def test_numbers_in_cells_stand_out():
     ramp = np.linspace(-1, 1, 120).reshape(12, 10)
     axes = plots.heatmap(ramp, rows=range(12), columns=range(10))
+    assert len(axes.texts) == ramp.size
     for text, number in zip(axes.texts, ramp.flat):
         pair = luminance(text.get_color()), luminance(axes.images[0].to_rgba(number)[:3])
         assert (max(pair) + 0.05) / (min(pair) + 0.05) >= 4.5, number
@@ -209,6 +214,15 @@ def test_points_are_marked_named_and_outlined():
     assert not plots.points(places, [""] * 4).patches
 
 
+def test_corners_of_a_hull_have_their_labels_outside():
+    axes = plots.points([[3, 3], [5, 3], [4, 5], [4, 1]], ["left", "right", "top", "below"],
+                        hull=True)
+    sides = {label.get_text(): tuple(np.sign(np.round(label.xyann))) for label in axes.texts}
+    assert sides == {"left": (-1, 0), "right": (1, 0), "top": (0, 1), "below": (0, -1)}
+    above = plots.points([[3, 3], [5, 3]], ["a", "b"]).texts
+    assert [tuple(label.xyann) for label in above] == [(0, 7), (0, 7)]
+
+
 @pytest.mark.parametrize("draw", [plots.vectors, plots.points])
 @pytest.mark.parametrize("places", [[[1, 2, 3]], [1, 2], [[1, 2], [3, 4]]])
 def test_places_must_be_in_the_plane_with_a_label_each(draw, places):
@@ -278,3 +292,22 @@ def test_masks_are_grids_with_the_first_query_on_top():
 def test_masks_refuses_what_is_no_mask(mask):
     with pytest.raises(ValueError, match="mask 'a' must be boolean .* got"):
         plots.masks({"a": mask})
+
+
+# masks
+
+def test_masks_are_dark_where_a_query_may_attend():
+    lower = np.tril(np.ones((3, 4), dtype=bool))
+    first, second = plots.masks({"lower": lower, "all": np.ones((2, 2), dtype=bool)})
+    assert first.figure is second.figure
+    assert [axes.get_title(loc="left") for axes in (first, second)] == ["lower", "all"]
+    mesh, = first.collections
+    assert np.array_equal(mesh.get_array().reshape(3, 4)[::-1], lower)  # the first query on top
+    dark, light = (sum(mesh.cmap(mesh.norm(value))[:3]) for value in (True, False))
+    assert dark < light
+
+
+@pytest.mark.parametrize("mask", [np.ones((2, 2)), np.ones(3, bool), np.ones((1, 2, 2), bool)])
+def test_masks_refuses_what_is_no_mask(mask):
+    with pytest.raises(ValueError, match=r"mask 'odd' must be boolean \(n_q, n_k\), got "):
+        plots.masks({"odd": mask})
