@@ -350,11 +350,8 @@ def _beside(xp, query, name, array, shape):
     """A mask or bias, made of the query's kind; raises unless it broadcasts to ``shape``."""
     if not is_array_api_obj(array):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
-    try:
-        fits = np.broadcast_shapes(tuple(array.shape), tuple(shape)) == tuple(shape)
-    except ValueError:
-        fits = False
-    if not fits:
+    if array.ndim > len(shape) or any(
+            size not in (1, wanted) for size, wanted in zip(array.shape[::-1], shape[::-1])):
         raise ValueError(f"{name} must broadcast to (..., n_q, n_k) = {tuple(shape)}, "
                          f"got {name} {tuple(array.shape)}")
     if is_numpy_array(array) and not is_numpy_array(query):

@@ -84,10 +84,9 @@ def rotate(x, positions=None, base=10000.0):
         raise ValueError("positions must broadcast to the (..., n) of x, got positions "
                          f"{positions.shape} and x {tuple(x.shape)}") from None
     angles = _angles(positions, x.shape[-1], base)  # (..., n, dim / 2)
-    wide = _wide_dtype(xp, x)
-    cos, sin = (xp.asarray(turn, dtype=wide, device=device(x))
+    cos, sin = (xp.asarray(turn, dtype=_wide_dtype(xp, x), device=device(x))
                 for turn in (np.cos(angles), np.sin(angles)))
-    first, second = (_cast(xp, x[..., k::2], wide) for k in (0, 1))
+    first, second = x[..., 0::2], x[..., 1::2]  # (..., n, dim / 2) each
     turned = xp.stack((first * cos - second * sin,
                        first * sin + second * cos), axis=-1)  # (..., n, dim / 2, 2)
     return _cast(xp, xp.reshape(turned, x.shape), x.dtype)

@@ -64,6 +64,22 @@ def test_everything_equals_the_loops(kind, problem):
         np.testing.assert_array_equal(kind.read(x), copy)
 
 
+@pytest.mark.parametrize("keywords", [
+    {}, {"causal": True}, {"window": 2}, {"causal": True, "window": 2}, {"scale": 3.0},
+    {"mask": np.array([True, False, True, True])}, {"bias": np.arange(4.0)},
+    {"mask": np.array([[True, False, True, True]] * 3), "bias": np.arange(12.0).reshape(3, 4),
+     "causal": True, "window": 3, "scale": -0.5},
+], ids=lambda keywords: "+".join(keywords) or "none")
+def test_each_keyword_does_what_the_loops_do(kind, keywords):
+    arrays = normal(0, 2, 3, 5), normal(1, 2, 4, 5), normal(2, 2, 4, 6)
+    output, weights, lse = brute_force(*arrays, **keywords)
+    arrays, keywords = made(kind, arrays, keywords)
+    close(kind.read(attention(*arrays, **keywords)), output)
+    close(kind.read(attention_weights(*arrays[:2], **keywords)), weights)
+    for part, expected in zip(partial_attention(*arrays, **keywords), (output, lse)):
+        close(kind.read(part), expected)
+
+
 @given(problem=small)
 def test_scores_are_scaled_products(kind, problem):
     (query, key, _), keywords = problem
@@ -98,12 +114,13 @@ def test_softmax_of_the_last_axis_is_the_default(kind):
 
 @given(seed=seeds, leading=st.sampled_from([(), (2,), (2, 3)]), n_q=positive, n_k=positive)
 def test_additive_scores_equal_loops(kind, seed, leading, n_q, n_k):
-    query, key = normal(seed, *leading, n_q, 2), normal(seed + 1, n_k, 3)
+    query, key = normal(seed, *leading, n_q, 2), normal(seed + 1, *leading, n_k, 3)
     w_query, w_key, v = normal(seed + 2, 2, 4), normal(seed + 3, 3, 4), normal(seed + 4, 4)
     scores = kind.read(additive_scores(*map(kind.array, (query, key, w_query, w_key, v))))
     assert scores.shape == (*leading, n_q, n_k)
     for *where, i, j in np.ndindex(scores.shape):
-        hidden = [math.tanh(query[(*where, i)] @ w_query[:, a] + key[j] @ w_key[:, a])
+        hidden = [math.tanh(query[(*where, i)] @ w_query[:, a]
+                            + key[(*where, j)] @ w_key[:, a])
                   for a in range(4)]
         close(scores[(*where, i, j)], np.dot(v, hidden))
 
@@ -174,6 +191,7 @@ def test_low_precision_accumulates_in_float32(kind, dtype):
     output, lse = partial_attention(query, key, key)
     close(kind.read(output), [[300.0]], 0.1)
     close(kind.read(lse), [90_000 + math.log(100_000)], 0.1)
+    close(kind.read(softmax(key[:, 0])), np.full(100_000, 1e-5), 1e-7)
 
 
 @given(problem=problems(magnitudes=(1.0,)))

@@ -48,7 +48,7 @@ def test_a_step_is_one_linear_map_wherever_it_is_taken(dim, step):
 
 
 @given(seed=seeds, leading=st.sampled_from([(), (2,), (2, 3), (0,)]), n=st.integers(0, 5),
-       dim=widths, base=st.sampled_from([10000.0, 100, 2.5]), data=st.data())
+       dim=widths, base=st.sampled_from([10000.0, 100, 2.5, 0.5]), data=st.data())
 def test_rotation_is_a_product_of_complex_numbers(kind, seed, leading, n, dim, base, data):
     x = normal(seed, *leading, n, dim)
     positions = 50 * normal(seed + 1, *narrowed(data.draw, (*leading, n)))
@@ -116,6 +116,15 @@ def test_low_precision_turns_in_float32_by_exact_angles(kind_and_dtype, position
     if dtype in ("float16", "bfloat16"):  # one rounding, of the result
         rounded = kind.read(kind.cast(kind.array(exact.astype("float32")), dtype))
         assert (kind.read(turned) == rounded).mean() > 0.99
+
+
+def test_rotation_of_float32_is_computed_in_float32(kind):
+    x = normal(0, 6, 4).astype("float32")
+    angles = np.arange(6)[:, None] * 10000.0 ** np.array([0.0, -0.5])
+    cos, sin = np.cos(angles).astype("float32"), np.sin(angles).astype("float32")
+    expected = np.stack((x[:, 0::2] * cos - x[:, 1::2] * sin,
+                         x[:, 0::2] * sin + x[:, 1::2] * cos), axis=-1).reshape(6, 4)
+    np.testing.assert_array_equal(kind.read(rotate(kind.array(x))), expected, strict=True)
 
 
 def test_rotation_has_its_gradient():
