@@ -84,10 +84,7 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     if len(columns) <= 10 and len(rows) <= 12:
-        digits = next(d for d in (0, 1, 2) if d == 2 or np.allclose(weights.round(d), weights))
-        for (row, column), number in np.ndenumerate(weights):
-            axes.text(column, row, f"{number:.{digits}f}" if number else "0", ha="center",
-                      va="center", fontsize=10, color=_ink(image.to_rgba(number)))
+        _write_numbers(axes, image, weights)
     return axes
 
 
@@ -230,6 +227,14 @@ def masks(named, *, across=3):
     for axes in grid[len(named):]:
         axes.remove()
     return list(grid[:len(named)])
+
+
+def _write_numbers(axes, image, weights):
+    """Each number in its cell, all with as many digits as one of them needs, at most 2."""
+    digits = next(d for d in (0, 1, 2) if d == 2 or np.allclose(weights.round(d), weights))
+    for (row, column), number in np.ndenumerate(weights):
+        axes.text(column, row, f"{number:.{digits}f}" if number else "0", ha="center",
+                  va="center", fontsize=10, color=_ink(image.to_rgba(number)))
 
 
 def _shades(signed):
