@@ -320,6 +320,20 @@ def test_raised_shows_their_own_lines_alone():
     assert "query = [" in result.witness  # the smallest input
 
 
+def ping(n):
+    return 1 / n if n < 1 else pong(n)
+
+
+def pong(n):
+    return ping(n - 1)
+
+
+def test_raised_shows_each_line_once_and_the_last_one_last():
+    result = said(lambda query, key: ping(3), replace(EXERCISE, mistakes=()))
+    shown = [line.split(":")[0] for line in result.witness.splitlines() if line.startswith("line")]
+    assert [line.split("in ")[1] for line in shown] == ["<lambda>", "pong", "ping"]
+
+
 def test_raised_in_the_call_itself_says_how_it_is_called():
     result = said(lambda x: x)
     assert result.status == "raised" and "It is called with (query, key)." in result.sentence
@@ -515,7 +529,7 @@ def test_not_repeatable():
 
     def second_call_fails(query, key):
         calls.append(1)
-        return weights(query, key) / (len(calls) <= 4)
+        return weights(query, key) * (1 / (len(calls) <= 4))
 
     assert said(second_call_fails).status == "not_repeatable"
 
@@ -533,7 +547,7 @@ def test_differs_shows_the_smallest_witness():
     assert "input (one):" in result.witness
     assert f"expected: {np.round(right, 4)}" in result.witness
     assert "where:    result[0, 1] of shape (1, 3)" in result.witness
-    assert "error:    0.25" in result.witness
+    assert "largest error: 0.25" in result.witness
 
 
 def test_by_hand_does_not_show_the_answer():

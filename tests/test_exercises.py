@@ -13,6 +13,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ BOOK = Path(__file__).parent.parent / "book"
 EXERCISES = exercises()
 SEEDS = (0, 1, 20261)
 DISTINCT = 100  # tolerances between a mistake and everything else
+BEHAVIOUR = judging.behaviour
 TORCH = importlib.util.find_spec("torch") is not None
 SQUARE = {"weights", "mask", "bias", "scores"}  # arguments that may have a row per column
 
@@ -211,11 +213,8 @@ def test_a_faulty_reference_without_faults_is_right(exercise):
 @each
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_mistake_gets_its_own_sentence(exercise, seed):
-    cases = exercise.cases(seed)
-    expected = judging.expect(exercise, cases)
     for mistake in exercise.mistakes:
-        outcomes = judging.behaviour(exercise, mistake.answer, cases)
-        result = judging.judge(exercise, cases, outcomes, expected)
+        result = _judged(exercise, mistake.answer, seed)
         alike = _alike(exercise, mistake)
         assert result.status == "known_mistake", (
             f"{exercise.id}, seed {seed}: the mistake {mistake.name} is {result}: "
@@ -229,10 +228,10 @@ def test_every_mistake_gets_its_own_sentence(exercise, seed):
 @each
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mistakes_differ_widely(exercise, seed):
-    cases = exercise.cases(seed)
-    did = {mistake.name: judging.behaviour(exercise, mistake.answer, cases)
+    did = {mistake.name: _behaviour(exercise, mistake.answer, seed)
            for mistake in exercise.mistakes}
-    right = {"the reference": judging.expect(exercise, cases)} if exercise.reference else {}
+    right = {"the reference": _behaviour(exercise, exercise.reference, seed)
+             } if exercise.reference else {}
     for a, b in itertools.combinations([*right, *did], 2):
         if frozenset({a, b}) not in exercise.equivalent:
             first, second = right.get(a) or did[a], did[b]
@@ -374,8 +373,25 @@ def _assert_refused(exercise, answer, what, unless_same_as=None):
         did = [runner.run_own(f, cases, takes=exercise.takes) for f in (answer, unless_same_as)]
         if all(plain.identical(x.value, y.value) for x, y in zip(*did)):
             return  # there is nothing in it to change
-    result, _ = assess(exercise, answer)
+    result = _judged(exercise, answer, 0)
+    if result:  # then the fresh seed decides
+        result, _ = assess(exercise, answer)
     assert not result, f"{exercise.id}: {what} passes: add cases, or mend the judge"
+
+
+@functools.lru_cache(maxsize=64)
+def _behaviour(exercise, answer, seed):
+    return BEHAVIOUR(exercise, answer, exercise.cases(seed))
+
+
+def _judged(exercise, answer, seed):
+    """What is said of an answer on one seed; the mistakes are run once for all answers."""
+    cases = exercise.cases(seed)
+    expected = exercise.reference and _behaviour(exercise, exercise.reference, seed)
+    outcomes = runner.run(answer, cases, takes=exercise.takes, forbidden=exercise.forbidden,
+                          names=judging.argument_names(exercise))
+    with mock.patch.object(judging, "behaviour", lambda e, f, cases: _behaviour(e, f, seed)):
+        return judging.judge(exercise, cases, outcomes, expected)
 
 
 def _needs_torch(exercise, answer):

@@ -15,7 +15,7 @@ KINDS = ("by hand", "write", "find the bug", "predict", "open-ended")
 CODE_KINDS = ("write", "find the bug")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One set of inputs for an answer.
 
@@ -77,7 +77,7 @@ def switched(faulty, sentences, pairs=()):
     return (*(mistake(fault) for fault in sentences), *(mistake(*pair) for pair in pairs))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """Everything that a check, a hint and a grade need to know of one exercise.
 
@@ -133,8 +133,8 @@ class Outcome:
     Args:
         value: what came back: exact numpy arrays, int, float, bool, str, None, `Other`, and exact
             lists, tuples and dicts of them. torch tensors have become numpy arrays.
-        again: what came back from a second call with the same inputs, as a tuple of one;
-            empty where there was no second call.
+        again: what came back from a second call with the same inputs, as a tuple of one (None if
+            it raised); empty where there was no second call.
         half: whether an array of half precision was among it (bfloat16 is stored as float32).
         kind: the kind of array it was called with, "numpy" or "torch".
         raised: the exception's type name, empty if there was none.

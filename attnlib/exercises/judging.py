@@ -495,7 +495,7 @@ def _witness(exercise, case, outcome, expected, masks):
     if wanted.ndim:
         lines.append(f"where:    result{place}[{_index(at)}] of shape {wanted.shape}"
                      + ", its row shown" * bool(row))
-    return "\n".join([*lines, *([f"error:    {error:.3g}"] if math.isfinite(error) else [])])
+    return "\n".join([*lines, *([f"largest error: {error:.3g}"] if math.isfinite(error) else [])])
 
 
 def _places(leaves, masks):

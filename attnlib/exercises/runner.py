@@ -16,7 +16,7 @@ import traceback
 import warnings
 from dataclasses import replace
 
-from .core import Other, Outcome
+from .core import Outcome
 from .plain import Notes, has_torch, identical, import_torch, of_kind, plain, type_name
 from .watching import (
     CHARACTERS_SHOWN, LINES_SHOWN, FirstLines, Limit, Watch, replaced_functions, streams_to,
@@ -126,9 +126,7 @@ def _try_kinds(tries, cases, kinds, call):
 def _called_again(outcomes, cases, kind, call):
     """The outcomes, with a second call on the first and the last case."""
     for i in sorted({0, len(cases) - 1}):
-        again = call(cases[i], kind)
-        value = Other(again.raised) if again.raised else again.value
-        outcomes[i] = replace(outcomes[i], again=(value,))
+        outcomes[i] = replace(outcomes[i], again=(call(cases[i], kind).value,))
     return outcomes
 
 
