@@ -1,0 +1,1 @@
+"""attnlib beside its peers: ``python -m benchmarks`` measures, and writes what it measured."""

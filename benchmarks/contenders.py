@@ -1,0 +1,115 @@
+"""What is measured: attnlib's functions and their peers, on the same inputs.
+
+A contender takes a length and returns a function without arguments that does the work once and
+returns its output. What it needs to prepare (inputs, a compiled kernel, a table of blocks) is
+prepared before: it counts neither as time nor as memory.
+"""
+
+import math
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+import attnlib
+
+from .report import WINDOW
+
+HEADS, WIDTH = 8, 64
+
+
+def inputs(n):
+    """Query, key, value: ``(1, HEADS, n, WIDTH)``, float32, unit normal."""
+    generator = torch.Generator().manual_seed(n)
+    return [torch.randn(1, HEADS, n, WIDTH, generator=generator) for _ in range(3)]
+
+
+def forward(function):
+    """A contender that runs ``function(query, key, value)`` without keeping gradients."""
+    def prepare(n):
+        tensors = inputs(n)
+
+        def run():
+            with torch.no_grad():
+                return function(*tensors)
+        return run
+    return prepare
+
+
+def backward(function):
+    """A contender that runs ``function`` and takes its gradient by all three inputs."""
+    def prepare(n):
+        tensors = [x.requires_grad_() for x in inputs(n)]
+        grad_output = inputs(n)[0]
+
+        def run():
+            return torch.autograd.grad(function(*tensors), tensors, grad_output)
+        return run
+    return prepare
+
+
+def local(query, key, value):
+    return attnlib.local_attention(query, key, value, window=WINDOW, causal=True)
+
+
+def chunked(query, key, value):
+    return attnlib.chunked_attention(query, key, value, causal=True)
+
+
+def sdpa(query, key, value):
+    return scaled_dot_product_attention(query, key, value, is_causal=True)
+
+
+def naive(query, key, value):
+    """Causal attention as first written down: every score, then a mask, then a softmax."""
+    scores = query @ key.mT / math.sqrt(query.shape[-1])
+    future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return torch.softmax(scores.masked_fill(future, -math.inf), -1) @ value
+
+
+def formula(query, key, value):
+    return torch.softmax(query @ key.mT / math.sqrt(query.shape[-1]), -1) @ value
+
+
+def package(query, key, value):
+    """The local-attention package; its "exact" window of 256 sees 257 keys."""
+    from local_attention import LocalAttention
+    layer = LocalAttention(window_size=WINDOW, causal=True, exact_windowsize=True, autopad=True,
+                           use_rotary_pos_emb=False)
+    return layer(query, key, value)
+
+
+def flex(n):
+    """flex_attention, compiled for this length, with its table of blocks made before."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+    blocks = create_block_mask(lambda b, h, i, j: (i >= j) & (i - j < WINDOW), None, None, n, n,
+                               device="cpu")
+    compiled = torch.compile(flex_attention, dynamic=False)
+    return forward(lambda *tensors: compiled(*tensors, block_mask=blocks))(n)
+
+
+CONTENDERS = {
+    "local_attention": forward(local),
+    "local-attention package": forward(package),
+    "flex_attention": flex,
+    "local_attention, with backward": backward(local),
+    "local-attention package, with backward": backward(package),
+    "chunked_attention": forward(chunked),
+    "torch SDPA": forward(sdpa),
+    "naive": forward(naive),
+    "chunked_attention, with backward": backward(chunked),
+    "attention": forward(attnlib.attention),
+    "the formula": forward(formula),
+}
+
+
+def check(n=512):
+    """Raise unless every contender computes what it is said to compute."""
+    causal = dict(causal=True)
+    expected = {
+        "local_attention": dict(causal, window=WINDOW), "flex_attention": dict(causal, window=WINDOW),
+        "local-attention package": dict(causal, window=WINDOW + 1), "chunked_attention": causal,
+        "torch SDPA": causal, "naive": causal, "attention": {}, "the formula": {},
+    }
+    for name, keywords in expected.items():
+        torch.testing.assert_close(CONTENDERS[name](n)(), attnlib.attention(*inputs(n), **keywords),
+                                   rtol=0, atol=1e-5, msg=lambda text: f"{name}: {text}")

@@ -1,0 +1,150 @@
+"""What was measured, against its goals: as a table and as a picture."""
+
+import math
+from dataclasses import dataclass
+
+WINDOW = 256
+WINDOWED = ("local-attention package", "flex_attention", "local_attention")
+FULL = ("naive", "torch SDPA", "chunked_attention")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A bound on something measured; ``why`` says what stands in the way where it is missed."""
+
+    what: str
+    bound: float
+    at_least: bool
+    measured: float | None  # None: could not be measured here
+    why: str
+
+    @property
+    def met(self):
+        if self.measured is None:
+            return False
+        return self.measured >= self.bound if self.at_least else self.measured <= self.bound
+
+    def row(self):
+        sign = "≥" if self.at_least else "≤"
+        measured = "not measured here" if self.measured is None else f"{self.measured:.2f}"
+        return [self.what, f"{sign} {self.bound:g}", measured,
+                "met" if self.met else f"**missed**: {self.why}"]
+
+
+def growth(by_length):
+    """The exponent of n by least squares on the logarithms: 1 is linear, 2 quadratic.
+
+    >>> round(growth({1: 3.0, 2: 12.0, 4: 48.0}), 6)
+    2.0
+    """
+    xs, ys = [math.log(n) for n in by_length], [math.log(y) for y in by_length.values()]
+    x, y = sum(xs) / len(xs), sum(ys) / len(ys)
+    return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
+
+
+def goals(times, memory):
+    """The goals, from ``times[name][n]["milliseconds"]`` and ``memory[name][n]`` in MiB."""
+    def slower(name, other, n=8192):
+        return times[name][n]["milliseconds"] / times[other][n]["milliseconds"]
+
+    def larger(name, other, n=8192):
+        return memory[name][n] / memory[other][n] if memory.get(name) else None
+
+    local = {n: result["milliseconds"] for n, result in times["local_attention"].items()
+             if n >= 2048}
+    training = memory.get("chunked_attention, with backward") or {}
+    doubling = max((training[2 * n] / training[n] for n in training if 2 * n in training),
+                   default=None)
+    package, backward = "local-attention package", ", with backward"
+    return [
+        Goal("`local_attention`, window 256, causal: times faster than the local-attention "
+             "package", 4, True, slower(package, "local_attention"),
+             "both spend their time in the same two products"),
+        Goal("the same: times less extra memory", 8, True, larger(package, "local_attention"),
+             "the output and the parts it is joined from count twice"),
+        Goal("the same, forward and backward: times faster", 2.5, True,
+             slower(package + backward, "local_attention" + backward),
+             "the gradients of the overlapping views are added up by a slow kernel of torch"),
+        Goal("`local_attention`: time relative to compiled flex_attention", 1, False,
+             slower("local_attention", "flex_attention"),
+             "a block of 64 queries computes 319 scores per query to use 256"),
+        Goal("`local_attention`: exponent of its time over 2048 to 16384", 1.2, False,
+             growth(local), "longer inputs no longer fit into the processor's cache"),
+        Goal("`chunked_attention`, causal: times faster than naive", 4, True,
+             slower("naive", "chunked_attention"), "the products alone take most of the time"),
+        Goal("the same: times less extra memory", 50, True, larger("naive", "chunked_attention"),
+             "one block of scores, a copy of it and the output remain"),
+        Goal("`chunked_attention`, causal: time relative to torch SDPA", 1.5, False,
+             slower("chunked_attention", "torch SDPA"),
+             "SDPA is one fused kernel; here each step of a block is a call that reads and "
+             "writes the block once more, and two cores wait for each other at every call"),
+        Goal("`chunked_attention`, forward and backward: growth of its extra memory when n "
+             "doubles, at most, 2048 to 16384", 2.2, False, doubling,
+             "what is made once per call weighs more at short lengths"),
+        Goal("`attention`, no mask, n = 2048: time relative to the formula", 1.6, False,
+             slower("attention", "the formula", 2048),
+             "a row that sees nothing is looked for, and so is a NaN that must stay hidden"),
+    ]
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def markdown(results):
+    """The tables, the machine, and how it was measured."""
+    lengths = sorted({n for by_length in results["times"].values() for n in by_length})
+    rows, disturbed = [], 0
+    for name, by_length in results["times"].items():
+        cells = []
+        for n in lengths:
+            result, mib = by_length.get(n), results["memory"].get(name, {}).get(n)
+            few = result is not None and result["clean"] < 3
+            disturbed += few
+            cells.append(" / ".join([f"{result['milliseconds']:.1f}{'*' * few}" if result else "-",
+                                     f"{mib:.0f}" if mib is not None else "-"]))
+        rows.append([name, *cells])
+    parts = [
+        "# attnlib beside its peers",
+        "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said.",
+        table(["what", "goal", "measured", ""],
+              [goal.row() for goal in goals(results["times"], results["memory"])]),
+        "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
+        table(["", *map(str, lengths)], rows),
+        *(["\\* fewer than three undisturbed samples: the median of the three least disturbed."]
+          if disturbed else []),
+        "![Time and extra memory against the length](results.png)",
+        f"Measured on {results['date']}: {results['machine']}.",
+        *results["method"],
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def picture(results, path):
+    """Time and memory against the length, on logarithmic axes."""
+    from attnlib import plots
+    canvas = plots.figure(height=6.8).figure
+    canvas.clear()
+    measures = {
+        "time in ms": {name: {n: result["milliseconds"] for n, result in by_length.items()}
+                       for name, by_length in results["times"].items()},
+        "extra memory in MiB": results["memory"],
+    }
+    grid = canvas.subplots(2, 2, sharex=True, sharey="row")
+    for row, (unit, numbers) in zip(grid, measures.items()):
+        for axes, names in zip(row, (WINDOWED, FULL)):
+            lengths = sorted({n for name in names for n in numbers.get(name, {})})
+            lines = {name: [numbers.get(name, {}).get(n, math.nan) for n in lengths]
+                     for name in names}
+            plots.curves(lengths, lines, marks=True, axes=axes)
+            axes.set(xscale="log", yscale="log")
+            axes.set_xticks(lengths, [f"{n // 1024}" for n in lengths])
+            axes.minorticks_off()
+            axes.get_legend().remove()
+        row[0].set_ylabel(unit)
+    for top, bottom, title in zip(*grid, (f"window {WINDOW}", "all keys, causal")):
+        top.set_title(title, loc="left")
+        top.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.1))
+        bottom.set_xlabel("n in units of 1024")
+    canvas.savefig(path, dpi=160)
