@@ -247,6 +247,14 @@ def test_forbidden_torch_functions_are_seen():
         assert result.status == "forbidden_call" and f"`{name}`" in result.sentence
 
 
+def test_a_forbidden_call_belongs_to_the_input_it_was_made_on():
+    def answer(query, key):
+        return attnlib.attention_weights(query, key) if query.ndim == 3 else weights(query, key)
+
+    outcomes = runner.run(answer, cases(0), forbidden=EXERCISE.forbidden)
+    assert [bool(outcome.forbidden) for outcome in outcomes] == [False, True, False, False]
+
+
 def test_a_class_or_module_forbids_all_of_its_functions():
     names = {f.__name__ for f in watching.functions_named("attnlib.masks")}
     assert {"visible", "causal_mask"} <= names
@@ -669,6 +677,13 @@ def test_printing_is_kept_short(capsys):
     assert capsys.readouterr() == ("", "")
     assert "line 4" in repr(notebook_message) and "line 5" not in repr(notebook_message)
     assert "... and 9996 more lines" in repr(notebook_message)
+
+
+def test_a_print_storm_takes_no_room():
+    printed = watching.FirstLines()
+    for _ in range(3):
+        printed.write("x" * 10_000)
+    assert printed.text() == printed.kept == "x" * watching.CHARACTERS_SHOWN
 
 
 def test_outcomes_cross_a_process():
