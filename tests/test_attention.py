@@ -14,7 +14,7 @@ from attnlib import (
     additive_scores, attention, attention_scores, attention_weights, causal_mask, merge_partials,
     partial_attention, softmax, window_mask,
 )
-from attnlib.attention import _cast
+from attnlib.attention import _beside, _cast
 
 seeds = st.integers(0, 2**32 - 1)
 positive = st.integers(1, 5)
@@ -631,6 +631,12 @@ def test_a_default_device_elsewhere_does_not_matter():
 def test_a_cast_to_its_own_dtype_copies_nothing(kind):
     x = kind.array(normal(0, 3))
     assert np.shares_memory(kind.read(_cast(array_namespace(x), x, x.dtype)), kind.read(x))
+
+
+def test_a_mask_of_the_same_kind_is_not_copied(kind):
+    x, mask = kind.array(normal(0, 2, 3)), kind.array(np.ones((2, 2), dtype=bool))
+    used = _beside(array_namespace(x), x, "mask", mask, (2, 2))
+    assert np.shares_memory(kind.read(used), kind.read(mask))
 
 
 # Bad input.
