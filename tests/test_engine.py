@@ -613,6 +613,14 @@ def test_replaced_functions_are_noticed(monkeypatch):
     assert said(weights)
 
 
+def test_nothing_runs_on_replaced_functions(monkeypatch):
+    def drawn(seed):
+        return [Case((np.sqrt(np.ones(3)),))]
+
+    monkeypatch.setattr(np, "sqrt", lambda x: 1 / 0)
+    assert said(lambda x: x, replace(EXERCISE, cases=drawn)).status == "forbidden_call"
+
+
 def test_replaced_torch_functions_are_noticed(monkeypatch):
     torch = pytest.importorskip("torch")
     monkeypatch.setattr(torch, "softmax", lambda x, dim: x)
