@@ -923,8 +923,9 @@ def test_the_registry_finds_what_is_there():
     assert registry.get("1.1").id == "1.1"
     ids = [exercise.id for exercise in registry.exercises()]
     assert ids == sorted(ids, key=lambda id: [*map(int, id.split("."))])
-    with pytest.raises(KeyError, match='Did you mean "1.1"'):
-        registry.get("1.1x")
+    for id in ("1.1x", "1.", "1", ""):
+        with pytest.raises(KeyError, match='Did you mean "'):
+            registry.get(id)
 
 
 # The rules, each with a planted fault.

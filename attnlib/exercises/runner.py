@@ -50,20 +50,11 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         return [Outcome(untouched=True)] * len(cases)
     if takes == "torch":
         import_torch()
-    replaced_functions()
-    watch, limit, libraries = Watch(forbidden), Limit(seconds), has_torch()
-    streams, tries = (sys.stdout, sys.stderr), {}
-    try:
-        with limit:
-            outcomes = _try_kinds(tries, cases, _kinds(takes), functools.partial(
-                _call, answer, watch=watch, limit=limit, names=names))
-    except KeyboardInterrupt:
-        if not limit.fired:
-            raise
-        outcomes = _stopped(max(tries.values(), key=len), cases)
-    finally:
-        sys.stdout, sys.stderr = streams
-    if has_torch() and not libraries and not limit.fired:
+    had_torch, limit = has_torch(), Limit(seconds)
+    replaced_functions()  # knows from now on what is the libraries' own
+    call = functools.partial(_call, answer, watch=Watch(forbidden), limit=limit, names=names)
+    outcomes = _within(limit, call, cases, takes)
+    if has_torch() and not had_torch and not limit.fired:  # now its functions can be watched too
         return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes
@@ -103,6 +94,20 @@ def is_untouched(answer):
 
 
 # One call.
+
+
+def _within(limit, call, cases, takes):
+    """Outcomes, or as many as there were when the time ran out."""
+    streams, tries = (sys.stdout, sys.stderr), {}
+    try:
+        with limit:
+            return _try_kinds(tries, cases, _kinds(takes), call)
+    except KeyboardInterrupt:
+        if not limit.fired:
+            raise
+        return _stopped(max(tries.values(), key=len), cases)
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 def _try_kinds(tries, cases, kinds, call):
