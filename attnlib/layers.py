@@ -193,7 +193,7 @@ class MultiHeadAttention(nn.Module):
                                  bias=bias, causal=causal, window=window)
 
     def _project(self, query, key, value, cache):
-        """Queries (..., heads, n_q, width); keys, values (..., kv_heads, n_k, width), past first."""
+        """Queries (..., heads, n_q, width); keys and values (..., kv_heads, n_k, width)."""
         key = query if key is None else key
         value = key if value is None else value
         if cache is not None and not (key is query and value is query):
