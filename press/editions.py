@@ -36,7 +36,7 @@ if not ready():
                         "{url}/archive/{branch}.zip"])
 assert ready(), "attnlib {version} is missing: check your connection, restart the kernel, run this again"\
 '''
-NEEDS = ("array-api-compat",)  # what attnlib needs beside numpy and matplotlib
+NEEDS = ("array-api-compat", "platformdirs")  # what attnlib needs beside numpy and matplotlib
 
 
 def student_edition(chapter):
