@@ -37,21 +37,17 @@ def local_attention(query, key, value, *, window, causal=False):
         causal: a query sees no key after its own position.
 
     Returns:
-        Output ``(..., n_q, d_v)``, as `attention` with the same arguments, in time and memory
-        proportional to ``n_q * window``. What a query may not see does not reach its output, not
-        even a NaN.
+        Output ``(..., n_q, d_v)``, as `attention` with the same arguments (a NaN out of sight
+        included), in time and memory proportional to ``n_q * window``.
 
     Raises:
-        TypeError: if an argument has the wrong kind or dtype.
-        ValueError: if the shapes do not fit, or ``window`` is below 1.
+        TypeError, ValueError: as `attention`; ValueError if ``window`` is below 1.
 
     Source: Beltagy et al. 2020, section 3.1 (sliding window).
 
     >>> x = torch.tensor([[1.0], [2.0], [4.0]])
-    >>> local_attention(torch.zeros(3, 1), x, x, window=2, causal=True)
-    tensor([[1.0000],
-            [1.5000],
-            [3.0000]])
+    >>> local_attention(torch.zeros(3, 1), x, x, window=2, causal=True).mT
+    tensor([[1.0000, 1.5000, 3.0000]])
     """
     query, key, value, dtype = _prepare(query, key, value)
     whole_number("window", window, 1)
@@ -74,9 +70,8 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
                       key_chunk=1024):
     """Exact attention that never holds more than one block of scores, forward or backward.
 
-    Each block of queries merges what it finds in one block of keys after another (the online
-    softmax). The backward pass computes the blocks again instead of storing them, so that
-    training, too, takes memory linear in the length.
+    A block of queries merges what it finds in one block of keys after another (the online
+    softmax). The backward pass computes the blocks again: memory stays linear in the length.
 
     Args:
         query: ``(..., n_q, d_k)``, a real floating tensor.
@@ -90,17 +85,14 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
         Output ``(..., n_q, d_v)``, as `attention` with the same arguments.
 
     Raises:
-        TypeError: if an argument has the wrong kind or dtype.
-        ValueError: if the shapes do not fit, or a chunk is below 1.
+        TypeError, ValueError: as `attention`; ValueError if a chunk is below 1.
         RuntimeError: if differentiated twice.
 
     Source: Rabe and Staats 2021, section 3; backward: Dao 2023, section 3.1 and algorithm 2.
 
     >>> x = torch.tensor([[1.0], [2.0], [6.0]])
-    >>> chunked_attention(torch.zeros(3, 1), x, x, query_chunk=2, key_chunk=1)
-    tensor([[3.],
-            [3.],
-            [3.]])
+    >>> chunked_attention(torch.zeros(3, 1), x, x, query_chunk=2, key_chunk=1).mT
+    tensor([[3., 3., 3.]])
     """
     whole_number("query_chunk", query_chunk, 1)
     whole_number("key_chunk", key_chunk, 1)
@@ -115,10 +107,8 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
 def hierarchical_attention(query, key, value, *, chunk, causal=False):
     r"""Near keys one by one, distant ones through their chunk's mean, under one softmax.
 
-    Positions are cut into chunks. A query compares itself with every key of its own chunk and
-    with the mean key of every other chunk, whose mean value it then takes. An approximation of
-    `attention`: it is exact where the keys and values of a chunk are all alike and its weight,
-    that of one key instead of ``chunk``, is what is wanted.
+    Positions are cut into chunks. A query sees each key of its own chunk, and each other chunk
+    as one key and one value, their means. This is not `attention` but an approximation of it.
 
     Args:
         query: ``(..., n_q, d_k)``, a real floating tensor.
@@ -132,18 +122,14 @@ def hierarchical_attention(query, key, value, *, chunk, causal=False):
         ``n_q * n_k / chunk + n_q * chunk``, least where ``chunk`` is near ``sqrt(n_k)``.
 
     Raises:
-        TypeError: if an argument has the wrong kind or dtype.
-        ValueError: if the shapes do not fit, or ``chunk`` is below 1.
+        TypeError, ValueError: as `attention`; ValueError if ``chunk`` is below 1.
 
     Source: after Yang et al. 2021, section 3.2 (fine near keys and pooled far ones under one
     softmax), with means as in Zhu and Soricut 2021.
 
     >>> x = torch.tensor([[0.0], [0.0], [2.0], [4.0]])
-    >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True)
-    tensor([[0.],
-            [0.],
-            [1.],
-            [2.]])
+    >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True).mT
+    tensor([[0., 0., 1., 2.]])
     """
     query, key, value, dtype = _prepare(query, key, value)
     whole_number("chunk", chunk, 1)
@@ -156,10 +142,9 @@ def hierarchical_attention(query, key, value, *, chunk, causal=False):
 def ring_attention(query, key, value, *, group=None):
     """Exact attention over a sequence of which each process holds a slice.
 
-    Keys and values travel: every process computes the partial result for the slice that is
-    visiting it, merges it with what it has, and passes the slice on to the next rank, until
-    each slice has seen every rank. No process ever holds all the keys. Every rank of the group
-    must call it, and call ``backward`` if one of them does: gradients travel the same way.
+    Keys and values travel: each process computes the partial result for the slice visiting it,
+    merges it, and passes the slice on, until every slice has visited every rank. Every rank of
+    the group must call it, and ``backward`` if one of them does: gradients travel the same way.
 
     Args:
         query: ``(..., n_q, d_k)``, this rank's queries, a real floating tensor.
@@ -172,13 +157,11 @@ def ring_attention(query, key, value, *, group=None):
         Output ``(..., n_q, d_v)``: this rank's rows of attention over all ranks' keys.
 
     Raises:
-        TypeError: if an argument has the wrong kind or dtype.
-        ValueError: if the shapes do not fit, here or between ranks, or if torch.distributed
-            has not been initialised.
+        TypeError, ValueError: as `attention`; ValueError if the ranks' slices do not fit
+            together, or if torch.distributed has not been initialised.
         RuntimeError: if differentiated twice.
 
-    Source: Liu et al. 2023, section 3 and algorithm 1 (without causal masking, and without
-    overlapping the sending with the computing).
+    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile).
 
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> ring_attention(torch.zeros(1, 2), torch.ones(4, 2), torch.ones(4, 1))
@@ -267,10 +250,9 @@ class _Chunked(torch.autograd.Function):
     def setup_context(ctx, inputs, outputs):
         query, key, value, mask, *ctx.how = inputs
         ctx.save_for_backward(query, key, value, mask, *outputs)
-        ctx.mark_non_differentiable(outputs[1])
 
     @staticmethod
-    def backward(ctx, grad_output, _):
+    def backward(ctx, grad_output, _grad_lse):
         _only_once("chunked_attention")
         query, key, value, mask, output, lse = ctx.saved_tensors
         blocks = _blocks(query, key, mask, *ctx.how)
@@ -307,12 +289,12 @@ def _attend(query, key, value, blocks):
     lse = query.new_full(query.shape[:-1], -math.inf)
     for head, rows, columns, seen in blocks:
         scores = _block_scores(query[head][rows], key[head][columns], seen)
-        top = scores.amax(dim=-1)
         weights = torch.softmax(scores, dim=-1)
-        weights[top == -math.inf] = 0  # a row that sees nothing here: 0, not 0 / 0
+        top = scores.amax(dim=-1)
         part = _weighted(weights, value[head][columns], seen)
         part_lse = top - weights.amax(dim=-1).log()  # the largest weight is exp(top - lse)
-        part_lse[top == -math.inf] = -math.inf
+        empty = top == -math.inf  # a query that sees nothing here: so far 0 / 0
+        part[empty], part_lse[empty] = 0, -math.inf
         merged = torch.logaddexp(lse[head][rows], part_lse)
         share = torch.exp(part_lse - merged.clamp(min=torch.finfo(merged.dtype).min))
         output[head][rows].lerp_(part, share[:, None])
@@ -349,7 +331,7 @@ def _only_once(name):
 
 def _block_scores(query, key, seen):
     scores = query * _scale(query) @ key.mT
-    return scores if seen is None else scores.masked_fill_(~seen, -math.inf)
+    return scores if seen is None else torch.where(seen, scores, -math.inf)
 
 
 def _weighted(weights, value, seen):
@@ -372,9 +354,9 @@ def _own_chunk(query, key, value, chunk, causal):
     tail = -n_k % chunk  # ... and the last chunk lacks this much
     queries = _chunks(query, offset - first, tail, chunk)  # (..., chunks, chunk, d_k)
     keys, values = (_chunks(x, -first, tail, chunk) for x in (key, value))
-    real = torch.arange(first, n_k + tail, device=query.device).unflatten(0, (-1, 1, chunk))
-    output, lse = partial_attention(queries, keys, values, causal=causal,
-                                    mask=(0 <= real) & (real < n_k))
+    position = torch.arange(first, n_k + tail, device=query.device)
+    padding = ((position < 0) | (position >= n_k)).unflatten(0, (-1, 1, chunk))
+    output, lse = partial_attention(queries, keys, values, mask=~padding, causal=causal)
     rows = slice(offset - first, offset - first + n_q)
     return output.flatten(-3, -2)[..., rows, :], lse.flatten(-2)[..., rows]
 
@@ -419,10 +401,9 @@ class _Ring(torch.autograd.Function):
     def setup_context(ctx, inputs, outputs):
         *tensors, ctx.lengths, ctx.group = inputs
         ctx.save_for_backward(*tensors, *outputs)
-        ctx.mark_non_differentiable(outputs[1])
 
     @staticmethod
-    def backward(ctx, grad_output, _):
+    def backward(ctx, grad_output, _grad_lse):
         _only_once("ring_attention")
         query, key, value, output, lse = ctx.saved_tensors
         widths = 2 * [key.shape[-1], value.shape[-1]]

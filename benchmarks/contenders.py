@@ -104,11 +104,12 @@ CONTENDERS = {
 
 def check(n=512):
     """Raise unless every contender computes what it is said to compute."""
-    causal = dict(causal=True)
+    causal, window = dict(causal=True), dict(causal=True, window=WINDOW)
     expected = {
-        "local_attention": dict(causal, window=WINDOW), "flex_attention": dict(causal, window=WINDOW),
-        "local-attention package": dict(causal, window=WINDOW + 1), "chunked_attention": causal,
-        "torch SDPA": causal, "naive": causal, "attention": {}, "the formula": {},
+        "local_attention": window, "flex_attention": window,
+        "local-attention package": dict(causal=True, window=WINDOW + 1),
+        "chunked_attention": causal, "torch SDPA": causal, "naive": causal,
+        "attention": {}, "the formula": {},
     }
     for name, keywords in expected.items():
         torch.testing.assert_close(CONTENDERS[name](n)(), attnlib.attention(*inputs(n), **keywords),

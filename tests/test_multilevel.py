@@ -18,7 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import attnlib
 from attnlib import (
-    attention, chunked_attention, hierarchical_attention, local_attention, ring_attention,
+    attention, chunked_attention, hierarchical_attention, local_attention, multilevel,
+    ring_attention,
 )
 
 NAN = float("nan")
@@ -135,6 +136,18 @@ def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
     arrays = normal(0, 2, n_q, 8), normal(1, 2, n_k, 8), normal(2, 2, n_k, 8)
     band = dict(window=window, causal=causal)
     assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
+
+
+@pytest.mark.parametrize("n, causal, rows", [
+    (8 + 128, True, [8, 64]), (8 + 127, True, [71, 64]), (8 + 63, True, [71]), (0, True, [0]),
+    (8 + 128 + 8, False, [8, 64, 8]), (8 + 127 + 8, False, [71, 64, 8]), (8 + 8, False, [8, 8]),
+    (5, False, [0, 5]),
+])
+def test_only_what_lacks_a_whole_window_is_done_outside_the_blocks(n, causal, rows):
+    arrays = self_attention_inputs(n)
+    with mock.patch("attnlib.multilevel._fused", side_effect=multilevel._fused) as fused:
+        local_attention(*arrays, window=9, causal=causal)
+    assert [call.args[0].shape[-2] for call in fused.call_args_list] == rows
 
 
 @pytest.mark.parametrize("causal, seen", [(True, 5), (False, 9)])
@@ -301,7 +314,7 @@ def test_chunked_takes_memory_linear_in_the_length(keywords):
         return chunked_attention(query, key, value, query_chunk=16, key_chunk=32, **keywords)
 
     assert largest(function, 64) == 16 * 32 / 2  # a block of one head, of the two
-    assert largest(function, 512) == 512 * 4
+    assert largest(function, 256) == 256 * 4
 
 
 # Hierarchical.
@@ -316,7 +329,8 @@ def dense_hierarchical(query, key, value, chunk, causal):
         position = n_k - n_q + i
         own = position // chunk
         near = [j for j in range(n_k) if j // chunk == own and not (causal and j > position)]
-        far = [slice(j, j + chunk) for c, j in enumerate(chunks) if (c < own if causal else c != own)]
+        far = [slice(j, j + chunk) for c, j in enumerate(chunks)
+               if (c < own if causal else c != own)]
         keys, values = (torch.cat([x[..., near, :], *(x[..., j, :].mean(-2, keepdim=True)
                                                       for j in far)], -2) for x in (key, value))
         rows.append(attention(query[..., i:i + 1, :], keys, values))
