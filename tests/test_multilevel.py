@@ -138,15 +138,16 @@ def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
     assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
 
 
-@pytest.mark.parametrize("n, causal, rows", [
-    (8 + 128, True, [8, 64]), (8 + 127, True, [71, 64]), (8 + 63, True, [71]), (0, True, [0]),
-    (8 + 128 + 8, False, [8, 64, 8]), (8 + 127 + 8, False, [71, 64, 8]), (8 + 8, False, [8, 8]),
-    (5, False, [0, 5]),
+@pytest.mark.parametrize("n_q, n_k, causal, rows", [
+    (8 + 128, 136, True, [8, 64]), (8 + 127, 135, True, [71, 64]), (8 + 63, 71, True, [71]),
+    (0, 0, True, [0]), (64, 80, True, [0, 64]), (4 + 64, 72, True, [4, 64]),
+    (8 + 128 + 8, 144, False, [8, 64, 8]), (8 + 127 + 8, 143, False, [71, 64, 8]),
+    (8 + 8, 16, False, [8, 8]), (5, 5, False, [0, 5]),
 ])
-def test_only_what_lacks_a_whole_window_is_done_outside_the_blocks(n, causal, rows):
-    arrays = self_attention_inputs(n)
+def test_only_what_lacks_a_whole_window_is_done_outside_the_blocks(n_q, n_k, causal, rows):
+    query, key, value = normal(0, n_q, 4), normal(1, n_k, 4), normal(2, n_k, 4)
     with mock.patch("attnlib.multilevel._fused", side_effect=multilevel._fused) as fused:
-        local_attention(*arrays, window=9, causal=causal)
+        local_attention(query, key, value, window=9, causal=causal)
     assert [call.args[0].shape[-2] for call in fused.call_args_list] == rows
 
 
