@@ -1,0 +1,584 @@
+"""Chapter 2, "Scaling": what its exercises ask, and what people answer."""
+
+import math
+
+import numpy as np
+
+from ..attention import attention_weights
+from ..diagnostics import effective_keys
+from .core import Case, Exercise, broken_law, switched
+
+_FORBIDDEN = (
+    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
+    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
+)
+
+
+def _shares(scores, axis=-1, overflow=False):
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = np.exp(scores - (0 if overflow else scores.max(axis=axis, keepdims=True)))
+        return parts / parts.sum(axis=axis, keepdims=True)
+
+
+# 2.1  How large is this score?
+
+def _spread(*, faults=frozenset()):
+    width, of_query, of_key = 32, 2, 1 / 4
+    variance = (width * (of_query + of_key) if "added" in faults
+                else width * math.sqrt(of_query * of_key) if "roots" in faults
+                else of_query * of_key if "one-term" in faults
+                else width if "of-one" in faults
+                else width ** 2 * of_query * of_key if "width-squared" in faults
+                else width * of_query * of_key)
+    spread = variance if "no-root" in faults else math.sqrt(variance)
+    scale = (1 / math.sqrt(width) if "usual-scale" in faults
+             else spread if "upside-down" in faults else 1 / spread)
+    return {"variance": variance, "spread": spread, "scale": scale}
+
+
+_SPREAD = Exercise(
+    id="2.1", kind="by hand", points=2, minutes=8, version=1,
+    hints=(
+        "Take one of the 32 products first. What is its variance, if both factors have mean 0?",
+        "Variances of independent terms add up. The spread is the root of a variance.",
+        "The scale multiplies the scores, and multiplies their spread too. "
+        "Its inverse is a whole number here.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_spread,
+    mistakes=switched(_spread, {
+        "added": "You added the two variances for each term. A dot product multiplies a feature "
+                 "of the query with one of the key.",
+        "roots": "You multiplied the spreads of query and key, not their variances. "
+                 "Variances are what adds up over the terms.",
+        "one-term": "That is the variance of one product. How many of them are there in the sum?",
+        "of-one": "You took both variances to be 1, as the text does. Here they are not.",
+        "width-squared": "You multiplied by the width twice. Independent terms add their variances, "
+                         "and there is one term per feature.",
+        "no-root": "Your spread is the variance. One more step leads from one to the other.",
+        "usual-scale": "Your scale is the one of equation (2.1). It makes the spread 1 only when "
+                       "queries and keys have variance 1.",
+        "upside-down": "Your scale makes large scores larger. It multiplies the scores.",
+    }, pairs=[(a, b) for a in ("added", "roots", "one-term", "of-one", "width-squared")
+              for b in ("no-root", "usual-scale", "upside-down")
+              if (a, b) != ("of-one", "usual-scale")]),
+    variants=(lambda: {"variance": 16, "spread": 4, "scale": 1 / 4},
+              lambda: {"scale": np.float64(0.25), "spread": 4.0, "variance": 16}),
+)
+
+
+# 2.2  Right with one head
+
+def _heads(x, w_query, w_key, heads, *, faults=frozenset()):
+    n, dim = x.shape
+    width = w_query.shape[1]
+
+    def split(rows):
+        if "sliced-rows" in faults:
+            return rows.reshape(heads, n, -1)
+        if "every-other" in faults:
+            return rows.reshape(n, -1, heads).transpose(2, 0, 1)
+        return rows.reshape(n, heads, -1).swapaxes(0, 1)
+
+    query, key = split(x @ w_query), split(x @ w_key)  # (heads, n, d_k)
+    d_k = width // heads
+    divisor = {"by-root-dim": math.sqrt(dim), "by-root-width": math.sqrt(width),
+               "by-root-heads": math.sqrt(heads), "by-root-n": math.sqrt(n), "by-d_k": d_k,
+               "no-scale": 1.0, "multiplied": 1 / math.sqrt(d_k)}
+    chosen = next((divisor[name] for name in divisor if name in faults), math.sqrt(d_k))
+    scores = query @ key.swapaxes(-1, -2) / chosen
+    if "scores" in faults:
+        return scores
+    return _shares(scores, axis=-2 if "over-queries" in faults else 0 if "over-heads" in faults
+                   else -1, overflow="overflow" in faults)
+
+
+def _heads_loops(x, w_query, w_key, heads):
+    d_k = w_query.shape[1] // heads
+    weights = []
+    for h in range(heads):
+        columns = slice(h * d_k, (h + 1) * d_k)
+        query, key = x @ w_query[:, columns], x @ w_key[:, columns]
+        weights.append(_shares(query @ key.T / d_k ** 0.5))
+    return np.array(weights)
+
+
+def _heads_einsum(x, w_query, w_key, heads):
+    query, key = ((x @ w).reshape(len(x), heads, -1) for w in (w_query, w_key))
+    return _shares(np.einsum("ihc,jhc->hij", query, key) / query.shape[-1] ** 0.5)
+
+
+def _heads_torch(x, w_query, w_key, heads):
+    import torch
+    query, key = ((x @ w).unflatten(-1, (heads, -1)).transpose(0, 1) for w in (w_query, w_key))
+    return torch.softmax(query @ key.mT / key.size(-1) ** 0.5, dim=-1)
+
+
+def _heads_cases(seed):
+    rng = np.random.default_rng([seed, 22])
+
+    def case(n, dim, heads, d_k, size=1.0, hard=""):
+        w_query, w_key = rng.normal(size=(2, dim, heads * d_k)) * 1.3 / math.sqrt(dim)
+        return Case((size * rng.normal(size=(n, dim)), w_query, w_key, heads), hard=hard)
+
+    return [case(5, 7, 2, 3), case(4, 10, 3, 5), case(7, 5, 4, 2),
+            case(6, 9, 1, 4, hard="one head"), case(3, 8, 2, 5, size=60.0, hard="large scores"),
+            case(1, 6, 3, 4, hard="a single word")]
+
+
+_HEADS = Exercise(
+    id="2.2", kind="find the bug", points=3, minutes=10, version=1,
+    hints=(
+        "Write the shape of `query` beside its line. Which vectors are multiplied in one score, "
+        "and how long are they?",
+        "With one head and a square matrix, three different lengths are the same number. "
+        "Choose two heads and print all lengths that occur.",
+        "The scale belongs to the last axis of `query` after the split.",
+    ),
+    cases=_heads_cases,
+    reference=_heads,
+    mistakes=switched(_heads, {
+        "by-root-dim": "Still the published bug: you divide by the root of the width of `x`. "
+                       "Which vectors meet in a dot product here?",
+        "by-root-width": "You divide by the root of the width of all heads together. "
+                         "One head sees only its part of it.",
+        "by-root-heads": "You divide by the root of the number of heads. "
+                         "The variance of a sum depends on how many terms it has.",
+        "by-root-n": "You divide by the root of the number of words. A longer sentence does not "
+                     "make a dot product longer.",
+        "by-d_k": "You found the right width, and divide by it. Equation (2.3) gives a variance.",
+        "no-scale": "Your scores are not scaled at all. Compare with equation (2.1).",
+        "multiplied": "You multiply by the root. Look at the direction in equation (2.1).",
+        "sliced-rows": "You cut the rows into heads, so a head mixes features of different words. "
+                       "The split was right: it makes two axes out of the last one.",
+        "every-other": "Your heads take every so many features instead of neighbouring ones. "
+                       "The split was right before.",
+        "over-queries": "Your weights sum to one over the queries. Look at the axis of the softmax.",
+        "over-heads": "Your weights sum to one over the heads. Each head shares out its own whole.",
+        "overflow": "Right for small scores. For large ones `exp` overflows: "
+                    "the maximum was there for a reason.",
+        "scores": "You returned scores. Asked for are the weights.",
+    }, pairs=[*((a, b) for a in ("by-root-dim", "by-root-width", "no-scale", "by-d_k")
+                for b in ("sliced-rows", "over-queries", "every-other")),
+              ("by-root-dim", "scores"), ("by-root-width", "scores"), ("no-scale", "scores"),
+              ("by-root-heads", "over-queries"), ("by-root-heads", "sliced-rows")]),
+    forbidden=_FORBIDDEN,
+    variants=(_heads_loops, _heads_einsum, _heads_torch),
+)
+
+
+# 2.3  How the weights follow the query
+
+def _follow(query, key, scale, *, faults=frozenset()):
+    if "own-scale" in faults:
+        scale = 1 / math.sqrt(len(query))
+    scores = (1 if "weights-unscaled" in faults else scale) * (key @ query)
+    w = _shares(scores, overflow="overflow" in faults)
+    own, others = np.diag(w), np.outer(w, w)
+    jacobian = (own if "own-only" in faults else -others if "others-only" in faults
+                else own + others if "plus" in faults else np.diag(w * (1 - w))
+                if "diagonal" in faults else others - own if "sign" in faults else own - others)
+    if "by-scores" in faults:
+        return jacobian
+    factor = 1 if "no-scale" in faults else scale ** 2 if "scale-twice" in faults else scale
+    by_query = factor * jacobian @ key
+    return by_query.T if "transposed" in faults else by_query
+
+
+def _follow_reference(query, key, scale):
+    w = attention_weights(query[None], key, scale=scale)[0]
+    return scale * (np.diag(w) - np.outer(w, w)) @ key
+
+
+def _follow_mean(query, key, scale):
+    w = _shares(scale * key @ query)
+    return scale * w[:, None] * (key - w @ key)
+
+
+def _follow_loops(query, key, scale):
+    w = _shares(scale * key @ query)
+    result = np.zeros(key.shape)
+    for j in range(len(key)):
+        for m in range(len(key)):
+            result[j] += scale * w[j] * ((j == m) - w[m]) * key[m]
+    return result
+
+
+def _follow_torch(query, key, scale):
+    import torch
+    return torch.autograd.functional.jacobian(lambda q: torch.softmax(scale * key @ q, -1), query)
+
+
+def _follow_cases(seed):
+    rng = np.random.default_rng([seed, 23])
+
+    def case(n_k, d_k, scale, size=1.0, hard=""):
+        return Case((size * rng.normal(size=d_k), rng.normal(size=(n_k, d_k)), scale), hard=hard)
+
+    large = case(4, 7, 0.5, size=3000.0, hard="scores far above 700")
+    large.args[1][2] = large.args[0] / np.linalg.norm(large.args[0])
+    return [case(4, 3, 0.7), case(3, 6, 0.4), case(5, 2, 1.6), case(6, 9, 1 / 3), large,
+            case(5, 4, 0.05, hard="a very small scale"), case(1, 3, 0.8, hard="a single key")]
+
+
+_FOLLOW = Exercise(
+    id="2.3", kind="write", points=5, minutes=20, version=1,
+    hints=(
+        "Two steps: the weights themselves, with the scale; then the matrix of equation (2.4).",
+        "`np.diag(w)` puts a vector on the diagonal, `np.outer(w, w)` makes all products of two "
+        "weights.",
+        "Equation (2.5) multiplies that matrix with the keys. "
+        "What else stands between a query and its scores?",
+    ),
+    cases=_follow_cases,
+    reference=_follow_reference,
+    mistakes=switched(_follow, {
+        "no-scale": "The scale occurs in your weights, and is missing in the chain rule. "
+                    "How far does a score move when the query moves?",
+        "weights-unscaled": "Your weights are computed without the scale. "
+                            "Equation (2.5) has it in two places, one of them hidden in J.",
+        "scale-twice": "You multiplied by the scale twice on the way from scores to query.",
+        "own-scale": "You used the root of the width. Here the scale is given.",
+        "own-only": "Your matrix has the weights on its diagonal and nothing else. When one score "
+                    "rises, the other weights must fall.",
+        "others-only": "The part of (2.4) that stands on the diagonal alone is missing.",
+        "plus": "The two parts of (2.4) are added. Each column of it must sum to 0.",
+        "diagonal": "You kept the diagonal of (2.4) only, as if each weight followed its own score. "
+                    "The softmax ties them together.",
+        "sign": "Every sign is turned: your weight falls when its own score rises.",
+        "by-scores": "You stopped at the derivative by the scores. The scores are made from the "
+                     "query.",
+        "transposed": "Your result has a row per feature. A row belongs to a key.",
+        "overflow": "Right for small scores. For large ones `exp` overflows. "
+                    "What may be subtracted from all scores?",
+    }, pairs=[*((a, b) for a in ("no-scale", "weights-unscaled", "own-scale")
+                for b in ("own-only", "diagonal", "plus", "transposed", "sign")),
+              ("own-only", "transposed"), ("diagonal", "transposed"), ("sign", "transposed"),
+              ("own-only", "by-scores"), ("diagonal", "by-scores"), ("sign", "by-scores"),
+              ("own-scale", "by-scores"), ("weights-unscaled", "by-scores")]),
+    forbidden=_FORBIDDEN,
+    variants=(_follow_mean, _follow_loops, _follow_torch),
+)
+
+
+# 2.4  Normalised
+
+def _normalised(query, key, g, *, faults=frozenset()):
+    def unit(x, whose):
+        if "none" in faults or f"not-the-{whose}" in faults:
+            return x
+        if "standardised" in faults:
+            centred = x - x.mean(axis=-1, keepdims=True)
+            spread = centred.std(axis=-1, keepdims=True)
+            return centred / np.where(spread == 0, 1, spread)
+        axis = (-2 if "over-positions" in faults else (-2, -1) if "one-length" in faults else -1)
+        square = np.sum(np.abs(x) if "absolute" in faults else x * x, axis=axis, keepdims=True)
+        length = square if {"squared", "absolute"} & faults else np.sqrt(square)
+        if "zeros" not in faults:
+            length = np.where(length == 0, 1, length)
+        with np.errstate(invalid="ignore"):
+            return x / length
+
+    query, key = unit(query, "query"), unit(key, "key")
+    scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
+    if "and-root" in faults:
+        scores = scores / math.sqrt(key.shape[-1])
+    scores = scores if "no-g" in faults else scores / g if "divided-by-g" in faults else g * scores
+    if "scores" in faults:
+        return scores
+    return _shares(scores, -2 if "over-queries" in faults else -1, overflow="overflow" in faults)
+
+
+def _normalised_loops(query, key, g):
+    if query.ndim > 2:
+        return np.stack([_normalised_loops(q, k, g) for q, k in zip(query, key)])
+    scores = np.zeros((len(query), len(key)))
+    for i, q in enumerate(query):
+        for j, k in enumerate(key):
+            lengths = math.sqrt((q @ q) * (k @ k))
+            scores[i, j] = g * (q @ k) / lengths if lengths else 0
+    return _shares(scores)
+
+
+def _normalised_after(query, key, g):
+    lengths = (np.linalg.norm(query, axis=-1)[..., :, None]
+               * np.linalg.norm(key, axis=-1)[..., None, :])
+    scores = np.einsum("...ic,...jc->...ij", query, key) / np.maximum(lengths, 1e-12)
+    return _shares(g * scores)
+
+
+def _normalised_torch(query, key, g):
+    import torch
+    query, key = (torch.nn.functional.normalize(x, dim=-1) for x in (query, key))
+    return torch.softmax(g * query @ key.mT, dim=-1)
+
+
+def _normalised_cases(seed):
+    rng = np.random.default_rng([seed, 24])
+
+    def case(*leading, n_q, n_k, d_k, g, size=1.0, hard=""):
+        query, key = rng.normal(size=(*leading, n_q, d_k)), rng.normal(size=(*leading, n_k, d_k))
+        return Case((size * query, size * key, g), hard=hard)
+
+    empty = case(n_q=4, n_k=5, d_k=3, g=3.0, hard="a key of zeros")
+    empty.args[1][2] = 0
+    return [case(n_q=3, n_k=5, d_k=2, g=2.5), case(n_q=4, n_k=3, d_k=6, g=6.0),
+            case(2, n_q=3, n_k=4, d_k=5, g=4.0), case(3, n_q=5, n_k=2, d_k=4, g=9.0),
+            empty, case(n_q=3, n_k=4, d_k=5, g=5.0, size=300.0, hard="long vectors"),
+            case(n_q=4, n_k=6, d_k=3, g=2000.0, hard="a very large g"),
+            case(n_q=1, n_k=4, d_k=3, g=1.5, hard="a single query")]
+
+
+_NORMALISED = Exercise(
+    id="2.4", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "The length of a vector is the root of the sum of its squares, and each row has its own: "
+        "`keepdims=True` keeps the shapes fitting.",
+        "Bring queries and keys to length 1 first. Then a score is a dot product times `g`.",
+        "A row of zeros has length 0. Replace that length by any other number before you divide.",
+    ),
+    cases=_normalised_cases,
+    reference=_normalised,
+    mistakes=switched(_normalised, {
+        "none": "Your scores still grow when a query gets longer. Neither queries nor keys have "
+                "length 1.",
+        "not-the-query": "Your keys have length 1, your queries do not.",
+        "not-the-key": "Your queries have length 1, your keys do not.",
+        "squared": "You divided by the squared length. A vector of length 2 then gets length 1/2.",
+        "absolute": "You divided by the sum of absolute values. The length in (2.9) is the root of "
+                    "a sum of squares.",
+        "over-positions": "You took lengths down the columns. Each row, one vector, has its own.",
+        "one-length": "You divided all vectors by one common length. Each has its own.",
+        "standardised": "You subtracted means and divided by spreads. "
+                        "Equation (2.9) only changes the length of a vector.",
+        "and-root": "You divided by the root of the width as well. "
+                    "In (2.9), what stands in its place?",
+        "no-g": "Your scores lie between -1 and 1. One number of (2.9) is missing.",
+        "divided-by-g": "You divided by g. Look at where it stands in (2.9).",
+        "zeros": "Right, but for a vector of zeros: 0/0 is not a number. "
+                 "It should simply score 0 with everything.",
+        "over-queries": "Your weights sum to one over the queries. Look at the axis of the softmax.",
+        "reversed-axes": "Right without a batch, an error with one: `.T` turns all axes round.",
+        "overflow": "Right for small scores. For a large `g`, `exp` overflows.",
+        "scores": "You returned scores. Asked for are the weights.",
+    }, pairs=[*((a, b) for a in ("no-g", "and-root", "divided-by-g")
+                for b in ("not-the-query", "not-the-key", "squared", "zeros", "over-positions",
+                          "scores")),
+              ("squared", "zeros"), ("zeros", "over-queries"), ("zeros", "scores"),
+              ("zeros", "reversed-axes"), ("none", "no-g"), ("none", "divided-by-g"),
+              ("and-root", "over-queries"), ("no-g", "over-queries")]),
+    forbidden=_FORBIDDEN,
+    variants=(_normalised_loops, _normalised_after, _normalised_torch),
+)
+
+
+# 2.5  Sharper, flatter, or the same?
+
+_TURNS = {"a": "same", "b": "flatter", "c": "sharper", "d": "same", "e": "flatter", "f": "sharper"}
+_LOOK = {
+    "a": "write the score with both matrices in it and count the factors.",
+    "b": "zeros add nothing to a dot product. What else changes with the width?",
+    "c": "the dot product and its divisor both grow. By which factor each?",
+    "d": "by which factor is the score multiplied in all?",
+    "e": "how large is the score of two random vectors of length 1? And then it is divided.",
+    "f": "which of the two divisors is the smaller one, and what does that do to the scores?",
+}
+
+
+def _turns(*, faults=frozenset()):
+    return _TURNS | dict(fault.split(": ") for fault in faults)
+
+
+_PREDICTION = Exercise(
+    id="2.5", kind="predict", points=3, minutes=10, version=1,
+    hints=(
+        "Everything here multiplies all scores by one number. Find the number for each case.",
+        "More than 1 makes the weights sharper, less than 1 flatter. "
+        "Remember that the divisor of equation (2.1) depends on the width as well.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_turns,
+    mistakes=switched(_turns, {
+        f"{letter}: {word}": f"Case {letter}: not {word}; {_LOOK[letter]}"
+        for letter, right in _TURNS.items() for word in ("same", "flatter", "sharper")
+        if word != right
+    }, pairs=[("b: same", "c: same"), ("b: sharper", "c: same"), ("a: sharper", "d: flatter"),
+              ("b: same", "e: same"), ("c: same", "e: same"), ("b: same", "f: flatter"),
+              ("c: same", "f: flatter"), ("a: flatter", "b: same"), ("a: sharper", "c: same"),
+              ("e: same", "f: flatter"), ("b: same", "d: flatter"), ("c: same", "d: flatter")]),
+    variants=(lambda: dict(zip("abcdef", "same flatter sharper same flatter sharper".split())),),
+)
+
+
+# 2.6  As sharp as it can be
+
+def _sharpest(*, faults=frozenset()):
+    others = 10 if "counts-itself" in faults else 1 if "one-other" in faults else 9
+    best = 3.0
+    rest = 1.0 if "right-angles" in faults else 1 / 3
+    weight = best / others if "no-sum" in faults else best / (best + others * rest)
+    odds = others if "even" in faults else 9 * others
+    g = math.log(odds)
+    return {"weight": weight,
+            "g": g if {"right-angles", "no-half"} & faults else g / 2}
+
+
+_SHARPEST = Exercise(
+    id="2.6", kind="by hand", points=3, minutes=12, version=1,
+    hints=(
+        "The largest score is g. What is the smallest that the nine others can have?",
+        "With scores g and -g, write the weight as a fraction of exponentials. "
+        "For g = ln 3 the exponentials are 3 and 1/3.",
+        "For the second question divide the weight 0.9 by the 0.1 that is left for the nine others "
+        "together, and solve for g.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_sharpest,
+    mistakes=switched(_sharpest, {
+        "right-angles": "You let the other keys stand at right angles to the query, with a score of "
+                        "0. They can score lower than that.",
+        "counts-itself": "You counted ten others. The best key is one of the ten.",
+        "one-other": "You let the best key meet one other. There are nine of them below the "
+                     "fraction line.",
+        "no-sum": "A weight is divided by the sum of all exponentials, its own included.",
+        "no-half": "Your weight is right. For g, remember that the scores of best and worst key "
+                   "are 2g apart.",
+        "even": "Your weight is right. Your g makes it 1/2; asked for is 0.9.",
+    }, pairs=[("counts-itself", "no-half"), ("one-other", "no-half"), ("no-sum", "no-half"),
+              ("counts-itself", "even"), ("no-sum", "even"),
+              ("counts-itself", "right-angles"), ("right-angles", "one-other"),
+              ("counts-itself", "no-sum")]),
+    variants=(lambda: {"weight": 1 / 2, "g": math.log(9)},
+              lambda: {"g": 2.1972, "weight": 0.5}),
+)
+
+
+# 2.7  The right temperature
+
+def _spread_over(scores, temperature):
+    return float(effective_keys(_shares(scores / temperature)).mean())
+
+
+def _bisect(reached, target):
+    """The temperature at which a rising measure reaches its target."""
+    low, high = -30.0, 30.0  # powers of e
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if reached(math.exp(middle)) < target else (low, middle)
+    return math.exp(high)
+
+
+def _temperature(scores, keys, *, faults=frozenset()):
+    if "spread" in faults:
+        return float(scores.std())
+    if "asked-for" in faults:
+        return float(keys)
+    if "logarithm" in faults:
+        return math.log(keys)
+    if "largest-weight" in faults:
+        return _bisect(lambda t: -_shares(scores / t).max(1).mean(), -1 / keys)
+    if "as-entropy" in faults:
+        return _bisect(lambda t: np.log(effective_keys(_shares(scores / t))).mean(), keys)
+    if "first-row" in faults:
+        scores = scores[:1]
+    if "mean-row" in faults:
+        scores = scores.mean(0, keepdims=True)
+    if "shared-softmax" in faults:
+        scores = scores.reshape(1, -1)
+    found = _bisect(lambda t: _spread_over(scores, t), keys)
+    if "narrow" in faults:
+        found = min(max(found, 0.1), 10.0)
+    return 1 / found if "inverse" in faults else found
+
+
+def _temperature_walk(scores, keys):
+    temperature, step = 1e-8, 2.0
+    while step > 1 + 1e-6:
+        while _spread_over(scores, temperature * step) < keys:
+            temperature *= step
+        step = math.sqrt(step)
+    return temperature
+
+
+def _temperature_torch(scores, keys):
+    import torch
+    low, high = 1e-9, 1e9
+    for _ in range(100):
+        middle = (low * high) ** 0.5
+        logs = torch.log_softmax(scores / middle, dim=-1)
+        reached = (-(logs.exp() * logs).sum(-1)).exp().mean()
+        low, high = (middle, high) if reached < keys else (low, middle)
+    return low
+
+
+def _temperature_cases(seed):
+    rng = np.random.default_rng([seed, 27])
+
+    def case(n_q, n_k, keys, size=1.0, hard=""):
+        rows = rng.uniform(0.4, 1.6, size=(n_q, 1)) * rng.normal(size=(n_q, n_k))
+        return Case((size * rows, keys), hard=hard)
+
+    return [case(5, 8, 3.0), case(3, 12, 6.5), case(7, 5, 1.5),
+            case(4, 9, 2.5, size=2000.0, hard="scores in the thousands"),
+            case(6, 7, 4.0, size=0.003, hard="scores of a few thousandths"),
+            case(1, 6, 2.0, hard="a single query")]
+
+
+def _temperature_judge(cases, outcomes):
+    for case, outcome in zip(cases, outcomes):
+        scores, keys = case.args
+        value = np.asarray(outcome.value if not isinstance(outcome.value, str) else "none")
+        if value.size != 1 or value.dtype.kind not in "iuf":
+            return broken_law("A temperature is one number.")
+        temperature = float(value.reshape(()))
+        if not (math.isfinite(temperature) and temperature > 0):
+            return broken_law(f"A temperature is a number above 0; yours is {temperature}.")
+        with np.errstate(over="ignore"):
+            reached = _spread_over(scores, temperature)
+        if not abs(reached - keys) <= 0.01 * keys:
+            return broken_law(
+                f"At your temperature the queries spread over {reached:.3f} keys in the mean; "
+                f"asked for were {keys}, to 1 %.",
+                f"scores {scores.shape}{': ' + case.hard if case.hard else ''}\n"
+                f"temperature {temperature:.6g}")
+    return None
+
+
+_TEMPERATURE = Exercise(
+    id="2.7", kind="open-ended", points=4, minutes=20, version=1,
+    hints=(
+        "Write a function that says how many keys are reached at a temperature. "
+        "Does it rise or fall when the temperature rises?",
+        "A measure that only rises can be cornered: try a temperature, see on which side you are, "
+        "halve what is left.",
+        "Scores can be of any size, so a temperature can be too. "
+        "Halve in powers: the middle of `a` and `b` is then the root of `a * b`.",
+    ),
+    cases=_temperature_cases,
+    reference=None,
+    mistakes=switched(_temperature, {
+        "spread": "Your temperature is the spread of the scores. That brings scores to one size, "
+                  "whatever number of keys was asked for.",
+        "asked-for": "You returned the number of keys that was asked for. "
+                     "The temperature has to be found.",
+        "logarithm": "You returned the logarithm of the number of keys: an entropy. "
+                     "Which temperature leads to it?",
+        "largest-weight": "You made the largest weight one over the number of keys. That is the "
+                          "largest share; what was asked for counts the smaller ones as well.",
+        "as-entropy": "You brought the entropy itself to the number of keys. "
+                      "The effective number is its exponential.",
+        "first-row": "Right for the first query. Asked for is the mean over all of them.",
+        "mean-row": "You averaged the scores of all queries first. "
+                    "Asked for is the mean of what each of them reaches.",
+        "shared-softmax": "You shared one whole among all scores of all queries. "
+                          "Each query has its own.",
+        "narrow": "Right while the temperature lies between 0.1 and 10. "
+                  "Scores of another size need another one.",
+        "inverse": "You returned one over the temperature: a scale.",
+    }, pairs=[("first-row", "inverse"), ("mean-row", "inverse"),
+              ("first-row", "narrow"), ("shared-softmax", "inverse"), ("narrow", "inverse")]),
+    judge=_temperature_judge,
+    variants=(_temperature, _temperature_walk, _temperature_torch),
+)
+
+EXERCISES = (_SPREAD, _HEADS, _FOLLOW, _NORMALISED, _PREDICTION, _SHARPEST, _TEMPERATURE)
