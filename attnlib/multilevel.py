@@ -206,7 +206,7 @@ def _local_rows(query, key, value, start, band, kernel):
     """Queries from position ``start`` on, all at once: the few that lack keys on one side."""
     stop, before = start + query.shape[-2], band["window"] - 1
     first = max(start - before, 0)
-    last = max(min(stop + (0 if band["causal"] else before), key.shape[-2]), first)
+    last = min(stop + (0 if band["causal"] else before), key.shape[-2])
     seen = _cut(start, stop, first, last, query.device, **band)
     return kernel(query, key[..., first:last, :], value[..., first:last, :], mask=seen)
 
@@ -389,12 +389,12 @@ class _Ring(torch.autograd.Function):
         output = query.new_zeros(*query.shape[:-1], value.shape[-1])
         lse = query.new_full(query.shape[:-1], -math.inf)
         slices = torch.cat([key, value], dim=-1)
-        for step in range(len(lengths)):
+        for hops in range(len(lengths)):
+            if hops > 0:
+                slices = _pass_on(slices, lengths, hops, group)
             key, value = slices.split([key.shape[-1], value.shape[-1]], dim=-1)
             part = _attend(query, key, value, _blocks(query, key, None, False, 512, 1024))
             output, lse = merge_partials(output, lse, *part)
-            if step < len(lengths) - 1:
-                slices = _pass_on(slices, lengths, step, group)
         return output, lse
 
     @staticmethod
@@ -409,13 +409,13 @@ class _Ring(torch.autograd.Function):
         widths = 2 * [key.shape[-1], value.shape[-1]]
         grad_query = torch.zeros_like(query)
         travelling = torch.cat([key, value, torch.zeros_like(key), torch.zeros_like(value)], dim=-1)
-        for step in range(len(ctx.lengths)):  # a whole round: the gradients come home
+        for hops in range(len(ctx.lengths)):  # a whole round: the gradients come home
             key, value, grad_key, grad_value = travelling.split(widths, dim=-1)
             here = _gradients(query, key, value, output, lse, grad_output,
                               _blocks(query, key, None, False, 512, 1024))
             grad_query = grad_query + here[0]
             travelling = torch.cat([key, value, grad_key + here[1], grad_value + here[2]], dim=-1)
-            travelling = _pass_on(travelling, ctx.lengths, step, ctx.group)
+            travelling = _pass_on(travelling, ctx.lengths, hops + 1, ctx.group)
         return grad_query, *travelling.split(widths, dim=-1)[2:], None, None
 
 
@@ -432,12 +432,12 @@ def _lengths_by_rank(key, value, group):
     return [length for _, length in ranks]
 
 
-def _pass_on(slices, lengths, step, group):
-    """Send what is visiting to the next rank; return what the previous rank had."""
+def _pass_on(slices, lengths, hops, group):
+    """Send what is visiting to the next rank; return what then has made ``hops`` hops."""
     rank, world = dist.get_rank(group), len(lengths)
     if world == 1:
         return slices
-    length = lengths[(rank - step - 1) % world]
+    length = lengths[(rank - hops) % world]
     arriving = slices.new_empty(*slices.shape[:-2], length, slices.shape[-1])
     transfers = [dist.P2POp(dist.isend, slices, group=group, group_peer=(rank + 1) % world),
                  dist.P2POp(dist.irecv, arriving, group=group, group_peer=(rank - 1) % world)]

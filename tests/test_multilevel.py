@@ -1,5 +1,6 @@
 """Long sequences: each way of reaching attention in pieces against its dense definition."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -243,6 +244,16 @@ def test_wholly_hidden_blocks_are_skipped():
     assert backward.calls["aten.mm.default"] >= 5 * (1 + 2 + 3 + 4)
 
 
+@pytest.mark.parametrize("causal, query_chunk, key_chunk, masked", [
+    (False, 3, 3, 0), (True, 1, 1, 0), (True, 1, 4, 0), (True, 3, 3, 4), (True, 12, 12, 1),
+])
+def test_only_blocks_on_the_diagonal_are_masked(causal, query_chunk, key_chunk, masked):
+    arrays = [normal(seed, 12, 3) for seed in range(3)]
+    with Watch() as watch:
+        chunked_attention(*arrays, causal=causal, query_chunk=query_chunk, key_chunk=key_chunk)
+    assert watch.calls.get("aten.tril.default", 0) == masked
+
+
 @pytest.mark.parametrize("mask", [None, torch.tensor([[True, False, True, False, True]])])
 @pytest.mark.parametrize("causal", [False, True])
 def test_chunked_passes_gradcheck(causal, mask):
@@ -461,6 +472,24 @@ def test_ring_without_processes_says_what_is_missing(raises):
 
 
 # All of them.
+
+LENGTHS = (0, 1, 2, 5, 7)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("n_q", LENGTHS)
+def test_every_small_length_against_every_other(n_q, causal):
+    for n_k in LENGTHS:
+        arrays = normal(0, 2, n_q, 2), normal(1, 2, n_k, 2), normal(2, 2, n_k, 2)
+        for size, block in itertools.product((1, 2, 3, 4, 8), (1, 2, 3)):
+            with mock.patch("attnlib.multilevel.BLOCK", block):
+                close(local_attention(*arrays, window=size, causal=causal),
+                      attention(*arrays, window=size, causal=causal))
+            close(chunked_attention(*arrays, causal=causal, query_chunk=size, key_chunk=block),
+                  attention(*arrays, causal=causal))
+        for chunk in range(1, 6):
+            close(hierarchical_attention(*arrays, chunk=chunk, causal=causal),
+                  dense_hierarchical(*arrays, chunk, causal))
 
 EVERY = {
     "local": (lambda *x, causal=False: local_attention(*x, window=3, causal=causal),
