@@ -298,8 +298,7 @@ def _cast(xp, x, dtype):
 
 
 def _wide_dtype(xp, *arrays):
-    dtype = xp.result_type(*arrays)
-    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+    return xp.result_type(xp.float32, *arrays)
 
 
 def _check_inputs(**arrays):
