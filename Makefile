@@ -58,6 +58,7 @@ bench: $(READY)
 
 proofs: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
+	$(PY) proofs/repeat.py
 	$(PY) proofs/mutation.py
 
 clean:

@@ -3,12 +3,13 @@
 import ast
 import re
 
-from .chapters import HEADING, TAGS, tags
+from .chapters import HEADING, TAGS, tags, toc_files
 
 DIRECTIVE = re.compile(r"^\s*(?:`{3,}|~{3,}|:{3,})\s*\{[\w:-]+\}|^\s*\(\S+\)=\s*$", re.MULTILINE)
 ROLE = re.compile(r"\{[\w:-]+\}`")
 RAW_HTML = re.compile(r"</?[a-zA-Z][^<>]*>|<!--")
 CODE = re.compile(r"^(`{3,}|~{3,})(?!\{).*?^\1\s*$|(`+)[^`].*?\2", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([\w-]+)\.(?:ipynb|md)(?:#[\w-]*)?\)")
 MARKUP_OF_OTHERS = {"nbval-ignore-output", "nbval-skip", "raises-exception"}
 
 
@@ -19,7 +20,7 @@ def faults(chapter, exercise_ids):
         chapter: a `Chapter`.
         exercise_ids: the ids that attnlib's registry has for this chapter.
     """
-    cellwise = (unexecuted, unknown_tags, markup, figure_without_alt)
+    cellwise = (unexecuted, unknown_tags, markup, links, figure_without_alt)
     found = [f"{chapter.where(i)}: {fault}" for i, cell in enumerate(chapter.cells)
              for rule in cellwise for fault in rule(cell)]
     order = list(cell_order(chapter))
@@ -52,6 +53,14 @@ def markup(cell):
         yield "a role shows as raw text in Colab: write an ordinary link or `code`"
     if RAW_HTML.search(re.sub(r"<https?://[^>]*>|\$[^$]*\$", "", text)):
         yield "raw HTML is stripped by GitHub: write plain Markdown"
+
+
+def links(cell):
+    """A link to a page that the book does not have."""
+    if cell.cell_type == "markdown":
+        for stem in LINK.findall(cell.source):
+            if f"book/{stem}" not in toc_files():
+                yield f"links to {stem}, which _toc.yml does not list: list it, or take the link out"
 
 
 def figure_without_alt(cell):

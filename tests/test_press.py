@@ -95,6 +95,10 @@ def raw_html(cells):
     cells[0].source += "\n\n<div>Raw.</div>"
 
 
+def dead_link(cells):
+    cells[0].source += "\n\nSee [later](99_never.ipynb#there)."
+
+
 def no_alt(cells):
     del cells[1].metadata["mystnb"]
 
@@ -154,6 +158,7 @@ FAULTS = [  # the planted fault, the cell that is named, words of the remedy
     (colon_directive, 1, "write plain Markdown"),
     (role, 1, "write an ordinary link"),
     (raw_html, 1, "write plain Markdown"),
+    (dead_link, 1, "take the link out"),
     (no_alt, 2, '{"mystnb": {"image": {"alt": "..."}}}'),
     (untagged_picture, 2, "tag it `figure`"),
     (misspelt_tag, 2, "use one of exercise"),
