@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import merge_partials, softmax
 from ..diagnostics import effective_keys
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, Mistake, broken_law, switched
 
 _SOFTMAX = (
     "attnlib.softmax", "attnlib.attention", "attnlib.attention_weights",
@@ -106,6 +106,8 @@ def _softmax(scores, axis, *, faults=frozenset()):
         top = np.abs(scores).max(axis=axis, keepdims=True)
     if "smallest" in faults:
         top = scores.min(axis=axis, keepdims=True)
+    if "no-keepdims" in faults:
+        top = scores.max(axis=axis)
     if "empty-nan" not in faults and "even-when-empty" not in faults:
         top = np.where(np.isneginf(top), 0.0, top)
     shifted = scores if "overflow" in faults else scores - top
@@ -114,6 +116,8 @@ def _softmax(scores, axis, *, faults=frozenset()):
     parts = 2.0 ** shifted if "base-two" in faults else np.exp(shifted)
     total = parts.sum(axis=None if "over-everything" in faults else axis,
                       keepdims=True)
+    if "no-keepdims" in faults:
+        total = parts.sum(axis=axis)
     if "largest-divides" in faults:
         total = parts.max(axis=axis, keepdims=True)
     if "empty-nan" not in faults:
@@ -196,6 +200,8 @@ _STABLE = Exercise(
                      "subtracted from itself.",
         "even-when-empty": "In a row in which nothing is allowed your shares are even. "
                            "Nothing should get anything there.",
+        "no-keepdims": "Right along the first axis, an error along others: "
+                       "the largest score and the sum must keep the axis they were taken over.",
         "base-two": "Your base is 2. Compare with the base in equation (3.1).",
         "largest-divides": "You divide by the largest exponential. Do your shares sum to one?",
         "epsilon": "You add something to the sum before dividing, so the shares do not sum to one. "
@@ -203,7 +209,9 @@ _STABLE = Exercise(
         "logarithm": "You returned the logarithms of the shares.",
         "in-place": "Right numbers, but you changed the caller's scores on the way: look "
                     "for an operator that writes into its left side.",
-    }, pairs=[("last-axis", "overflow"), ("last-axis", "empty-nan"), ("first-axis", "overflow"),
+    }, pairs=[("overflow", "empty-nan"), ("global-top", "empty-nan"), ("no-keepdims", "empty-nan"),
+              ("mean", "empty-nan"), ("absolute", "empty-nan"),
+              ("last-axis", "overflow"), ("last-axis", "empty-nan"), ("first-axis", "overflow"),
               ("first-axis", "empty-nan"), ("over-everything", "empty-nan"),
               ("over-everything", "overflow"), ("global-top", "over-everything"),
               ("last-axis", "mean"), ("last-axis", "logarithm"), ("empty-nan", "logarithm"),
@@ -221,7 +229,7 @@ def _merge(output_a, lse_a, output_b, lse_b, *, faults=frozenset()):
     if "empty-nan" not in faults:
         top = np.where(np.isneginf(top), 0.0, top)
     if "overflow" in faults:
-        top = 0.0 * top
+        top = np.zeros(top.shape)
     part_a, part_b = np.exp(lse_a - top), np.exp(lse_b - top)
     if "own-tops" in faults:
         part_a, part_b = np.exp(lse_a - lse_a), np.exp(lse_b - lse_b)
@@ -231,8 +239,11 @@ def _merge(output_a, lse_a, output_b, lse_b, *, faults=frozenset()):
     if "swapped" in faults:
         part_a, part_b = part_b, part_a
     total = part_a + part_b
-    whole = total if "empty-nan" in faults else np.where(total == 0, 1.0, total)
-    if "plain-mean" in faults:
+    bare = faults & {"empty-nan", "output-nan"}
+    whole = total if bare else np.where(total == 0, 1.0, total)
+    if "no-new-axis" in faults:
+        output = (part_a * output_a + part_b * output_b) / whole
+    elif "plain-mean" in faults:
         output = (output_a + output_b) / 2
     elif "sum" in faults:
         output = output_a + output_b
@@ -332,13 +343,18 @@ _MERGE = Exercise(
                     "and at that of -1500.",
         "empty-nan": "Right, except for a query that saw nothing in either part: there you "
                      "subtract infinities, or divide 0 by 0.",
+        "output-nan": "Your lse is right. But a query that saw nothing in either part gets an "
+                      "output that is not a number: what do you divide there?",
+        "no-new-axis": "An error unless there is a single query: a number per query must meet a "
+                       "row per query. Compare the shapes.",
         "lse-added": "Your lse is the sum of the two. Adding logarithms multiplies what is inside.",
         "lse-largest": "Your lse is the larger of the two. The smaller sum is missing from it.",
         "top-forgotten": "Your lse lacks the number that you subtracted before the exponential.",
         "no-log": "Your lse is the sum itself. Look for the logarithm in equation (3.6).",
         "output-alone": "You returned the output alone. Merging goes on, so the lse is needed too.",
-    }, pairs=[("plain-mean", "lse-added"), ("plain-mean", "lse-largest"),
-              ("swapped", "lse-largest"), ("overflow", "lse-largest"), ("sum", "lse-added"),
+    }, pairs=[("overflow", "empty-nan"), ("plain-mean", "lse-added"),
+              ("plain-mean", "lse-largest"), ("swapped", "lse-largest"),
+              ("overflow", "lse-largest"), ("sum", "lse-added"),
               ("swapped", "lse-added"), ("overflow", "lse-added"), ("empty-nan", "lse-largest"),
               ("empty-nan", "top-forgotten"), ("larger-takes-all", "lse-largest"),
               ("not-divided", "top-forgotten"), ("overflow", "output-alone")]),
@@ -353,6 +369,8 @@ def _back(weights, gradient, *, faults=frozenset()):
     product = weights * gradient
     if "diagonal" in faults:
         return product * (1 - weights)
+    if "one-row" in faults:
+        return (np.diag(weights) - np.outer(weights, weights)) @ gradient
     if "direct" in faults:
         return product
     mean = product.sum(-1, keepdims=True)
@@ -430,6 +448,8 @@ _BACK = Exercise(
     mistakes=switched(_back, {
         "diagonal": "You used the diagonal of the Jacobian alone. A share also moves when "
                     "another key's score moves.",
+        "one-row": "Right for a single row, an error for more. The task asks for rows of any "
+                   "number, and for no matrix at all.",
         "direct": "You multiplied by the shares and stopped. In equation (3.5) a second term is "
                   "subtracted.",
         "plain-mean": "You subtracted the plain mean of the gradient. In which proportions do the "
@@ -491,6 +511,19 @@ def _stream(scores, value, chunk, *, faults=frozenset()):
         return np.mean(shares, axis=0)
     if not faults & {"empty-nan", "rows-nan"}:
         total = np.where(total == 0, 1.0, total)
+    return output / total
+
+
+@_quietly
+def _stream_as_given(scores, value, chunk):
+    top, total, output = 0.0, 0.0, 0.0
+    for start in range(0, scores.shape[1], chunk):
+        part = scores[:, start:start + chunk]
+        new_top = np.maximum(top, part.max(axis=1, keepdims=True))
+        parts = np.exp(part - new_top)
+        total = total * np.exp(top - new_top) + parts.sum(axis=1, keepdims=True)
+        output = output + parts @ value[start:start + chunk]
+        top = new_top
     return output / total
 
 
@@ -573,7 +606,9 @@ _STREAM = Exercise(
     ),
     cases=_stream_cases,
     reference=_stream_reference,
-    mistakes=switched(_stream, {
+    mistakes=(Mistake("as-given", "This is the function as it was given. Try it on two keys, "
+                      "the larger score second, and follow each of its three numbers by hand.",
+                      _stream_as_given), *switched(_stream, {
         "output-kept": "When the top rises, the total shrinks and the output does not. "
                        "They must be measured with one and the same top.",
         "top-zero": "Your top begins at 0. For scores that all lie far below 0 every exponential "
@@ -598,7 +633,7 @@ _STREAM = Exercise(
               ("total-kept", "output-kept"), ("total-kept", "empty-nan"),
               ("top-zero", "total-kept"), ("shrink-turned", "empty-nan"),
               ("top-shared", "empty-nan"), ("output-kept", "rest-lost"),
-              ("mean-of-chunks", "rest-lost"), ("top-shared", "output-kept")]),
+              ("mean-of-chunks", "rest-lost"), ("top-shared", "output-kept")])),
     forbidden=_SOFTMAX,
     variants=(_stream_two_passes, _stream_loops, _stream_torch),
 )
