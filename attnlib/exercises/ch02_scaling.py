@@ -32,7 +32,8 @@ def _spread(*, faults=frozenset()):
                 else width * of_query * of_key)
     spread = variance if "no-root" in faults else math.sqrt(variance)
     scale = (1 / math.sqrt(width) if "usual-scale" in faults
-             else spread if "upside-down" in faults else 1 / spread)
+             else spread if "upside-down" in faults
+             else 1 / variance if "by-variance" in faults else 1 / spread)
     return {"variance": variance, "spread": spread, "scale": scale}
 
 
@@ -53,11 +54,13 @@ _SPREAD = Exercise(
                  "Variances are what adds up over the terms.",
         "one-term": "That is the variance of one product. How many of them are there in the sum?",
         "of-one": "You took both variances to be 1, as the text does. Here they are not.",
-        "width-squared": "You multiplied by the width twice. Independent terms add their variances, "
-                         "and there is one term per feature.",
+        "width-squared": "You multiplied by the width twice. Independent terms add their "
+                         "variances, and there is one term per feature.",
         "no-root": "Your spread is the variance. One more step leads from one to the other.",
         "usual-scale": "Your scale is the one of equation (2.1). It makes the spread 1 only when "
                        "queries and keys have variance 1.",
+        "by-variance": "Your scale is one over the variance. It is the spread that should become "
+                       "1: what does a factor do to a variance?",
         "upside-down": "Your scale makes large scores larger. It multiplies the scores.",
     }, pairs=[(a, b) for a in ("added", "roots", "one-term", "of-one", "width-squared")
               for b in ("no-root", "usual-scale", "upside-down")
@@ -83,8 +86,9 @@ def _heads(x, w_query, w_key, heads, *, faults=frozenset()):
     query, key = split(x @ w_query), split(x @ w_key)  # (heads, n, d_k)
     d_k = width // heads
     divisor = {"by-root-dim": math.sqrt(dim), "by-root-width": math.sqrt(width),
-               "by-root-heads": math.sqrt(heads), "by-root-n": math.sqrt(n), "by-d_k": d_k,
-               "no-scale": 1.0, "multiplied": 1 / math.sqrt(d_k)}
+               "by-root-heads": math.sqrt(heads), "by-root-share": math.sqrt(dim / heads),
+               "by-root-n": math.sqrt(n), "by-d_k": d_k, "no-scale": 1.0,
+               "multiplied": 1 / math.sqrt(d_k)}
     chosen = next((divisor[name] for name in divisor if name in faults), math.sqrt(d_k))
     scores = query @ key.swapaxes(-1, -2) / chosen
     if "scores" in faults:
@@ -142,6 +146,8 @@ _HEADS = Exercise(
                        "Which vectors meet in a dot product here?",
         "by-root-width": "You divide by the root of the width of all heads together. "
                          "One head sees only its part of it.",
+        "by-root-share": "You divide by the root of a head's share of `dim`. That is the width of "
+                         "a head only where `width` and `dim` are the same.",
         "by-root-heads": "You divide by the root of the number of heads. "
                          "The variance of a sum depends on how many terms it has.",
         "by-root-n": "You divide by the root of the number of words. A longer sentence does not "
@@ -153,12 +159,14 @@ _HEADS = Exercise(
                        "The split was right: it makes two axes out of the last one.",
         "every-other": "Your heads take every so many features instead of neighbouring ones. "
                        "The split was right before.",
-        "over-queries": "Your weights sum to one over the queries. Look at the axis of the softmax.",
+        "over-queries": "Your weights sum to one over the queries. "
+                        "Look at the axis of the softmax.",
         "over-heads": "Your weights sum to one over the heads. Each head shares out its own whole.",
         "overflow": "Right for small scores. For large ones `exp` overflows: "
                     "the maximum was there for a reason.",
         "scores": "You returned scores. Asked for are the weights.",
-    }, pairs=[*((a, b) for a in ("by-root-dim", "by-root-width", "no-scale", "by-d_k")
+    }, pairs=[*((a, b) for a in ("by-root-dim", "by-root-width", "by-root-share", "no-scale",
+                                 "by-d_k")
                 for b in ("sliced-rows", "over-queries", "every-other")),
               ("by-root-dim", "scores"), ("by-root-width", "scores"), ("no-scale", "scores"),
               ("by-root-heads", "over-queries"), ("by-root-heads", "sliced-rows")]),
@@ -243,8 +251,8 @@ _FOLLOW = Exercise(
                     "rises, the other weights must fall.",
         "others-only": "The part of (2.4) that stands on the diagonal alone is missing.",
         "plus": "The two parts of (2.4) are added. Each column of it must sum to 0.",
-        "diagonal": "You kept the diagonal of (2.4) only, as if each weight followed its own score. "
-                    "The softmax ties them together.",
+        "diagonal": "You kept the diagonal of (2.4) only, as if each weight followed its own "
+                    "score. The softmax ties them together.",
         "sign": "Every sign is turned: your weight falls when its own score rises.",
         "by-scores": "You stopped at the derivative by the scores. The scores are made from the "
                      "query.",
@@ -357,7 +365,8 @@ _NORMALISED = Exercise(
         "divided-by-g": "You divided by g. Look at where it stands in (2.9).",
         "zeros": "Right, but for a vector of zeros: 0/0 is not a number. "
                  "It should simply score 0 with everything.",
-        "over-queries": "Your weights sum to one over the queries. Look at the axis of the softmax.",
+        "over-queries": "Your weights sum to one over the queries. "
+                        "Look at the axis of the softmax.",
         "reversed-axes": "Right without a batch, an error with one: `.T` turns all axes round.",
         "overflow": "Right for small scores. For a large `g`, `exp` overflows.",
         "scores": "You returned scores. Asked for are the weights.",
@@ -435,8 +444,8 @@ _SHARPEST = Exercise(
     cases=lambda seed: [Case()],
     reference=_sharpest,
     mistakes=switched(_sharpest, {
-        "right-angles": "You let the other keys stand at right angles to the query, with a score of "
-                        "0. They can score lower than that.",
+        "right-angles": "You let the other keys stand at right angles to the query, with a score "
+                        "of 0. They can score lower than that.",
         "counts-itself": "You counted ten others. The best key is one of the ten.",
         "one-other": "You let the best key meet one other. There are nine of them below the "
                      "fraction line.",
