@@ -307,6 +307,10 @@ _TURN = Exercise(
 
 def _next(query, key, past, *, faults=frozenset()):
     new, before = key.shape[-2], past.shape[-2]
+    if "left-axes" in faults:
+        at = len(past) + np.arange(len(key))
+        keys = np.concatenate((past, rotate(key, at)), axis=0)
+        return attention_scores(rotate(query, at), keys)
     if "axis-zero" in faults:
         before = len(past)
     if "width" in faults:
@@ -390,6 +394,8 @@ _NEXT = Exercise(
                       "one follows the past? (Look at a key from the past.)",
         "axis-zero": "`len` counts the first axis, and with a batch that is not the past. "
                      "Count axes from the end.",
+        "left-axes": "Right without a batch. With one, your axis 0 is the batch: "
+                     "where do the words stand, counted from the end?",
         "width": "You took the width of the past for its length. Which axis holds the words?",
         "one-place": "Your new words all stand at one place, that of the first. There may be "
                      "several.",
