@@ -1,6 +1,7 @@
 """What each process of the ring does in `test_multilevel`; started by torchrun, one per rank."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def on_this_rank(query, key, value, grad_output, group=None):
 
 
 def main(folder):
-    dist.init_process_group("gloo")
+    dist.init_process_group("gloo", timeout=timedelta(seconds=60))  # a lost rank: not forever
     rank = dist.get_rank()
     results = {name: on_this_rank(*(slices[rank] for slices in inputs(name))) for name in CASES}
     pair = dist.new_group(PAIR)
