@@ -13,6 +13,7 @@ import time
 import types
 from dataclasses import replace
 
+import answers
 import numpy as np
 import pytest
 import test_exercises as rules
@@ -912,7 +913,7 @@ def test_without_torch_and_without_ipython():
     """)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
                           encoding="utf-8", env={"PYTHONUTF8": "1", "PYTHONPATH": str(
-                              rules.BOOK.parent)})
+                              answers.BOOK.parent)})
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[1] == "True" and lines[-2] == "True"
@@ -1153,7 +1154,7 @@ def test_rule_tricks(monkeypatch):
 
 
 def test_the_example_in_contributing_works():
-    text = (rules.BOOK.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = (answers.BOOK.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     source = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
     scope = {"np": np, "Case": Case, "Exercise": Exercise, "switched": switched,
              "softmax": attnlib.softmax, "_shares_in_torch": None, "_shares_in_loops": None}

@@ -1,0 +1,348 @@
+"""Prove the exercises' checks: every mistake is named, right passes, tricks and mutants do not.
+
+``python -m proofs.exercises`` tries every exercise on 20 seeds, stores what came of it as
+proofs/exercises.json, prints the page book/proof.md from that, and fails unless all of it holds.
+``python -m proofs.exercises 2 4.3`` tries chapter 2 and exercise 4.3 alone and keeps the rest.
+A mutant that survives fails the run until somebody writes the reason beside its name in the
+stored file, where it is kept from then on.
+"""
+
+import datetime
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))  # as pytest does: its helpers import each other
+
+import answers  # noqa: E402
+import tricks  # noqa: E402
+
+from attnlib.exercises import core, exercises  # noqa: E402
+from attnlib.exercises.notebook import assess, assess_seed  # noqa: E402
+
+STORED = ROOT / "proofs" / "exercises.json"
+PAGE = ROOT / "book" / "proof.md"
+SEEDS = range(20)
+MOST = {"right": 0.05, "wrong": 0.3}  # seconds, medians over the exercises
+LEAST = 0.98  # of the mutants that change behaviour are refused
+REPEATS = 5
+
+
+def main(names):
+    start = time.perf_counter()
+    old = json.loads(STORED.read_text(encoding="utf-8"))["exercises"] if STORED.exists() else {}
+    found = {}
+    for exercise in exercises():
+        known = old.get(exercise.id, {})
+        if not names or {exercise.id, exercise.id.partition(".")[0]} & set(names):
+            begin = time.perf_counter()
+            known = proved(exercise, known)
+            print(f"{exercise.id:6}{time.perf_counter() - begin:6.1f} s", *known["faults"],
+                  sep="\n    ", flush=True)
+        if known:
+            found[exercise.id] = known
+    versions = {name: importlib.metadata.version(name) for name in ("mutmut", "numpy", "torch")}
+    stored = {"date": f"{datetime.date.today():%d %B %Y}", "seeds": len(SEEDS),
+              "python": platform.python_version(), **versions, "exercises": found}
+    STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    PAGE.write_text(page(stored), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"), f"{time.perf_counter() - start:.0f} s", sep="\n")
+    sys.exit("\n".join(faults(stored)))
+
+
+# What is tried.
+
+def proved(exercise, known):
+    """The record of one exercise; ``known`` is its old one, with the reasons for survivors."""
+    right, complaints = answers.answer(exercise, "solution"), {}
+    record = {
+        "version": exercise.version, "kind": exercise.kind,
+        "mistakes": mistakes(exercise, complaints),
+        "right": right_answers(exercise, right, complaints),
+        "tricks": tricky_answers(exercise, right, complaints),
+        "mutants": mutants(exercise, known.get("mutants", {})),
+        "seconds": {"right": seconds(exercise, right),
+                    "wrong": seconds(exercise, wrong(exercise, right))},
+    }
+    return record | {"faults": [f"{exercise.id}: {what} is {result} on {seed}: {result.sentence}"
+                                for what, (seed, result) in complaints.items()]}
+
+
+def mistakes(exercise, complaints):
+    """How many known mistakes are refused, and how many with their own sentence, on all seeds."""
+    passed, unnamed = set(), set()
+    for seed in SEEDS:
+        for mistake in exercise.mistakes:
+            result = answers.judged(exercise, mistake.answer, seed)
+            own = answers.alike(exercise, mistake)
+            if result:
+                passed.add(mistake.name)
+            if not (result.status == "known_mistake" and result.mistake in own
+                    and result.sentence == own[result.mistake].sentence):
+                unnamed.add(mistake.name)
+                complaints[f"the mistake {mistake.name}"] = f"seed {seed}", result
+    tried = len(exercise.mistakes)
+    return {"tried": tried, "pairs": sum("+" in mistake.name for mistake in exercise.mistakes),
+            "alike": len(exercise.equivalent), "caught": tried - len(passed),
+            "named": tried - len(unnamed)}
+
+
+def right_answers(exercise, right, complaints):
+    """How many right answers in other clothes are accepted, on all seeds."""
+    wardrobe, refused = clothes(exercise, right), set()
+    for what, (exercise, answer) in wardrobe.items():
+        for seed in SEEDS:
+            result, _ = assess_seed(exercise, answer, seed)
+            if not result:
+                refused.add(what)
+                complaints[what] = f"seed {seed}", result
+    return {"tried": len(wardrobe), "accepted": len(wardrobe) - len(refused)}
+
+
+def clothes(exercise, right):
+    """``{what it is: (exercise, answer)}``: right answers in every dress that suits them."""
+    kinds = {"numpy", "torch"}
+    found = {"the solution": right, "a lambda": lambda *a, **k: right(*a, **k),
+             "an object with __call__": answers.Answering(right),
+             "a partial function": functools.partial(right)}
+    found |= {f"variant {i}": variant for i, variant in enumerate(exercise.variants, 1)}
+    whole = list(found.items())
+    if _fits_lists(exercise, right):
+        found["the solution, in lists"] = answers.in_lists(right)
+    if exercise.kind in core.CODE_KINDS:
+        found |= {f"{what}, in {dtype}": answers.in_dtype(answer, dtype) for what, answer in whole
+                  for dtype in ("float32", "float64") if not answers.needs_torch(exercise, answer)}
+    found = {what: (exercise, answer) for what, answer in found.items()}
+    other, = kinds - {exercise.takes}
+    return found | {f"{what}, called with {other}": (replace(exercise, takes=other), answer)
+                    for what, answer in whole if exercise.kind in core.CODE_KINDS
+                    and answers.works_with(exercise, answer, other)}
+
+
+def _fits_lists(exercise, right):
+    """Whether lists can say what the solution says: no length of 0 is lost in them."""
+    values = [answers.plain.plain(right(*case.args, **case.kwargs))
+              for case in exercise.cases(0)] if exercise.takes == "numpy" else [np.zeros(0)]
+    return all(np.size(x) > 0 for value in values
+               for x in (value if isinstance(value, (tuple, list)) else [value]))
+
+
+def tricky_answers(exercise, right, complaints):
+    """How many tricky answers there are, and how many are refused, with every seed as the public one."""
+    tried, passed = set(), set()
+    for seed in SEEDS:
+        wrong = {**tricks.tricks(exercise, right, seed), **tricks.forbidden(exercise, right),
+                 **tricks.without_thought(exercise), **tricks.of_the_right_form(exercise, right)}
+        tried |= set(wrong)
+        for what, answer in wrong.items():
+            with tricks.libraries_restored():
+                result = answers.judged(exercise, answer, seed)
+                if result:
+                    result = answers.judged(exercise, answer, seed + 1)
+            if result or (what.startswith(("calls", "replaces"))
+                          and result.status != "forbidden_call"):
+                passed.add(what)
+                complaints[f"an answer that is or does this: {what},"] = f"seed {seed}", result
+    return {"tried": len(tried), "refused": len(tried - passed)}
+
+
+def mutants(exercise, known):
+    """How many mutants of the solution were made, change what it does, and are refused."""
+    if exercise.kind not in core.CODE_KINDS:
+        return {}
+    from proofs.solutions import broken  # needs mutmut
+    found, reasons = broken(exercise), known.get("survivors", {})
+    return {"made": found["made"], "changed": found["changed"],
+            "refused": found["changed"] - len(found["survivors"]),
+            "survivors": {name: reasons.get(name, "") for name in found["survivors"]}}
+
+
+# How long it takes.
+
+def wrong(exercise, right):
+    """An answer that is wrong in a way that no mistake knows: all of them are tried."""
+    for change in (lambda x: x + x + 0.37, lambda x: 0.37):
+        answer = answers.changed_after(right, change)
+        result = answers.judged(exercise, answer, 0)
+        if not result and not result.mistake:
+            return answer
+    raise ValueError(f"{exercise.id}: all wrong answers that were tried are known mistakes")
+
+
+def seconds(exercise, answer):
+    """The shortest of a few checks, in seconds of the clock and of the processor.
+
+    What passes inside the answer is not counted.
+    """
+    def timed(*args, **kwargs):
+        begin = time.perf_counter(), time.process_time()
+        try:
+            return answer(*args, **kwargs)
+        finally:
+            own.append((time.perf_counter() - begin[0], time.process_time() - begin[1]))
+
+    shortest = []
+    for _ in range(REPEATS):
+        own, begin = [], (time.perf_counter(), time.process_time())
+        assess(exercise, timed)
+        whole = time.perf_counter() - begin[0], time.process_time() - begin[1]
+        shortest.append([whole[i] - sum(part[i] for part in own) for i in (0, 1)])
+    clock, processor = map(min, zip(*shortest))
+    return {"clock": round(clock, 4), "processor": round(processor, 4)}
+
+
+# What came of it.
+
+def faults(stored):
+    """What does not hold, in sentences."""
+    records = stored["exercises"]
+    found = [fault for record in records.values() for fault in record["faults"]]
+    for id, record in records.items():
+        tally = record["mistakes"], record["right"], record["tricks"]
+        full = all(count == part["tried"] for part in tally for what, count in part.items()
+                   if what in ("caught", "named", "accepted", "refused"))
+        if not full and not record["faults"]:
+            found.append(f"{id}: the stored numbers are not all 100 %")
+        found += [f"{id}: a mutant survives without a reason in {STORED.name}: {name}"
+                  for name, reason in record["mutants"].get("survivors", {}).items() if not reason]
+        if record["mutants"] and not record["mutants"]["changed"]:
+            found.append(f"{id}: no mutant of the solution changes what it does")
+    changed, refused = (_sum(records, "mutants", what) for what in ("changed", "refused"))
+    if refused < LEAST * changed:
+        found.append(f"{refused} of {changed} mutants are refused, {LEAST:.0%} wanted")
+    for which, most in MOST.items():
+        median = _median(records, which, "clock")
+        if median > most:
+            found.append(f"a check takes {1000 * median:.0f} ms when {which}, "
+                         f"{1000 * most:.0f} ms allowed")
+    return found
+
+
+def stale(stored, registry):
+    """What the stored record does not say of the exercises that are there, in sentences."""
+    records = stored["exercises"]
+    ids = {exercise.id for exercise in registry}
+    found = [f"{id} is in {STORED.name}, but no longer in the book" for id in records if id not in ids]
+    for exercise in registry:
+        record = records.get(exercise.id)
+        if record is None:
+            found.append(f"{exercise.id} is not in {STORED.name}")
+        elif record["version"] != exercise.version:
+            found.append(f"{exercise.id} was proved in version {record['version']}, "
+                         f"it is in version {exercise.version} now")
+        elif record["mistakes"]["tried"] != len(exercise.mistakes):
+            found.append(f"{exercise.id} was proved with {record['mistakes']['tried']} mistakes, "
+                         f"it has {len(exercise.mistakes)} now")
+    return [f"{line}: run `make proofs`" for line in found]
+
+
+def _sum(records, part, what):
+    return sum(record[part].get(what, 0) for record in records.values())
+
+
+def _median(records, which, clock):
+    return statistics.median(record["seconds"][which][clock] for record in records.values())
+
+
+# The page.
+
+TEXT = """\
+# Proof that the checks work
+
+An exercise's check is only as good as the wrong answers it refuses. So every exercise of this book
+is tried with answers whose worth is known, and all of this must hold before the book is published.
+Last tried on {date}, with Python {python}, numpy {numpy} and torch {torch}; `make proofs` does it again.
+
+What was tried, on {seeds} different draws of each exercise's inputs:
+
+- **Known mistakes.** {mistakes} wrong answers that people really give, {pairs} of them two mistakes made at
+  once. The check must refuse each of them on every draw ("caught"), and say of it what is said of no
+  other ("named").{alike}
+- **Right answers in other clothes.** {right} of them: loops, einsum, the other kind of array, single and
+  double precision, lists, a lambda, an object that can be called. Each must pass on every draw.
+- **Tricky answers.** {tricks} of them: one that gives back what it got, knows the public inputs by heart,
+  knows one shape, is right on easy inputs only or the first time only, changes its arguments, is different on every call,
+  returns an array that equals everything, replaces numpy's functions, or calls a function that the
+  exercise forbids. Each must be refused on every draw.
+- **Broken solutions.** [mutmut](https://mutmut.readthedocs.io) {mutmut} breaks each solution that is a
+  program, one small change at a time: a sign, an axis, an argument left out. A comparison that knows nothing of the check,
+  on 1,000 random inputs in double precision, decides which of the {made} changes make a difference.
+  {changed} do; the check refuses {refused} of these, {share:.1f} %.
+- **Time.** A check takes {right_ms:.0f} ms when the answer is right and {wrong_ms:.0f} ms when it is wrong in a way that
+  no mistake explains (medians over the exercises, the time inside the answer not counted).
+
+| exercise | mistakes | caught | named | right answers | accepted | tricky answers | refused |
+|:--|--:|--:|--:|--:|--:|--:|--:|
+{first}
+
+| exercise | version | changes that matter | refused | right, ms (CPU) | wrong, ms (CPU) |
+|:--|--:|--:|--:|--:|--:|
+{second}
+
+{survivors}
+"""
+
+
+def page(stored):
+    """The page of the book that says what was proved."""
+    records = stored["exercises"]
+    part = {name: functools.partial(_sum, records, name)
+            for name in ("mistakes", "right", "tricks", "mutants")}
+    alike = part["mistakes"]("alike")
+    changed, refused = part["mutants"]("changed"), part["mutants"]("refused")
+    return TEXT.format(
+        **{name: stored[name] for name in ("date", "python", "numpy", "torch", "mutmut", "seeds")},
+        mistakes=part["mistakes"]("tried") - alike, pairs=part["mistakes"]("pairs"),
+        alike=f" {alike} more cannot be told from another one and share its sentence." * bool(alike),
+        right=part["right"]("tried"), tricks=part["tricks"]("tried"), made=part["mutants"]("made"),
+        changed=changed, refused=refused, share=100 * refused / changed,
+        right_ms=1000 * _median(records, "right", "clock"),
+        wrong_ms=1000 * _median(records, "wrong", "clock"), first=_first(records, part),
+        second=_second(records, part), survivors=_survivors(records))
+
+
+def _first(records, part):
+    columns = [("mistakes", "tried"), ("mistakes", "caught"), ("mistakes", "named"),
+               ("right", "tried"), ("right", "accepted"), ("tricks", "tried"), ("tricks", "refused")]
+    rows = [[id, *(record[name][what] for name, what in columns)] for id, record in records.items()]
+    return _rows([*rows, ["**all**", *(part[name](what) for name, what in columns)]])
+
+
+def _second(records, part):
+    rows = [[id, record["version"], *(record["mutants"].get(what, "") for what in ("changed", "refused")),
+             *(_milliseconds(record["seconds"][which]["clock"], record["seconds"][which]["processor"])
+               for which in MOST)] for id, record in records.items()]
+    medians = [_milliseconds(*(_median(records, which, clock) for clock in ("clock", "processor")))
+               for which in MOST]
+    return _rows([*rows, ["**all**", "", part["mutants"]("changed"), part["mutants"]("refused"), *medians]])
+
+
+def _milliseconds(clock, processor):
+    return f"{1000 * clock:.1f} ({1000 * processor:.1f})"
+
+
+def _rows(rows):
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+
+
+def _survivors(records):
+    lines = [f"- {id}, `{name}`: {reason}" for id, record in records.items()
+             for name, reason in record["mutants"].get("survivors", {}).items()]
+    if not lines:
+        return "The second row of numbers in brackets is processor time. No broken solution that matters passes."
+    return "The broken solutions that pass, and why:\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    os.environ["ATTNLIB_PROGRESS"] = "off"
+    main(sys.argv[1:])
