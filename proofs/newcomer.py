@@ -1,7 +1,8 @@
-"""A newcomer in a real JupyterLab: two chapters, a wrong answer, its message, a right one, progress.
+"""A newcomer in a real JupyterLab: a wrong answer, its message, a right one, the progress.
 
 ``python -m proofs.newcomer [folder for screenshots]`` starts JupyterLab on a temporary copy of
-student/, drives it in Chromium, and fails if anything that a newcomer should read is not there.
+student/, takes two chapters in Chromium, and fails if anything that a newcomer should read is not
+there.
 It takes about two minutes.
 """
 
@@ -144,7 +145,8 @@ def take(page, address, lesson, done):
     in_chapter = sum(exercise.id.startswith(f"{number}.") for exercise in exercises())
     _read(shown, lesson, f"Progress: {done} of {len(exercises())} exercises",
           f"Chapter {number}: 1 of {in_chapter} exercises")
-    expect(shown.locator(f"svg[aria-label='1 of {in_chapter} passed']").first).to_be_visible()
+    picture = f"svg[aria-label='1 of {in_chapter} passed: {lesson.id}']"
+    expect(shown.locator(picture)).to_be_visible()
 
 
 def run_all(page, cells, notebook):

@@ -7,15 +7,10 @@ perturbed. A difference above 1e-9, another exception or a changed argument is a
 
 import warnings
 
-import libcst
+import answers
 import numpy as np
-from libcst.metadata import MetadataWrapper
-from mutmut.mutation.file_mutation import MutationVisitor, deep_replace
-from mutmut.mutation.mutators import mutation_operators
-from mutmut.mutation.pragma_handling import IgnoredCode
 
 from attnlib.exercises import plain, watching
-import answers
 
 INPUTS, SECONDS = 1000, 5.0
 
@@ -32,7 +27,18 @@ def broken(exercise):
 
 
 def mutants(sources):
-    """``{what was changed: cells}``, one for each mutation inside a function of the cells."""
+    """``{what was changed: cells}``, one for each mutation inside a function of the cells.
+
+    >>> cell = "y = 1\\n\\ndef f(x):\\n    return x + 2  # (n,)\\n\\ncheck('1.1', f)\\n"
+    >>> sorted(mutants([cell]))
+    ['return x + 2 -> return x + 3', 'return x + 2 -> return x - 2']
+    """
+    import libcst  # mutmut and what it brings are here for `make proofs` alone
+    from libcst.metadata import MetadataWrapper
+    from mutmut.mutation.file_mutation import MutationVisitor, deep_replace
+    from mutmut.mutation.mutators import mutation_operators
+    from mutmut.mutation.pragma_handling import IgnoredCode
+
     found = {}
     for i, source in enumerate(sources):
         visitor = MutationVisitor(mutation_operators, IgnoredCode(set(), set(), set()))
@@ -40,7 +46,10 @@ def mutants(sources):
         for mutation in visitor.mutations:
             if mutation.contained_by_top_level_function:
                 code = deep_replace(module, mutation.original_node, mutation.mutated_node).code
-                found[_difference(module.code, code)] = [*sources[:i], code, *sources[i + 1:]]
+                name = _difference(module.code, code)
+                while name in found and found[name][i] != code:
+                    name += ", once more"
+                found[name] = [*sources[:i], code, *sources[i + 1:]]
     return found
 
 

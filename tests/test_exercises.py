@@ -291,7 +291,8 @@ def _lengths(exercise, case):
 
 def _solution_lines(exercise, book):
     """The values that the solution's statements compute and return."""
-    trees = [ast.parse(answers.python(source)) for source in answers.cells(exercise, "solution", book)]
+    trees = [ast.parse(answers.python(source))
+             for source in answers.cells(exercise, "solution", book)]
     return [ast.unparse(node.value) for tree in trees for function in ast.walk(tree)
             if isinstance(function, ast.FunctionDef) for node in ast.walk(function)
             if isinstance(node, (ast.Assign, ast.AugAssign, ast.Return)) and node.value]

@@ -77,7 +77,8 @@ def test_what_is_shown(mine, capsys):
 def test_the_picture_has_words(mine):
     overview = progress.Overview((EXERCISE, OTHER), {"9.1": {"version": 1, "at": AT}}, ["<note>"])
     text = overview._repr_html_()
-    assert text.count("<svg role=\"img\" aria-label=") == 3 and "1 of 2 passed" in text
+    assert text.count("<svg role=\"img\" aria-label=") == 3 and "1 of 2 passed: 9.1" in text
+    assert ">✓ 9.1</text>" in text and ">10.3</text>" in text  # no colour as the only sign
     assert "&lt;note&gt;" in text and "9.1: passed" in text and "10.3: open" in text
 
 

@@ -108,7 +108,7 @@ def _libraries():
 
 
 def _unlike(exercise, right, cases, build):
-    """Those of ``build()`` that do not do what the right answer does (there is nothing to change)."""
+    """Those of ``build()`` that do something else than the right answer."""
     unchanged = changed_after(right, lambda x: x)
     did = runner.run_own(unchanged, cases, takes=exercise.takes)
 
@@ -185,8 +185,9 @@ def _changes_its_input(right):
 def _calls(name, function, right):
     """Calls the function, in earnest or in vain, then gives the right answer."""
     if isinstance(function, FunctionType):
+        kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
         needed = [None for p in inspect.signature(function).parameters.values()
-                  if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+                  if p.default is p.empty and p.kind in kinds]
     else:
         library = np if name.startswith("numpy") else sys.modules["torch"]
         needed = [library.ones((2, 2))]

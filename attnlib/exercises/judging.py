@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
 from .core import Other, Outcome, Result
 from .runner import run_own
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
-BY_HAND = ("by hand", "predict")
 ENTRIES_SHOWN = 24
 
 
@@ -106,11 +106,11 @@ def _same(exercise, outcome, other, slack, changes):
         return False
     if outcome.raised or other.raised:
         return _family(outcome.raised) == _family(other.raised)
-    got, wanted = _aligned(exercise, outcome, other)
-    if _misfit(got, wanted, exercise.kind in BY_HAND):
+    got, wanted = aligned(exercise, outcome, other)
+    if misfit(got, wanted, exercise.kind in BY_HAND):
         return False
-    return not any(_errors(x, y, slack * _tolerance(outcome, other)).any()
-                   for (_, x), (_, y) in zip(_leaves(got), _leaves(wanted)))
+    return not any(errors(x, y, slack * _tolerance(outcome, other)).any()
+                   for (_, x), (_, y) in zip(leaves(got), leaves(wanted)))
 
 
 def _family(name):
@@ -246,11 +246,11 @@ def _changed(exercise, cases, outcomes, expected):
 def _wrong_kind(exercise, cases, outcomes, expected):
     if expected is None:
         strange = [o.value for o in outcomes if o.value is None or isinstance(o.value, Other)]
-        return Result("wrong_kind", f"What came back is {_described(strange[0])}."
+        return Result("wrong_kind", f"What came back is {described(strange[0])}."
                       ) if strange else None
-    misfits = [_misfit(*_aligned(exercise, got, want), exercise.kind in BY_HAND)
+    misfits = [misfit(*aligned(exercise, got, want), exercise.kind in BY_HAND)
                for got, want in zip(outcomes, expected)]
-    bad = _smallest(cases, [bool(misfit) for misfit in misfits])
+    bad = _smallest(cases, [*map(bool, misfits)])
     if bad is None:
         return None
     return Result("wrong_kind", misfits[bad], "\n".join(_inputs(exercise, cases[bad])))
@@ -259,7 +259,7 @@ def _wrong_kind(exercise, cases, outcomes, expected):
 def _not_finite(exercise, cases, outcomes, expected):
     if expected is None:
         return None
-    strange = [_masks(exercise, got, want, _lost) for got, want in zip(outcomes, expected)]
+    strange = [where(exercise, got, want, lost) for got, want in zip(outcomes, expected)]
     bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in strange])
     if bad is None:
         return None
@@ -275,7 +275,7 @@ def _broken_law(exercise, cases, outcomes, expected):
     try:
         return exercise.judge(cases, outcomes)
     except Exception as error:  # an answer of a form that the law cannot read
-        return Result("wrong_kind", f"What came back is {_described(outcomes[0].value)}, which "
+        return Result("wrong_kind", f"What came back is {described(outcomes[0].value)}, which "
                       f"this exercise cannot read ({type(error).__name__}: {error}).")
 
 
@@ -294,151 +294,16 @@ def _not_repeatable(exercise, cases, outcomes, expected):
 def _differs(exercise, cases, outcomes, expected):
     if expected is None:
         return None
-    wrong = [_masks(exercise, got, want, functools.partial(_errors, tolerance=_tolerance(got)))
+    wrong = [where(exercise, got, want, functools.partial(errors, tolerance=_tolerance(got)))
              for got, want in zip(outcomes, expected)]
     bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in wrong])
     if bad is None:
         return None
-    where = f"{sum(any(mask.any() for mask in masks) for masks in wrong)} of {len(cases)} inputs"
+    inputs = f"{sum(any(mask.any() for mask in masks) for masks in wrong)} of {len(cases)} inputs"
     sentence = ("Not all of it is right." if exercise.kind in BY_HAND
-                else f"It runs, but the numbers are not right (on {where}).")
+                else f"It runs, but the numbers are not right (on {inputs}).")
     return Result("differs", sentence, _witness(exercise, cases[bad], outcomes[bad], expected[bad],
                                                 wrong[bad]))
-
-
-# Values side by side.
-
-
-def _aligned(exercise, outcome, other):
-    """Two outcomes' values in one form; a list of numbers is an array where the other has one."""
-    wanted = _canonical(other.value, stack=(list, tuple) if exercise.kind in BY_HAND else list)
-    return _like(_canonical(outcome.value), wanted), wanted
-
-
-def _canonical(x, stack=()):
-    """Numbers as arrays, sequences as tuples (of these types, as one array), text made even."""
-    if isinstance(x, (bool, int, float)):
-        return _number(x)
-    if isinstance(x, str):
-        return " ".join(x.split()).casefold()
-    if isinstance(x, dict):
-        return {name: _canonical(item, stack) for name, item in x.items()}
-    if isinstance(x, (list, tuple)):
-        items = tuple(_canonical(item, stack) for item in x)
-        return _stacked(items) if isinstance(x, stack) else items
-    return x
-
-
-def _number(x):
-    try:
-        return np.asarray(float(x) if type(x) is int and abs(x) >= 2**63 else x)
-    except OverflowError:
-        return np.asarray(np.inf if x > 0 else -np.inf)
-
-
-def _like(got, wanted):
-    """A canonical value with its sequences of numbers made arrays where one is wanted."""
-    if isinstance(wanted, np.ndarray) and isinstance(got, tuple):
-        got = _stacked(tuple(_like(item, wanted) for item in got))
-        whole = isinstance(got, np.ndarray) and got.dtype.kind in "iu" and wanted.dtype.kind == "f"
-        return got.astype(np.float64) if whole else got
-    if isinstance(wanted, tuple) and isinstance(got, tuple) and len(got) == len(wanted):
-        return tuple(map(_like, got, wanted))
-    if isinstance(wanted, dict) and isinstance(got, dict):
-        names = wanted if set(wanted) == set(got) else got
-        return {name: _like(got[name], wanted.get(name)) for name in names}
-    return got
-
-
-def _stacked(items):
-    """One array, if the items are arrays of one shape."""
-    if items and all(isinstance(x, np.ndarray) and x.shape == items[0].shape for x in items):
-        return np.stack(items)
-    return items
-
-
-def _misfit(got, wanted, by_hand, place=""):
-    """What is wrong with the kind of a canonical value, in a sentence; empty if nothing is."""
-    place_words = f" in {place}" if place else ""
-    wrong = (f"Expected {_described(wanted, by_hand)}{place_words}, "
-             f"got {_described(got, by_hand)}.")
-    if isinstance(wanted, np.ndarray):
-        if not isinstance(got, np.ndarray):
-            return wrong
-        shapes_fit = got.shape == wanted.shape or by_hand and got.size == wanted.size == 1
-        return "" if shapes_fit and _dtypes_fit(got, wanted, by_hand) else wrong
-    if type(got) is not type(wanted):
-        return wrong
-    if isinstance(wanted, (tuple, dict)):
-        if len(got) != len(wanted) or isinstance(wanted, dict) and set(got) != set(wanted):
-            return wrong
-        names = wanted if isinstance(wanted, dict) else range(len(wanted))
-        return next(filter(None, (_misfit(got[name], wanted[name], by_hand, f"{place}[{name!r}]")
-                                  for name in names)), "")
-    return wrong if isinstance(wanted, Other) and got != wanted else ""
-
-
-def _dtypes_fit(got, wanted, by_hand):
-    if wanted.dtype.kind == "b" or got.dtype.kind == "b":
-        return got.dtype.kind == wanted.dtype.kind
-    if by_hand or wanted.ndim == 0:
-        return got.dtype.kind in "iuf" or wanted.dtype.kind == "c"
-    return _dtype_word(got) == _dtype_word(wanted)
-
-
-def _dtype_word(array):
-    return {"b": "boolean", "i": "whole-number", "u": "whole-number", "f": "floating",
-            "c": "complex"}[array.dtype.kind]
-
-
-def _described(x, by_hand=False):
-    if isinstance(x, np.ndarray):
-        if by_hand and x.ndim == 1:
-            return f"{len(x)} numbers"
-        if x.ndim == 0:
-            return {"b": "True or False", "c": "a complex number"}.get(x.dtype.kind, "a number")
-        return f"a {_dtype_word(x)} array of shape {x.shape}"
-    if isinstance(x, (tuple, list)):
-        return f"a sequence of {len(x)}"
-    if isinstance(x, dict):
-        return f"a dict with the keys {', '.join(map(repr, x))}" if x else "an empty dict"
-    if isinstance(x, Other):
-        return f"an object of type {x.type_name}"
-    return {str: "text", type(None): "None"}.get(type(x), "a number")
-
-
-def _leaves(x, place=""):
-    """The arrays and texts of a canonical value, each with its place."""
-    if isinstance(x, dict):
-        for name in x:
-            yield from _leaves(x[name], f"{place}[{name!r}]")
-    elif isinstance(x, tuple):
-        for i, item in enumerate(x):
-            yield from _leaves(item, f"{place}[{i}]")
-    else:
-        yield place, x
-
-
-def _errors(got, wanted, tolerance):
-    """Boolean array: where two leaves of one kind differ by more than the tolerance."""
-    if not isinstance(wanted, np.ndarray):
-        return np.asarray(got != wanted)
-    got = got.reshape(wanted.shape)
-    if "c" not in (got.dtype.kind, wanted.dtype.kind):
-        got, wanted = got.astype(np.float64), wanted.astype(np.float64)
-    return ~np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
-
-
-def _lost(got, wanted):
-    """Boolean array: where an ordinary number was wanted and NaN or an infinity came."""
-    if not isinstance(wanted, np.ndarray):
-        return np.asarray(False)
-    return ~np.isfinite(got.reshape(wanted.shape)) & np.isfinite(wanted)
-
-
-def _masks(exercise, got, wanted, compare):
-    """For each leaf of a value, where ``compare`` finds fault."""
-    return [compare(x, y) for (_, x), (_, y) in zip(*map(_leaves, _aligned(exercise, got, wanted)))]
 
 
 # The evidence.
@@ -480,7 +345,7 @@ def _inputs(exercise, case):
 
 def _witness(exercise, case, outcome, expected, masks):
     """Inputs, expected, got and where; by hand, only where and what was given."""
-    got, wanted = (list(_leaves(x)) for x in _aligned(exercise, outcome, expected))
+    got, wanted = (list(leaves(x)) for x in aligned(exercise, outcome, expected))
     if exercise.kind in BY_HAND:
         return _places(got, masks)
     lines = _inputs(exercise, case)
@@ -498,10 +363,10 @@ def _witness(exercise, case, outcome, expected, masks):
     return "\n".join([*lines, *([f"largest error: {error:.3g}"] if math.isfinite(error) else [])])
 
 
-def _places(leaves, masks):
+def _places(parts, masks):
     """Lines that show which of the numbers and words are not right, and none that is."""
     lines = []
-    for (place, got), mask in zip(leaves, masks):
+    for (place, got), mask in zip(parts, masks):
         shape = np.shape(got) if np.shape(got) == mask.shape else ()
         lines += [_line(f"not right: {place}{f'[{_index(at)}]' if shape else ''} = ",
                         got[tuple(at)] if shape else got) for at in np.argwhere(mask)]

@@ -20,6 +20,7 @@ from pathlib import Path
 from . import registry
 
 DONE, OPEN = "\N{CHECK MARK}", "\N{WHITE CIRCLE}"
+GREEN = "#1f7a4a"
 
 
 class DamagedRecord(ValueError):
@@ -221,22 +222,30 @@ class Overview:
 
     def _repr_html_(self):
         notes = "".join(f"<div>{html.escape(note)}</div>" for note in self.notes)
-        rows = "".join(f"<div>{html.escape(str(c))}</div>{_bar(c)}"
+        rows = "".join(f"<div>{html.escape(str(c))}</div>{_bar(c, named=c is not self.total)}"
                        for c in (self.total, *self.chapters))
-        return f'<div style="margin: 0.3em 0; max-width: 36em;">{notes}{rows}</div>'
+        return f'<div style="margin: 0.3em 0; max-width: 40em;">{notes}{rows}</div>'
 
 
 def _order(id):
     return [int(part) for part in id.split(".")]
 
 
-def _bar(c):
-    """A picture of one count: a mark per exercise, full or empty, with its number."""
+def _bar(c, named):
+    """A picture of one count: a mark per exercise, full or empty; if asked, with its number."""
     ids = sorted((*c.done, *c.left), key=_order)
-    width = 100 / max(len(ids), 1)
-    marks = "".join(
-        f'<rect x="{i * width + 0.15:.2f}%" y="1" width="{width - 0.3:.2f}%" height="12" rx="2" '
-        f'stroke="#2e8b57" fill="{"#2e8b57" if id in c.done else "none"}"><title>{id}: '
-        f'{"passed" if id in c.done else "open"}</title></rect>' for i, id in enumerate(ids))
-    return (f'<svg role="img" aria-label="{len(c.done)} of {len(ids)} passed" width="100%" '
-            f'height="14" style="margin: 0.2em 0 0.5em;">{marks}</svg>')
+    width, height = 100 / max(len(ids), 1), 20 if named else 12
+    marks = "".join(_mark(id, id in c.done, i * width, width, height, named)
+                    for i, id in enumerate(ids))
+    words = f"{len(c.done)} of {len(ids)} passed" + f": {', '.join(c.done)}" * bool(c.done)
+    return (f'<svg role="img" aria-label="{words}" width="100%" height="{height + 2}" '
+            f'style="margin: 0.2em 0 0.5em;">{marks}</svg>')
+
+
+def _mark(id, done, left, width, height, named):
+    text = (f'<text x="{left + width / 2:.2f}%" y="{height - 5}" text-anchor="middle" '
+            f'font-size="11" fill="{"#ffffff" if done else "currentColor"}">'
+            f'{f"{DONE} " * done}{id}</text>') * named
+    return (f'<g><title>{id}: {"passed" if done else "open"}</title>'
+            f'<rect x="{left + 0.15:.2f}%" y="1" width="{width - 0.3:.2f}%" height="{height}" '
+            f'rx="2" stroke="{GREEN}" fill="{GREEN if done else "none"}"></rect>{text}</g>')
