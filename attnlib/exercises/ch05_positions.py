@@ -38,7 +38,7 @@ def _hands(*, faults=frozenset()):
     if "even" in faults:
         after = near
     scale = 1 / math.sqrt(2) if "scaled" in faults else 1
-    return {"query": turned_query.tolist(), "key": turned_key.tolist(),
+    return {"q": turned_query.tolist(), "k": turned_key.tolist(),
             "near": scale * near, "far": scale * far, "after": scale * after}
 
 
@@ -70,9 +70,9 @@ _HANDS = Exercise(
               ("clockwise", "from-one"), ("far-is-nothing", "even"),
               ("query-alone", "clockwise")]),
     variants=(
-        lambda: {"query": [0, 4], "key": [-1, 3 ** 0.5], "near": 48 ** 0.5, "far": 48 ** 0.5,
+        lambda: {"q": [0, 4], "k": [-1, 3 ** 0.5], "near": 48 ** 0.5, "far": 48 ** 0.5,
                  "after": -48 ** 0.5},
-        lambda: dict(zip(("near", "far", "after", "key", "query"),
+        lambda: dict(zip(("near", "far", "after", "k", "q"),
                          (6.928203, 6.928203, -6.928203, (-1, 1.7320508), np.array([0.0, 4.0])))),
     ),
 )
