@@ -208,7 +208,9 @@ def _turn(x, positions, *, faults=frozenset()):
     result[..., ends[1]] = source * sin + second * cos
     if "side-by-side" in faults:
         return np.concatenate((turned, first * sin + second * cos), axis=-1)
-    return x + np.stack((sin, cos), -1).reshape(angle.shape[0], dim) if "added" in faults else result
+    if "added" in faults:
+        return x + np.stack((sin, cos), axis=-1).reshape(-1, dim)
+    return result
 
 
 def _turn_loops(x, positions):
@@ -222,7 +224,8 @@ def _turn_loops(x, positions):
 
 
 def _turn_complex(x, positions):
-    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.outer(positions, _omega(x.shape[-1])))
+    pairs = x[..., 0::2] + 1j * x[..., 1::2]  # (..., n, dim / 2)
+    pairs = pairs * np.exp(1j * np.outer(positions, _omega(x.shape[-1])))
     return np.stack((pairs.real, pairs.imag), axis=-1).reshape(x.shape)
 
 
@@ -253,7 +256,8 @@ def _turn_cases(seed):
 
     return [case(n=5, dim=8), case(3, n=5, dim=6), case(2, 3, n=7, dim=4),
             case(n=4, dim=10, positions=rng.permutation(50)[:4], hard="places in any order"),
-            case(2, n=1, dim=6, positions=np.array([31]), hard="a single vector, far from 0"),
+            case(2, n=1, dim=6, positions=rng.integers(300, 400, 1),
+                 hard="a single vector, far from 0"),
             case(n=6, dim=2, hard="a single pair")]
 
 
