@@ -5,6 +5,7 @@ import fractions
 import functools
 import json
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -629,6 +630,29 @@ def test_replaced_torch_functions_are_noticed(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(torch.Tensor, "sum", lambda self: 1)
     assert "torch.Tensor.sum" in said(weights).sentence
+
+
+@pytest.mark.parametrize("change", [
+    "torch.softmax = torch.log_softmax", "torch.nn.functional.relu = torch.nn.functional.silu",
+    "torch.Tensor.sum = torch.Tensor.mean",
+    "import attnlib.multilevel as m; m.local_attention = m.chunked_attention",
+])
+def test_what_is_replaced_in_a_library_just_imported_is_noticed(change):
+    pytest.importorskip("torch")
+    program = textwrap.dedent(f"""
+        import sys
+        from attnlib.exercises import check, get
+        right = get("1.1").reference
+        def answer():
+            import torch
+            {change}
+            return right()
+        assert "torch" not in sys.modules
+        print(check("1.1", answer).status, check("1.1", right).status)
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                          encoding="utf-8", env={**os.environ, "PYTHONUTF8": "1"})
+    assert done.stdout.splitlines()[-1:] == ["forbidden_call forbidden_call"], done
 
 
 def test_replaced_attnlib_functions_are_noticed(monkeypatch):

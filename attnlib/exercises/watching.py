@@ -1,6 +1,7 @@
 """What is noticed while an answer runs: calls, printing, time, and functions that were replaced."""
 
 import contextlib
+import functools
 import importlib
 import inspect
 import io
@@ -128,13 +129,37 @@ def replaced_functions():
         for name, original in originals.items() if getattr(owner, name, None) is not original))
 
 
+WATCHED = ("math", "numpy", "numpy.linalg", "torch", "torch.nn.functional",
+           "array_api_compat.numpy", "array_api_compat.torch", "attnlib.attention",
+           "attnlib.masks", "attnlib.positions", "attnlib.heads", "attnlib.layers",
+           "attnlib.multilevel", "attnlib.diagnostics")
+
+
 def _watched_modules():
-    names = ("math", "numpy", "numpy.linalg", "torch", "torch.nn.functional",
-             "array_api_compat.numpy", "array_api_compat.torch", "attnlib.attention",
-             "attnlib.masks", "attnlib.positions", "attnlib.heads", "attnlib.layers",
-             "attnlib.multilevel", "attnlib.diagnostics")
-    return [*(sys.modules[name] for name in names if sys.modules.get(name)),
-            *([import_torch().Tensor] if has_torch() else [])]
+    modules = [sys.modules[name] for name in WATCHED if sys.modules.get(name)]
+    whole = [m for m in modules if not getattr(m.__spec__, "_initializing", False)]
+    return [*whole, *([m.Tensor for m in whole if m.__name__ == "torch"])]
+
+
+class _AtImport:
+    """Learns a library's own functions when it is imported, before anybody can replace them."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in WATCHED:
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path
+                 if finder is not self)
+        spec = next(filter(None, specs), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
+        return spec
+
+
+def _execute(exec_module, module):
+    exec_module(module)
+    if module.__name__ != "torch.nn.functional":  # while torch itself is not whole
+        module.__spec__._initializing = False  # as importlib says in a moment
+        replaced_functions()
 
 
 def _functions(owner):
@@ -152,6 +177,7 @@ def _functions(owner):
 
 _originals = {}
 replaced_functions()
+sys.meta_path.insert(0, _AtImport())
 
 
 # Time and printing.
