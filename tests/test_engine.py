@@ -814,7 +814,7 @@ def test_hints_come_one_by_one(registered, capsys):
     assert first == ("Hint 1 of 2 for exercise 9.1. Five steps: begin with `scores`.\n"
                      'Next: hint("9.1")\n')
     assert second == "Hint 2 of 2 for exercise 9.1. Subtract the row's largest score.\n"
-    assert third == fourth and "once more" in third and "1. Five" in third
+    assert third == fourth and "once more:\n1. Five" in third and "\n2. Subtract" in third
     notebook.check("9.1", stub)
     assert "Next" not in capsys.readouterr().out
 

@@ -74,6 +74,12 @@ def test_what_is_shown(mine, capsys):
         "Chapter 10: 0 of 1 exercises, 0 of 1 points, about 0 of 5 minutes.\n    ○ 10.3\n")
 
 
+def test_marks_stand_in_the_order_of_the_exercises():
+    two = [type(EXERCISE)(**{**EXERCISE.__dict__, "id": id}) for id in ("9.1", "9.2", "9.10")]
+    text = repr(progress.Overview(two, {"9.2": {"version": 1, "at": AT}}))
+    assert text.splitlines()[-1] == "    ○ 9.1 ✓ 9.2 ○ 9.10"
+
+
 def test_the_picture_has_words(mine):
     overview = progress.Overview((EXERCISE, OTHER), {"9.1": {"version": 1, "at": AT}}, ["<note>"])
     text = overview._repr_html_()

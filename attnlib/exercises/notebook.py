@@ -57,7 +57,7 @@ def hint(id):
         return show(Message(OPEN, "No hint.", error.args[0]))
     shown, hints = _hints_shown.get(id, 0), exercise.hints
     if shown == len(hints):
-        text = "\n".join(f"{i}. {text}" for i, text in enumerate(hints, 1))
+        text = "".join(f"\n{i}. {text}" for i, text in enumerate(hints, 1))
         return show(Message(OPEN, f"All {len(hints)} hints for exercise {id}, once more:", text))
     _hints_shown[id] = shown + 1
     more = "" if shown + 1 == len(hints) else f'hint("{id}")'

@@ -215,8 +215,8 @@ class Overview:
         self.notes = list(notes)
 
     def __repr__(self):
-        marks = [" ".join([*(f"{DONE} {id}" for id in sorted(c.done, key=_order)),
-                           *(f"{OPEN} {id}" for id in c.left)]) for c in self.chapters]
+        marks = [" ".join(f"{DONE if id in c.done else OPEN} {id}"
+                          for id in sorted((*c.done, *c.left), key=_order)) for c in self.chapters]
         lines = [f"{c}.\n    {mark}" for c, mark in zip(self.chapters, marks)]
         return "\n".join([*self.notes, f"{self.total}.", *lines])
 
