@@ -57,7 +57,7 @@ def main(names):
     STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     PAGE.write_text(page(stored), encoding="utf-8")
     print(PAGE.read_text(encoding="utf-8"), f"{time.perf_counter() - start:.0f} s", sep="\n")
-    sys.exit("\n".join(faults(stored)))
+    sys.exit("\n".join(faults(stored)) or None)
 
 
 # What is tried.
@@ -117,7 +117,7 @@ def clothes(exercise, right):
              "a partial function": functools.partial(right)}
     found |= {f"variant {i}": variant for i, variant in enumerate(exercise.variants, 1)}
     whole = list(found.items())
-    if _fits_lists(exercise, right):
+    if exercise.reference and _fits_lists(exercise, right):
         found["the solution, in lists"] = answers.in_lists(right)
     if exercise.kind in core.CODE_KINDS:
         found |= {f"{what}, in {dtype}": answers.in_dtype(answer, dtype) for what, answer in whole

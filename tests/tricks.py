@@ -185,16 +185,17 @@ def _changes_its_input(right):
 def _calls(name, function, right):
     """Calls the function, in earnest or in vain, then gives the right answer."""
     if isinstance(function, FunctionType):
-        kinds = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
-        needed = [None for p in inspect.signature(function).parameters.values()
-                  if p.default is p.empty and p.kind in kinds]
+        parameters = [p for p in inspect.signature(function).parameters.values()
+                      if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        needed = [None for p in parameters if p.kind != p.KEYWORD_ONLY]
+        named = {p.name: None for p in parameters if p.kind == p.KEYWORD_ONLY}
     else:
         library = np if name.startswith("numpy") else sys.modules["torch"]
-        needed = [library.ones((2, 2))]
+        needed, named = [library.ones((2, 2))], {}
 
     def answer(*args, **kwargs):
         with contextlib.suppress(Exception):
-            function(*needed)
+            function(*needed, **named)
         return right(*args, **kwargs)
 
     return answer

@@ -626,7 +626,7 @@ def _remember_cases(seed):
 
     return [case(3, 5, 4, 2), case(4, 2, 3, 5), case(5, 7, 6, 3), case(2, 6, 5, 4),
             case(4, 0, 5, 3, hard="nothing earlier"), case(1, 4, 3, 2, hard="a single new token"),
-            case(3, 6, 2, 5, size=2000.0, hard="large scores")]
+            case(6, 4, 3, 5, size=2000.0, hard="large scores")]
 
 
 _REMEMBER = Exercise(

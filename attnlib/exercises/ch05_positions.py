@@ -124,7 +124,7 @@ def _alibi_torch(heads, n_q, n_k):
 
 def _alibi_cases(seed):
     rng = np.random.default_rng([seed, 52])
-    few, some, many = (int(rng.integers(low, low + 3)) for low in (5, 9, 13))
+    few, some, many = (int(rng.integers(low, 2 * low - 1)) for low in (5, 9, 17))
     return [Case((4, few, some)), Case((8, some, some)), Case((2, few, many)),
             Case((16, some, many)), Case((4, 1, many), hard="a single query, as with a cache"),
             Case((1, few, few), hard="a single head")]
@@ -636,9 +636,9 @@ def _matrix(value):
 
 def _look_back_cases(seed):
     rng = np.random.default_rng([seed, 57])
-    near, farther = (int(rng.integers(low, low + 3)) for low in (2, 6))
+    near, farther = (int(rng.integers(low, 2 * low + 1)) for low in (2, 6))
     return [Case((32, 1)), Case((32, near)), Case((48, farther)),
-            Case((64, int(rng.integers(10, 15))), hard="far back"),
+            Case((64, int(rng.integers(13, 20))), hard="far back"),
             Case((40, 0), hard="no step at all")]
 
 
