@@ -1,0 +1,124 @@
+"""The measuring itself: what is kept, what is thrown away, and what the table says of it."""
+
+import json
+from itertools import count
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks import measure, report
+from benchmarks.__main__ import MEMORY, RACES, machine, method
+
+PEERS = Path(report.__file__).parent / "requirements.txt"
+
+
+def test_a_busy_neighbour_is_filtered_out():
+    quiet, busy = (1.0, 0.0), (9.0, 0.5)
+    assert measure.summary([quiet, busy, (3.0, 0.01), busy, (2.0, 0.0)]) == dict(
+        milliseconds=2000, clean=3, samples=5)
+
+
+def test_without_clean_samples_the_least_disturbed_count_and_it_is_said():
+    samples = [(5.0, 0.9), (1.0, 0.2), (2.0, 0.3), (3.0, 0.4), (9.0, 0.0)]
+    assert measure.summary(samples) == dict(milliseconds=2000, clean=1, samples=5)
+
+
+def test_without_proc_every_sample_counts():
+    assert measure.summary([(1.0, None), (2.0, None), (6.0, None)])["clean"] == 3
+
+
+def test_a_race_is_interleaved_and_ends_when_it_has_enough(monkeypatch):
+    calls = []
+    monkeypatch.setattr(measure, "SAMPLE", 0)
+    monkeypatch.setattr(measure, "others_cpu", lambda: None)
+    result = measure.race({name: lambda name=name: calls.append(name) for name in "ab"})
+    assert "".join(calls) == "ab" * (1 + measure.ROUNDS)
+    assert result["a"]["clean"] == result["b"]["samples"] == measure.ROUNDS
+
+
+def test_a_race_ends_in_time_when_nothing_is_clean(monkeypatch):
+    ticks = count()
+    monkeypatch.setattr(measure, "SAMPLE", 0)
+    monkeypatch.setattr(measure, "LIMIT", 0.05)
+    monkeypatch.setattr(measure, "others_cpu", lambda: 1e6 * next(ticks))
+    assert measure.race({"a": lambda: torch.zeros(9)})["a"]["clean"] == 0
+
+
+def test_our_own_time_and_idle_time_are_not_others(monkeypatch, tmp_path):
+    (tmp_path / "stat").write_text("cpu 200 20 100 9999 999 5 5 70 0 0\ncpu0 1 1 1 1\n")
+    monkeypatch.setattr(measure, "Path", lambda path: tmp_path / "stat")
+    monkeypatch.setattr(measure.os, "sysconf", lambda name: 100)
+    monkeypatch.setattr(measure.os, "times", lambda: (0.5, 0.25, 0.125, 0.125, 77.0))
+    assert measure.others_cpu() == 4.0 - 1.0
+    monkeypatch.setattr(measure, "Path", lambda path: tmp_path / "missing")
+    assert measure.others_cpu() is None
+
+
+def test_the_peak_counts_what_is_made_and_freed():
+    mebi = 2**18  # float32 numbers in a MiB
+    assert measure.peak_of(lambda: torch.ones(64 * mebi)) == pytest.approx(64, abs=3)
+    assert measure.peak_of(lambda: torch.ones(32 * mebi).sum()) == pytest.approx(32, abs=3)
+    assert measure.peak_of(lambda: (torch.ones(32 * mebi) + 1).sum()) == pytest.approx(64, abs=3)
+
+
+def results(factor=1.0):
+    """Invented numbers, in which every peer takes ``factor`` times as long and as much."""
+    def invented(name, n, power):
+        ours = name.split(",")[0] in ("local_attention", "chunked_attention", "attention")
+        return (1.0 if ours else factor) * n**power
+
+    times = {}
+    for n, names in RACES:
+        for name in names:
+            times.setdefault(name, {})[n] = dict(milliseconds=invented(name, n, 1.5), clean=9,
+                                                 samples=9)
+    memory = {name: {n: invented(name, n, 1) for n in lengths} for name, lengths in MEMORY.items()}
+    return dict(date="2000-01-01", machine="a machine", method=["in some way"], times=times,
+                memory=memory)
+
+
+def test_goals_are_read_off_the_numbers():
+    invented = results(factor=10.0)
+    outcome = report.goals(invented["times"], invented["memory"])
+    measured = [goal.measured for goal in outcome]
+    assert measured == pytest.approx([10, 10, 10, 0.1, 1.5, 10, 10, 0.1, 2, 0.1])
+    assert [goal.met for goal in outcome] == [True] * 4 + [False, True, False, True, True, True]
+    assert not any(goal.met for goal in report.goals(results(0.5)["times"], {}) if goal.at_least)
+
+
+def test_the_table_says_what_is_missed_and_why():
+    text = report.markdown(results(factor=10.0))
+    assert text.count("**missed**: longer inputs no longer fit") == 1
+    assert text.count("| met |") == 8 and "2000-01-01: a machine" in text and "fewer" not in text
+    without = results()
+    without["memory"] = {}
+    without["times"]["naive"][1024]["clean"] = 2
+    text = report.markdown(without)
+    assert "not measured here" in text and "* / -" in text and "fewer than three" in text
+
+
+def test_the_picture_is_drawn(tmp_path):
+    report.picture(results(3.0), tmp_path / "results.png")
+    assert (tmp_path / "results.png").stat().st_size > 20_000
+
+
+def test_nothing_tells_whose_machine_it_was():
+    import socket
+    said = machine() + " ".join(method())
+    assert socket.gethostname() not in said and "/home" not in said and str(Path.cwd()) not in said
+
+
+def test_the_stored_results_are_those_of_the_stored_numbers():
+    """results.md is made of results.json and of nothing else."""
+    folder = PEERS.parent
+    stored = json.loads((folder / "results.json").read_text())
+    for part in ("times", "memory"):
+        stored[part] = {name: {int(n): x for n, x in by_length.items()}
+                        for name, by_length in stored[part].items()}
+    assert (folder / "results.md").read_text() == report.markdown(stored)
+
+
+def test_every_requirement_is_pinned():
+    lines = [line for line in PEERS.read_text().splitlines() if not line.startswith("#")]
+    assert lines and all("==" in line for line in lines)
