@@ -58,6 +58,8 @@ bench: $(READY)
 
 proofs: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
+	$(PY) -m proofs.exercises
+	$(PY) -m proofs.newcomer
 	$(PY) proofs/repeat.py
 	$(PY) proofs/mutation.py
 
