@@ -151,6 +151,8 @@ def take(page, address, lesson, done):
 
 def run_all(page, cells, notebook):
     """Run the notebook from its menu, and wait until every code cell has its number."""
+    idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+    expect(idle).to_be_visible(timeout=120 * SECONDS)  # a kernel that is not there runs nothing
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     last = max(i for i, cell in enumerate(notebook.cells)
