@@ -33,7 +33,7 @@ def main():
             failures.append(f"{chapter.stem}, {threads} thread(s):\n{done.stdout[-2000:]}")
     TABLE.write_text(table(chapters, seconds, len(failures)), encoding="utf-8")
     print(TABLE.read_text(encoding="utf-8"))
-    sys.exit("\n".join(failures))
+    sys.exit("\n".join(failures) or None)
 
 
 def nbval(chapter, threads):
