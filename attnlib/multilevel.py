@@ -22,11 +22,12 @@ from .attention import (
 )
 from .masks import visible, whole_number
 
-BLOCK = 64  # queries that share one reach of keys in `local_attention`: measured, not derived
+BLOCK = 64  # queries that share one window of keys in `local_attention`, and ...
+GROUP = 16  # ... blocks whose scores are computed at once: what fits into a processor's cache
 
 
 def local_attention(query, key, value, *, window, causal=False):
-    """Attention to the nearest keys alone: exactly the band of `window`, at linear cost.
+    """Attention to the nearest keys alone: exactly the band of ``window``, at linear cost.
 
     Args:
         query: ``(..., n_q, d_k)``, a real floating tensor.
@@ -42,6 +43,7 @@ def local_attention(query, key, value, *, window, causal=False):
 
     Raises:
         TypeError, ValueError: as `attention`; ValueError if ``window`` is below 1.
+        RuntimeError: if differentiated twice.
 
     Source: Beltagy et al. 2020, section 3.1 (sliding window).
 
@@ -56,13 +58,13 @@ def local_attention(query, key, value, *, window, causal=False):
     last = max(n_q - (0 if causal else window - 1), 0)  # later rows lack keys on the right
     blocks = (last - max(window - 1 - offset, 0)) // BLOCK  # earlier rows lack keys on the left
     first = last - max(blocks, 0) * BLOCK
-    kernel = _fused if (key.sum() + value.sum()).isfinite() else attention
+    finite = (key.sum() + value.sum()).isfinite()
     edge, middle, other_edge = query.split([first, last - first, n_q - last], dim=-2)
-    parts = [_local_rows(edge, key, value, offset, band, kernel)]
+    parts = [_local_rows(edge, key, value, offset, band, finite)]
     if first < last:
-        parts.append(_local_blocks(middle, key, value, offset + first, band, kernel))
+        parts.append(_local_blocks(middle, key, value, offset + first, band, finite))
     if last < n_q:
-        parts.append(_local_rows(other_edge, key, value, offset + last, band, kernel))
+        parts.append(_local_rows(other_edge, key, value, offset + last, band, finite))
     return torch.cat(parts, dim=-2).to(dtype)
 
 
@@ -202,37 +204,81 @@ def _cut(start, stop, first, last, device, **band):
 # local_attention
 
 
-def _local_rows(query, key, value, start, band, kernel):
+def _local_rows(query, key, value, start, band, finite):
     """Queries from position ``start`` on, all at once: the few that lack keys on one side."""
     stop, before = start + query.shape[-2], band["window"] - 1
     first = max(start - before, 0)
     last = min(stop + (0 if band["causal"] else before), key.shape[-2])
     seen = _cut(start, stop, first, last, query.device, **band)
-    return kernel(query, key[..., first:last, :], value[..., first:last, :], mask=seen)
+    key, value = key[..., first:last, :], value[..., first:last, :]
+    if finite:  # torch's own kernel is faster, but lets a hidden NaN through its mask
+        return scaled_dot_product_attention(query, key, value, attn_mask=seen,
+                                            scale=_scale(query))
+    return attention(query, key, value, mask=seen)
 
 
-def _local_blocks(query, key, value, start, band, kernel):
-    """Queries from position ``start`` on, in blocks which all see their keys through one mask.
-
-    The keys that a block reaches are a view (`unfold` copies nothing although the views
-    overlap), and the blocks take the place of heads in one call.
-    """
+def _local_blocks(query, key, value, start, band, finite):
+    """Queries from position ``start`` on, in blocks that all see their windows alike."""
     before = band["window"] - 1
     reach = before + BLOCK + (0 if band["causal"] else before)
-    first = start - before
-    last = first + query.shape[-2] - BLOCK + reach
-    blocks = query.unflatten(-2, (-1, BLOCK))  # (..., blocks, BLOCK, d_k)
-    keys, values = (x[..., first:last, :].unfold(-2, reach, BLOCK).mT  # (..., blocks, reach, d)
-                    for x in (key, value))
-    seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)
-    folded = (x[None].flatten(0, -4) for x in (blocks, keys, values))  # leading axes into one
-    output = kernel(*folded, mask=seen)  # (leading, blocks, BLOCK, d_v)
-    return output.reshape(*query.shape[:-1], value.shape[-1])
+    window = slice(start - before, start - before + query.shape[-2] - BLOCK + reach)
+    key, value = key[..., window, :], value[..., window, :]
+    seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)  # (BLOCK, reach)
+    if finite:
+        return _Band.apply(query, key, value, torch.where(seen, 0.0, -math.inf).to(query))
+    return attention(_windows(query, BLOCK), _windows(key, reach), _windows(value, reach),
+                     mask=seen).flatten(-3, -2)
 
 
-def _fused(query, key, value, mask):
-    """`attention` by torch's own kernel, whose mask lets a NaN or an infinity through."""
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=_scale(query))
+class _Band(torch.autograd.Function):
+    """Attention of each block of queries to its own window of keys, a group of blocks at once."""
+
+    @staticmethod
+    def forward(query, key, value, bias):
+        output = query.new_empty(*query.shape[:-1], value.shape[-1])
+        q, out = _windows(query, BLOCK), _windows(output, BLOCK)
+        k, v = _windows(key, bias.shape[-1]), _windows(value, bias.shape[-1])
+        for group in _groups(q.shape[:-2], 1):
+            torch.bmm(_band_weights(q[group], k[group], bias), v[group], out=out[group])
+        return output
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs, output)
+
+    @staticmethod
+    def backward(ctx, grad_output):
+        _only_once("local_attention")
+        query, key, value, bias, output = ctx.saved_tensors
+        grads = [torch.zeros_like(x) for x in (query, key, value)]
+        mean = (grad_output * output).sum(dim=-1, keepdim=True)
+        q, grad, mean, grad_q = (_windows(x, BLOCK) for x in (query, grad_output, mean, grads[0]))
+        k, v, grad_k, grad_v = (_windows(x, bias.shape[-1]) for x in (key, value, *grads[1:]))
+        for group in _groups(q.shape[:-2], -(-bias.shape[-1] // BLOCK)):  # no window overlaps
+            weights = _band_weights(q[group], k[group], bias)
+            grad_scores = weights * (grad[group] @ v[group].mT - mean[group]) * _scale(query)
+            grad_q[group].baddbmm_(grad_scores, k[group])
+            grad_k[group].baddbmm_(grad_scores.mT, q[group])
+            grad_v[group].baddbmm_(weights.mT, grad[group])
+        return *grads, None
+
+
+def _windows(x, reach):
+    """``(..., n, d)`` as ``(..., blocks, reach, d)``: a view, although the windows overlap."""
+    return x.unfold(-2, reach, BLOCK).mT
+
+
+def _groups(shape, step):
+    """Indices into (leading axes, blocks): GROUP blocks of one head, ``step`` apart."""
+    *lead, blocks = shape
+    for head in itertools.product(*map(range, lead)):
+        for first in range(step):
+            for start in range(first, blocks, step * GROUP):
+                yield *head, slice(start, start + step * GROUP, step)
+
+
+def _band_weights(query, key, bias):
+    return torch.softmax(torch.baddbmm(bias, query, key.mT, alpha=_scale(query)), dim=-1)
 
 
 # chunked_attention
@@ -317,8 +363,8 @@ def _gradients(query, key, value, output, lse, grad_output, blocks):
             grad_scores = torch.where(seen, grad_scores, 0.0)
         grad_scores = grad_scores * weights * scale
         grad_query[head][rows] += _weighted(grad_scores, k, seen)
-        grad_key[head][columns] += grad_scores.mT @ q
-        grad_value[head][columns] += weights.mT @ grad
+        grad_key[head][columns].addmm_(grad_scores.mT, q)
+        grad_value[head][columns].addmm_(weights.mT, grad)
     return grad_query, grad_key, grad_value
 
 
