@@ -22,8 +22,8 @@ from .attention import (
 )
 from .masks import visible, whole_number
 
-BLOCK = 64  # queries that share one window of keys in `local_attention`, and ...
-GROUP = 16  # ... blocks whose scores are computed at once: what fits into a processor's cache
+BLOCK = 32  # queries that share one window of keys in `local_attention`, and ...
+GROUP = 64  # ... blocks whose scores are computed at once: they should stay in the cache
 
 
 def local_attention(query, key, value, *, window, causal=False):
@@ -60,12 +60,11 @@ def local_attention(query, key, value, *, window, causal=False):
     first = last - max(blocks, 0) * BLOCK
     finite = (key.sum() + value.sum()).isfinite()
     edge, middle, other_edge = query.split([first, last - first, n_q - last], dim=-2)
-    parts = [_local_rows(edge, key, value, offset, band, finite)]
-    if first < last:
-        parts.append(_local_blocks(middle, key, value, offset + first, band, finite))
-    if last < n_q:
-        parts.append(_local_rows(other_edge, key, value, offset + last, band, finite))
-    return torch.cat(parts, dim=-2).to(dtype)
+    left = _local_rows(edge, key, value, offset, band, finite)
+    right = _local_rows(other_edge, key, value, offset + last, band, finite)
+    if first == last:
+        return torch.cat([left, right], dim=-2).to(dtype)
+    return _local_blocks(left, middle, right, key, value, offset + first, band, finite).to(dtype)
 
 
 def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=512,
@@ -217,42 +216,56 @@ def _local_rows(query, key, value, start, band, finite):
     return attention(query, key, value, mask=seen)
 
 
-def _local_blocks(query, key, value, start, band, finite):
-    """Queries from position ``start`` on, in blocks that all see their windows alike."""
+def _local_blocks(left, query, right, key, value, start, band, finite):
+    """Queries from position ``start`` on, in blocks that all see their windows alike.
+
+    Returns their output between ``left`` and ``right``.
+    """
     before = band["window"] - 1
     reach = before + BLOCK + (0 if band["causal"] else before)
     window = slice(start - before, start - before + query.shape[-2] - BLOCK + reach)
     key, value = key[..., window, :], value[..., window, :]
     seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)  # (BLOCK, reach)
     if finite:
-        return _Band.apply(query, key, value, torch.where(seen, 0.0, -math.inf).to(query))
-    return attention(_windows(query, BLOCK), _windows(key, reach), _windows(value, reach),
-                     mask=seen).flatten(-3, -2)
+        bias = torch.where(seen, 0.0, -math.inf).to(query)
+        return _Band.apply(left, query, right, key, value, bias)
+    middle = attention(_windows(query, BLOCK), _windows(key, reach), _windows(value, reach),
+                       mask=seen).flatten(-3, -2)
+    return torch.cat([left, middle, right], dim=-2)
 
 
 class _Band(torch.autograd.Function):
-    """Attention of each block of queries to its own window of keys, a group of blocks at once."""
+    """Attention of each block of queries to its own window of keys, a group of blocks at once.
+
+    The output is written between the rows of ``left`` and ``right``: to join the three
+    afterwards would take as much memory again.
+    """
 
     @staticmethod
-    def forward(query, key, value, bias):
-        output = query.new_empty(*query.shape[:-1], value.shape[-1])
-        q, out = _windows(query, BLOCK), _windows(output, BLOCK)
-        k, v = _windows(key, bias.shape[-1]), _windows(value, bias.shape[-1])
+    def forward(left, query, right, key, value, bias):
+        n, first, reach = query.shape[-2], left.shape[-2], bias.shape[-1]
+        output = query.new_empty(*query.shape[:-2], first + n + right.shape[-2], value.shape[-1])
+        output[..., :first, :], output[..., first + n:, :] = left, right
+        q, out = _windows(query, BLOCK), _windows(output[..., first:first + n, :], BLOCK)
+        k, v = _windows(key, reach), _windows(value, reach)
         for group in _groups(q.shape[:-2], 1):
             torch.bmm(_band_weights(q[group], k[group], bias), v[group], out=out[group])
         return output
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        ctx.save_for_backward(*inputs, output)
+        left, query, right, *saved = inputs
+        ctx.rows = left.shape[-2], query.shape[-2], right.shape[-2]
+        ctx.save_for_backward(query, *saved, output)
 
     @staticmethod
     def backward(ctx, grad_output):
         _only_once("local_attention")
         query, key, value, bias, output = ctx.saved_tensors
+        grad_left, grad, grad_right = grad_output.split(ctx.rows, dim=-2)
+        mean = (grad_output * output).sum(dim=-1, keepdim=True).split(ctx.rows, dim=-2)[1]
         grads = [torch.zeros_like(x) for x in (query, key, value)]
-        mean = (grad_output * output).sum(dim=-1, keepdim=True)
-        q, grad, mean, grad_q = (_windows(x, BLOCK) for x in (query, grad_output, mean, grads[0]))
+        q, grad, mean, grad_q = (_windows(x, BLOCK) for x in (query, grad, mean, grads[0]))
         k, v, grad_k, grad_v = (_windows(x, bias.shape[-1]) for x in (key, value, *grads[1:]))
         for group in _groups(q.shape[:-2], -(-bias.shape[-1] // BLOCK)):  # no window overlaps
             weights = _band_weights(q[group], k[group], bias)
@@ -260,7 +273,7 @@ class _Band(torch.autograd.Function):
             grad_q[group].baddbmm_(grad_scores, k[group])
             grad_k[group].baddbmm_(grad_scores.mT, q[group])
             grad_v[group].baddbmm_(weights.mT, grad[group])
-        return *grads, None
+        return grad_left, grads[0], grad_right, *grads[1:], None
 
 
 def _windows(x, reach):

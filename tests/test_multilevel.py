@@ -140,19 +140,20 @@ def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
 
 
 @pytest.mark.parametrize("n_q, n_k, causal, rows, blocks", [
-    (8 + 128, 136, True, [8], 128), (8 + 127, 135, True, [71], 64), (8 + 63, 71, True, [71], 0),
-    (0, 0, True, [0], 0), (64, 80, True, [0], 64), (4 + 64, 72, True, [4], 64),
-    (8 + 128 + 8, 144, False, [8, 8], 128), (8 + 127 + 8, 143, False, [71, 8], 64),
-    (8 + 8, 16, False, [8, 8], 0), (5, 5, False, [0, 5], 0),
+    (8 + 128, 136, True, [8, 0], 128), (8 + 127, 135, True, [71, 0], 64),
+    (8 + 63, 71, True, [71, 0], 0), (0, 0, True, [0, 0], 0), (64, 80, True, [0, 0], 64),
+    (4 + 64, 72, True, [4, 0], 64), (8 + 128 + 8, 144, False, [8, 8], 128),
+    (8 + 127 + 8, 143, False, [71, 8], 64), (8 + 8, 16, False, [8, 8], 0), (5, 5, False, [0, 5], 0),
 ])
 def test_only_what_lacks_a_whole_window_is_done_outside_the_blocks(n_q, n_k, causal, rows, blocks):
     query, key, value = normal(0, n_q, 4), normal(1, n_k, 4), normal(2, n_k, 4)
     apply = multilevel._Band.apply
-    with (mock.patch("attnlib.multilevel._local_rows", side_effect=multilevel._local_rows) as edges,
+    with (mock.patch("attnlib.multilevel.BLOCK", 64),
+          mock.patch("attnlib.multilevel._local_rows", side_effect=multilevel._local_rows) as edges,
           mock.patch.object(multilevel._Band, "apply", side_effect=apply) as band):
         local_attention(query, key, value, window=9, causal=causal)
     assert [call.args[0].shape[-2] for call in edges.call_args_list] == rows
-    assert sum(call.args[0].shape[-2] for call in band.call_args_list) == blocks
+    assert sum(call.args[1].shape[-2] for call in band.call_args_list) == blocks
 
 
 @pytest.mark.parametrize("causal, seen", [(True, 5), (False, 9)])
