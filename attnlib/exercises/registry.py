@@ -5,7 +5,10 @@ import functools
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 
 def exercises():
@@ -21,7 +24,7 @@ def get(id):
     """The exercise with this id.
 
     Args:
-        id: chapter and number, ``"1.3"``.
+        id: chapter and number, ``"1.3"``; with other numbers drawn, ``"1.3/9f3a2c"``.
 
     Returns:
         `Exercise`.
@@ -29,6 +32,10 @@ def get(id):
     Raises:
         KeyError: if there is none; the message says which there are and suggests the nearest.
     """
+    if re.fullmatch(r"\d+\.\d+/[0-9a-f]+", str(id)):
+        base, _, draw = id.partition("/")
+        if get(base).vary:
+            return drawn(get(base), draw)[0]
     chapter = str(id).partition(".")[0]
     for exercise in _of_chapter(chapter) if chapter in _chapters() else ():
         if exercise.id == id:
@@ -37,6 +44,23 @@ def get(id):
     nearest = difflib.get_close_matches(str(id), ids, n=1, cutoff=0.0)
     suggestion = f' Did you mean "{nearest[0]}"?' if nearest else ""
     raise KeyError(f"There is no exercise {id!r}.{suggestion} There are: {', '.join(ids)}.")
+
+
+@functools.lru_cache(maxsize=1024)
+def drawn(exercise, draw):
+    """An exercise with other numbers, shapes or names.
+
+    Args:
+        exercise: `Exercise` that has ``vary``.
+        draw: what they are drawn with, hexadecimal digits; the same gives the same.
+
+    Returns:
+        exercise: `Exercise`, its id ending in ``/`` and the draw.
+        words: ``{text: what stands there instead}``, for its statement, stub and solution.
+    """
+    rng = np.random.default_rng([int(draw, 16), *map(int, exercise.id.split("."))])
+    other, words = exercise.vary(rng)
+    return replace(other, id=f"{exercise.id}/{draw}"), words
 
 
 @functools.cache
