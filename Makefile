@@ -42,7 +42,8 @@ serve: book
 
 test: $(READY)
 	$(PY) -m pytest -p tests.skips tests attnlib press book README.md \
-	  --doctest-modules --doctest-glob=README.md --nbval
+	  --doctest-modules --doctest-glob=README.md --nbval \
+	  -n auto --maxprocesses 4 --dist loadfile
 
 notebooks: $(READY)
 	$(PY) -m press notebooks
