@@ -139,6 +139,26 @@ def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
     assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
 
 
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+def test_local_in_blocks_with_any_leading_axes(lead):
+    arrays = [normal(seed, *lead, 200, 4) for seed in range(3)]
+    assert_same(lambda *x: local_attention(*x, window=9, causal=True),
+                lambda *x: attention(*x, window=9, causal=True), arrays)
+
+
+@pytest.mark.parametrize("window, causal, block", [(9, True, 4), (5, False, 8), (1, True, 3)])
+def test_windows_whose_gradients_are_added_at_once_do_not_overlap(window, causal, block):
+    """Where they did, threads would write to one place at the same time."""
+    reach = window - 1 + block + (0 if causal else window - 1)
+    with (mock.patch("attnlib.multilevel.BLOCK", block),
+          mock.patch("attnlib.multilevel._groups", side_effect=multilevel._groups) as groups):
+        with_gradients(lambda *x: local_attention(*x, window=window, causal=causal),
+                       self_attention_inputs(60))
+    (_, forward), (_, backward) = (call.args for call in groups.call_args_list)
+    assert forward == 1
+    assert (backward - 1) * block < reach <= backward * block
+
+
 @pytest.mark.parametrize("n_q, n_k, causal, rows, blocks", [
     (8 + 128, 136, True, [8, 0], 128), (8 + 127, 135, True, [71, 0], 64),
     (8 + 63, 71, True, [71, 0], 0), (0, 0, True, [0, 0], 0), (64, 80, True, [0, 0], 64),
@@ -276,12 +296,28 @@ def test_only_the_gradients_that_are_asked_for():
         ..., None])
 
 
-def test_differentiating_twice_raises(raises):
+@pytest.mark.parametrize("name, keywords", [
+    ("chunked_attention", {}), ("local_attention", dict(window=3, causal=True))])
+def test_differentiating_twice_raises(raises, name, keywords):
     """Where autograd itself would say nothing and leave out a part of the gradient."""
-    query, key, value = (x.requires_grad_() for x in self_attention_inputs(5))
-    with raises(RuntimeError, "chunked_attention can be differentiated once, not twice: "
+    query, key, value = (x.requires_grad_() for x in self_attention_inputs(80))
+    output = getattr(attnlib, name)(query, key, value, **keywords)
+    with raises(RuntimeError, f"{name} can be differentiated once, not twice: "
                               "call backward or grad without create_graph"):
-        torch.autograd.grad(chunked_attention(query, key, value).sum(), query, create_graph=True)
+        torch.autograd.grad(output.sum(), query, create_graph=True)
+
+
+@pytest.mark.parametrize("function", [
+    lambda *x: local_attention(*x, window=3), lambda *x: chunked_attention(*x, causal=True),
+    lambda *x: hierarchical_attention(*x, chunk=3, causal=True)],
+    ids=["local", "chunked", "hierarchical"])
+def test_a_default_device_elsewhere_does_not_matter(function):
+    """Everything is made on the inputs' device."""
+    arrays = self_attention_inputs(100)
+    expected = function(*arrays)
+    with torch.device("meta"):
+        actual = function(*arrays)
+    assert torch.equal(actual, expected)
 
 
 def test_chunked_sees_the_past_alone():
