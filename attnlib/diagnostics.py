@@ -249,7 +249,7 @@ def receptive_field(function, x):
 
 
 def rank_one_residual(x):
-    r"""How far the rows are from being all the same: :math:`\|X - 1ar x^T\| / \|X\|`.
+    r"""How far the rows are from being all the same: :math:`\|X - 1\bar x^T\| / \|X\|`.
 
     The mean row is the best single row in the Frobenius norm, which is used here (the paper's is
     the root of the 1-norm times the infinity-norm). Compute it after each layer to see the rank

@@ -2,7 +2,7 @@
 
 import click
 
-from . import claims, editions, runs
+from . import claims, cover, editions, runs
 
 
 @click.group()
@@ -30,6 +30,13 @@ def claims_page():
     """Print the claims page from the stored outputs."""
     claims.PAGE.write_text(claims.print_page(), encoding="utf-8")
     click.echo(f"printed book/{claims.PAGE.name}")
+
+
+@press.command(name="cover")
+def cover_picture():
+    """Draw the picture of the opening page."""
+    cover.draw()
+    click.echo(f"drew book/{cover.PICTURE.name}")
 
 
 if __name__ == "__main__":
