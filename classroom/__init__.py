@@ -1,6 +1,7 @@
 """The classroom: hand out exercises, grade what comes back, pass on the marks.
 
 kit.py          what `assign` writes, and how it is read back
+handout.py      the student's notebook, the key and the rubric
 variants.py     other numbers, shapes and names for each student
 nbgrader.py     the same assignment as an nbgrader source tree
 submissions.py  finds the notebooks that were handed in, whose they are, and the answers in them

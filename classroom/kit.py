@@ -8,13 +8,21 @@
     nbgrader/                   the same assignment for nbgrader
 """
 
+import difflib
+import fnmatch
 import json
+import re
+import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from attnlib.exercises import get
+import nbformat
 
-from .variants import digits
+import attnlib
+from attnlib.exercises import exercises, get
+
+from . import handout, nbgrader
+from .variants import digits, draws
 
 FORMAT = 1
 
@@ -61,6 +69,11 @@ class Kit:
     attnlib: str
     seed: str
 
+    @property
+    def edition(self):
+        """Eight digits that tell this making of the assignment from an earlier one."""
+        return digits(self.seed, "edition", self.slug, *map(str, self.tasks))[:8]
+
     def task(self, id):
         """The task with this exercise id.
 
@@ -97,6 +110,82 @@ class Kit:
     def case_seed(self, id):
         """What the inputs of an exercise are drawn with when it is graded; an int."""
         return int(digits(self.seed, "cases", id)[:12], 16)
+
+
+def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug=""):
+    """Choose exercises and write a kit.
+
+    Args:
+        folder: where to; it must not hold anything yet.
+        patterns: exercise ids, or patterns of them: ``["2.1", "4.*"]``.
+        title, due: as students are to read them.
+        points: ``{id: points}``, where not the book's own.
+        variants: how many notebooks with different numbers to write; 0 for one for all.
+        slug: a short name for files; made from the title if not given.
+
+    Returns:
+        `Kit`.
+
+    Raises:
+        ValueError: if the folder is taken, or there is no such exercise.
+    """
+    folder, points = Path(folder), dict(points)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} is there already. A kit's secret seed must not be lost: name "
+                         "another folder, or take that one away first.")
+    ids, seed = chosen(patterns), secrets.token_hex(16)
+    for id in sorted(points.keys() - set(ids)):
+        raise ValueError(f"Points were given for {id}, which is not in the assignment: "
+                         f"{', '.join(ids)}.")
+    tasks = []
+    for id in ids:
+        name, function = handout.heading(id)
+        worth = float(points.get(id, get(id).points))
+        tasks.append(Task(id, get(id).version, worth, name, function, draws(seed, id, variants)))
+    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "assignment"
+    kit = Kit(folder, slug, title, due, tuple(tasks), variants, attnlib.__version__, seed)
+    write_kit(kit)
+    return kit
+
+
+def chosen(patterns):
+    """The exercise ids that match, each pattern's in the book's order.
+
+    Args:
+        patterns: ids or patterns, ``["2.1", "4.*"]``.
+
+    Returns:
+        List of ids, each once.
+
+    Raises:
+        ValueError: if a pattern matches none.
+
+    >>> chosen(["2.1", "1.[12]", "1.*"])[:4]
+    ['2.1', '1.1', '1.2', '1.3']
+    """
+    known, found = [exercise.id for exercise in exercises()], []
+    for pattern in patterns:
+        matching = [id for id in known if fnmatch.fnmatchcase(id, pattern)]
+        if not matching:
+            near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.0)
+            raise ValueError(f"No exercise is called {pattern}. Did you mean {', '.join(near)}? "
+                             f"There are {known[0]} to {known[-1]}; `4.*` is all of chapter 4.")
+        found += matching
+    return list(dict.fromkeys(found))
+
+
+def write_kit(kit):
+    """Write all of a kit's files."""
+    (kit.folder / "student").mkdir(parents=True, exist_ok=True)
+    write_manifest(kit)
+    for variant in range(1, kit.variants + 1) if kit.variants else [None]:
+        ending = f"-v{variant}" if variant else ""
+        student = handout.notebook(kit, variant)
+        nbformat.write(student, kit.folder / f"student/{kit.slug}{ending}.ipynb")
+        key = handout.notebook(kit, variant, key=True)
+        nbformat.write(key, kit.folder / f"instructor/key{ending}.ipynb")
+    (kit.folder / "instructor/rubric.md").write_text(handout.rubric(kit), encoding="utf-8")
+    nbgrader.write_source(kit)
 
 
 def write_manifest(kit):

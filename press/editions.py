@@ -56,7 +56,7 @@ def student_edition(chapter):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = LINK.sub(_absolute, cell.source)
+            cell.source = absolute_links(cell.source)
         cells.append(cell)
     hidden = {"tags": ["set-up"], "cellView": "form", "jupyter": {"source_hidden": True}}
     cells.insert(0, nbformat.v4.new_code_cell(set_up(), id="set-up", metadata=hidden))
@@ -80,8 +80,12 @@ def site_url():
     return f"https://{owner.lower()}.github.io/{name}"
 
 
+def absolute_links(source):
+    """Markdown whose links work outside the book: pages lead to the site, files to the repository."""
+    return LINK.sub(_absolute, source)
+
+
 def _absolute(match):
-    """A link to a page of the book leads to the site, one to another file to the repository."""
     before, target, after = match.groups()
     path, hash_, anchor = target.partition("#")
     stem, _, suffix = path.rpartition(".")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..attention import additive_scores, attention, softmax
-from .core import Case, Exercise, Mistake, broken_law, switched
+from .core import Case, Exercise, Mistake, broken_law, switched, with_numbers
 
 _FORBIDDEN = (
     "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
@@ -27,14 +27,12 @@ def _shares(scores, axis, overflow=False):
 
 # 1.1  Attention on paper
 
-_LN3, _LN4 = math.log(3), math.log(4)
 _PAPER_QUERY = np.array([2.0, 0.0, 1.0, 1.0])
-_PAPER_KEYS = np.array([[0, 5, 0, 0], [_LN3, 1, 0, 0], [0, -2, _LN4, _LN4]])
-_PAPER_VALUES = np.array([[8.0, 0.0], [0.0, 16.0], [4.0, 4.0]])
 
 
-def _paper(*, faults=frozenset()):
-    scores = _PAPER_KEYS @ _PAPER_QUERY
+def _paper(*, second=3, third=4, values=((8, 0), (0, 16), (4, 4)), faults=frozenset()):
+    b, c, values = math.log(second), math.log(third), np.array(values)
+    scores = np.array([[0, 5, 0, 0], [b, 1, 0, 0], [0, -2, c, c]]) @ _PAPER_QUERY
     d_k = len(_PAPER_QUERY)
     scores = (scores if "no-scale" in faults else scores / d_k if "by-d_k" in faults
               else scores * math.sqrt(d_k) if "multiplied" in faults else scores / math.sqrt(d_k))
@@ -47,10 +45,23 @@ def _paper(*, faults=frozenset()):
         weights = np.exp(scores)
     if "uniform" in faults:
         weights = np.full(3, 1 / 3)
-    output = weights @ _PAPER_VALUES
+    output = weights @ values
     if "plain-mean" in faults:
-        output = _PAPER_VALUES.mean(0)
+        output = values.mean(0)
     return {"weights": weights.tolist(), "output": output.tolist()}
+
+
+def _vary_paper(rng):
+    """Other exponentials, and values whose mean is whole."""
+    b, c = (int(x) for x in rng.permutation(np.arange(2, 7))[:2])
+    whole = 1 + b + c
+    u, v, x, y = (int(n) for n in rng.integers((0, 0, 1, 1), (6, 6, 3, 3)))
+    values = (u + whole * x, v), (u, v + whole * y), (u, v)  # their mean is (u + x, v + b * y)
+    matrix = r"V = \begin{pmatrix} 8 & 0 \\ 0 & 16 \\ 4 & 4 \end{pmatrix}"
+    rows = r" \\ ".join(f"{x} & {y}" for x, y in values)
+    return with_numbers(_PAPER, dict(second=b, third=c, values=values), {
+        matrix: rf"V = \begin{{pmatrix}} {rows} \end{{pmatrix}}", r"\ln 3": rf"\ln {b}",
+        r"\ln 4": rf"\ln {c}", "1, 3 and 4": f"1, {b} and {c}", "of 8": f"of {whole}"})
 
 
 _PAPER = Exercise(
@@ -87,6 +98,7 @@ _PAPER = Exercise(
         lambda: {"weights": [1 / 8, 3 / 8, 4 / 8], "output": [3, 8]},
         lambda: {"output": np.array([3.0, 8.0]), "weights": (0.125, 0.375, 0.5)},
     ),
+    vary=_vary_paper,
 )
 
 

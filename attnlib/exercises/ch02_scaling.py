@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import attention_weights
 from ..diagnostics import effective_keys
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, broken_law, switched, with_numbers
 
 _FORBIDDEN = (
     "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
@@ -22,8 +22,7 @@ def _shares(scores, axis=-1, overflow=False):
 
 # 2.1  How large is this score?
 
-def _spread(*, faults=frozenset()):
-    width, of_query, of_key = 32, 2, 1 / 4
+def _spread(*, width=32, of_query=2, of_key=1 / 4, faults=frozenset()):
     variance = (width * (of_query + of_key) if "added" in faults
                 else width * math.sqrt(of_query * of_key) if "roots" in faults
                 else of_query * of_key if "one-term" in faults
@@ -35,6 +34,14 @@ def _spread(*, faults=frozenset()):
              else spread if "upside-down" in faults
              else 1 / variance if "by-variance" in faults else 1 / spread)
     return {"variance": variance, "spread": spread, "scale": scale}
+
+
+def _vary_spread(rng):
+    """Other widths and variances whose spread is whole."""
+    spread, a, ratio = (int(x) for x in rng.integers((3, 2, 2), (11, 6, 5)))
+    b, width = a * ratio, spread ** 2 * ratio
+    return with_numbers(_SPREAD, dict(width=width, of_query=a, of_key=1 / b), {
+        "32": str(width), "variance 2": f"variance {a}", "$1/4$": f"$1/{b}$"})
 
 
 _SPREAD = Exercise(
@@ -67,6 +74,7 @@ _SPREAD = Exercise(
               if (a, b) != ("of-one", "usual-scale")]),
     variants=(lambda: {"variance": 16, "spread": 4, "scale": 1 / 4},
               lambda: {"scale": np.float64(0.25), "spread": 4.0, "variance": 16}),
+    vary=_vary_spread,
 )
 
 
@@ -421,15 +429,23 @@ _PREDICTION = Exercise(
 
 # 2.6  As sharp as it can be
 
-def _sharpest(*, faults=frozenset()):
-    others = 10 if "counts-itself" in faults else 1 if "one-other" in faults else 9
-    best = 3.0
-    rest = 1.0 if "right-angles" in faults else 1 / 3
+def _sharpest(*, keys=10, best=3, wanted=0.9, faults=frozenset()):
+    others = keys if "counts-itself" in faults else 1 if "one-other" in faults else keys - 1
+    rest = 1.0 if "right-angles" in faults else 1 / best
     weight = best / others if "no-sum" in faults else best / (best + others * rest)
-    odds = others if "even" in faults else 9 * others
+    odds = others if "even" in faults else others * wanted / (1 - wanted)
     g = math.log(odds)
     return {"weight": weight,
             "g": g if {"right-angles", "no-half"} & faults else g / 2}
+
+
+def _vary_sharpest(rng):
+    keys, best = int(rng.integers(6, 13)), int(rng.integers(2, 6))
+    tenths = int(rng.integers(6, 10))
+    return with_numbers(_SHARPEST, dict(keys=keys, best=best, wanted=tenths / 10), {
+        "ten keys": f"{keys} keys", "nine others": f"{keys - 1} others", "ln 3": f"ln {best}",
+        "are 3 and 1/3": f"are {best} and 1/{best}", "0.9": f"{tenths / 10}",
+        "0.1": f"{1 - tenths / 10:.1f}"})
 
 
 _SHARPEST = Exercise(
@@ -446,19 +462,21 @@ _SHARPEST = Exercise(
     mistakes=switched(_sharpest, {
         "right-angles": "You let the other keys stand at right angles to the query, with a score "
                         "of 0. They can score lower than that.",
-        "counts-itself": "You counted ten others. The best key is one of the ten.",
-        "one-other": "You let the best key meet one other. There are nine of them below the "
+        "counts-itself": "You counted one other too many. The best key is one of those that the "
+                         "query meets.",
+        "one-other": "You let the best key meet one other. There are more of them below the "
                      "fraction line.",
         "no-sum": "A weight is divided by the sum of all exponentials, its own included.",
         "no-half": "Your weight is right. For g, remember that the scores of best and worst key "
                    "are 2g apart.",
-        "even": "Your weight is right. Your g makes it 1/2; asked for is 0.9.",
+        "even": "Your weight is right. Your g makes it 1/2; asked for is more.",
     }, pairs=[("counts-itself", "no-half"), ("one-other", "no-half"), ("no-sum", "no-half"),
               ("counts-itself", "even"), ("no-sum", "even"),
               ("counts-itself", "right-angles"), ("right-angles", "one-other"),
               ("counts-itself", "no-sum")]),
     variants=(lambda: {"weight": 1 / 2, "g": math.log(9)},
               lambda: {"g": 2.1972, "weight": 0.5}),
+    vary=_vary_sharpest,
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import merge_partials, softmax
 from ..diagnostics import effective_keys
-from .core import Case, Exercise, Mistake, broken_law, switched
+from .core import Case, Exercise, Mistake, broken_law, switched, with_numbers
 
 _SOFTMAX = (
     "attnlib.softmax", "attnlib.attention", "attnlib.attention_weights",
@@ -26,25 +26,35 @@ def _quietly(function):
 
 # 3.1  Shares on paper
 
-def _paper(*, faults=frozenset()):
-    parts = np.array([1.0, 2.0, 3.0])
-    more = np.append(parts, 6.0)
+def _paper(*, exponentials=(1, 2, 3, 6), faults=frozenset()):
+    more = np.array(exponentials, dtype=float)
+    parts, whole, joined = more[:3], more[:3].sum(), more[3]
     cold = (np.sqrt(parts) if "hot" in faults else 2 * parts if "doubled" in faults
             else parts if "no-temperature" in faults else parts ** 2)
-    four = more / (6 if "old-sum" in faults else 12)
-    group = (1 - 6 / 6 if "old-sum" in faults else 3 / 4 if "counted" in faults else 1 / 2)
-    weights = parts / 6
+    four = more / (whole if "old-sum" in faults else whole + joined)
+    group = (1 - joined / whole if "old-sum" in faults else 3 / 4 if "counted" in faults
+             else whole / (whole + joined))
+    weights = parts / whole
     if "scores-shared" in faults:
         logs = np.log(more)
         weights, four = logs[:3] / logs[:3].sum(), logs / logs.sum()
         cold, group = 2 * logs[:3], logs[:3].sum() / logs.sum()
     if "joined-late" in faults:
-        four = np.append(parts / 6, 1 / 2)
+        four = np.append(parts, whole * joined / (whole + joined)) / whole
     if "not-normalised" in faults:
         return {"weights": parts.tolist(), "cold": cold.tolist(), "four": more.tolist(),
-                "group": 6.0}
+                "group": float(whole)}
     return {"weights": weights.tolist(), "cold": (cold / cold.sum()).tolist(),
             "four": four.tolist(), "group": float(group)}
+
+
+def _vary_paper(rng):
+    """Three scores that are not zero; the fourth key does not take just a quarter."""
+    b, c, d = 2, 2, 2
+    while len({b, c, d}) < 3 or abs(3 * d - 1 - b - c) < 2:
+        b, c, d = (int(x) for x in rng.integers((2, 2, 3), 10))
+    return with_numbers(_PAPER, dict(exponentials=(1, b, c, d)), {
+        r"\ln 2": rf"\ln {b}", r"\ln 3": rf"\ln {c}", r"\ln 6": rf"\ln {d}"})
 
 
 _PAPER = Exercise(
@@ -84,6 +94,7 @@ _PAPER = Exercise(
         lambda: {"weights": np.array([1, 2, 3]) / 6, "cold": (1 / 14, 2 / 7, 9 / 14),
                  "four": np.array([1, 2, 3, 6]) / 12, "group": 0.5},
     ),
+    vary=_vary_paper,
 )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import attention, softmax
 from ..masks import window_mask
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, broken_law, switched, with_numbers
 
 _FORBIDDEN = (
     "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
@@ -32,7 +32,7 @@ def _shares(scores, axis=-1, overflow=False, empty_is_nan=False):
 _PAPER_PARTS = np.array([[2.0, 5, 1, 9], [1, 3, 6, 1], [2, 7, 1, 5], [1, 1, 2, 8]])
 
 
-def _paper(*, faults=frozenset()):
+def _paper(*, exponentials=_PAPER_PARTS, faults=frozenset()):
     allowed = np.ones((4, 4), bool) if "future" in faults else np.tri(
         4, k=-1 if "strict" in faults else 0, dtype=bool)
     if "padding" not in faults:
@@ -41,13 +41,27 @@ def _paper(*, faults=frozenset()):
         allowed = ~allowed
     if "silent-padding" in faults:
         allowed = allowed & (np.arange(4) < 3)[:, None]
-    parts = np.where(allowed, _PAPER_PARTS, 1.0 if "zero-scores" in faults else 0.0)
-    below = _PAPER_PARTS if "not-renormalised" in faults else parts
+    parts = np.where(allowed, exponentials, 1.0 if "zero-scores" in faults else 0.0)
+    below = exponentials if "not-renormalised" in faults else parts
     weights = parts / np.maximum(below.sum(0 if "columns" in faults else 1, keepdims=True), 1e-9)
     if "columns" in faults:
         weights = parts / np.maximum(below.sum(0), 1e-9)
     return {"second": weights[1].tolist(), "third": weights[2].tolist(),
             "fourth": weights[3].tolist(), "pairs": int(allowed.sum())}
+
+
+def _matrix_of_logs(exponentials):
+    """Rows of numbers as the statement writes their logarithms."""
+    return [" & ".join("0" if x == 1 else rf"\ln {x:.0f}" for x in row) for row in exponentials]
+
+
+def _vary_paper(rng):
+    """Other exponentials; no hidden one is 1, which would be the score 0."""
+    exponentials = rng.integers(1, 10, size=(4, 4)).astype(float)
+    exponentials[:, 3] = rng.permutation(np.arange(2.0, 10.0))[:4]
+    exponentials[1, 2] = rng.integers(2, 10)
+    words = dict(zip(_matrix_of_logs(_PAPER_PARTS), _matrix_of_logs(exponentials)))
+    return with_numbers(_PAPER, dict(exponentials=exponentials), words)
 
 
 _PAPER = Exercise(
@@ -83,6 +97,7 @@ _PAPER = Exercise(
         lambda: {"second": (0.25, 0.75, 0, 0), "third": [0.2, 0.7, 0.1, 0],
                  "fourth": np.array([0.25, 0.25, 0.5, 0.0]), "pairs": 9.0},
     ),
+    vary=_vary_paper,
 )
 
 
@@ -513,18 +528,34 @@ _ATTEND = Exercise(
 
 # 4.6  How many, how far
 
-_COUNTS = {
-    "pairs": {"": 5050, "diagonal": 4950, "everything": 10000},
-    "windowed": {"": 955, "start": 1000, "eleven": 1045},
-    "reach": {"": 37, "own-again": 40, "own-left-out": 36, "one-layer": 10, "all": 100},
-    "cached": {"": 115, "without-own": 110, "prompt-only": 100},
-    "uncached": {"": 2655, "half": 1385, "last-only": 625},
-}
-
-
-def _count(*, faults=frozenset()):
+def _count(*, n=100, window=10, layers=4, prompt=20, steps=5, faults=frozenset()):
+    texts = range(prompt + 1, prompt + steps + 1)  # how long it is at each step
+    back = layers * (window - 1)
+    counts = {
+        "pairs": {"": n * (n + 1) // 2, "diagonal": n * (n - 1) // 2, "everything": n * n},
+        "windowed": {"": n * window - window * (window - 1) // 2, "start": n * window,
+                     "eleven": n * (window + 1) - window * (window + 1) // 2},
+        "reach": {"": 1 + back, "own-again": layers * window, "own-left-out": back,
+                  "one-layer": window, "all": n},
+        "cached": {"": sum(texts), "without-own": sum(texts) - steps,
+                   "prompt-only": steps * prompt},
+        "uncached": {"": sum(t * t for t in texts), "half": sum(t * (t + 1) // 2 for t in texts),
+                     "last-only": (prompt + steps) ** 2},
+    }
     return {name: next((number for fault, number in answers.items() if fault in faults),
-                       answers[""]) for name, answers in _COUNTS.items()}
+                       answers[""]) for name, answers in counts.items()}
+
+
+def _vary_count(rng):
+    n, window, prompt = 10 * rng.integers(8, 16), rng.integers(6, 11), rng.integers(12, 41)
+    layers, steps = rng.integers(3, 6), rng.integers(3, 8)
+    numbers = dict(n=n, window=window, layers=layers, prompt=prompt, steps=steps)
+    words = {
+        "100 positions": f"{n} positions", "output 100": f"output {n}",
+        "10 keys": f"{window} keys", "Four layers": f"{('Three', 'Four', 'Five')[layers - 3]} layers",
+        "back 9": f"back {window - 1}", "20 tokens": f"{prompt} tokens", "5 more": f"{steps} more",
+        "5 steps": f"{steps} steps"}
+    return with_numbers(_COUNT, {name: int(x) for name, x in numbers.items()}, words)
 
 
 _COUNT = Exercise(
@@ -540,12 +571,12 @@ _COUNT = Exercise(
     mistakes=switched(_count, {
         "diagonal": "`pairs`: you left the diagonal out. A position may look at itself.",
         "everything": "`pairs`: you counted all pairs. A causal mask hides nearly half of them.",
-        "start": "`windowed`: the first positions have fewer than ten keys to look at.",
-        "eleven": "`windowed`: you let each query see ten keys besides its own. "
-                  "Its own is one of the ten.",
-        "own-again": "`reach`: you counted ten new positions for every layer. The position from "
-                     "which a layer looks back was counted already.",
-        "own-left-out": "`reach`: you left out position 100 itself.",
+        "start": "`windowed`: the first positions have fewer keys to look at.",
+        "eleven": "`windowed`: you let each query see a whole window of keys besides its own. "
+                  "Its own is one of the window.",
+        "own-again": "`reach`: you counted a whole window of new positions for every layer. The "
+                     "position from which a layer looks back was counted already.",
+        "own-left-out": "`reach`: you left out the output's own position.",
         "one-layer": "`reach`: that is what one layer sees. What did the keys of the last layer "
                      "see?",
         "all": "`reach`: you let the reach multiply from layer to layer. It adds up.",
@@ -554,7 +585,7 @@ _COUNT = Exercise(
                        "well.",
         "half": "`uncached`: you counted visible pairs. Hidden scores are computed too, then "
                 "hidden.",
-        "last-only": "`uncached`: that is the last step alone. Each of the five steps does it all.",
+        "last-only": "`uncached`: that is the last step alone. Each of the steps does it all.",
     }, pairs=[("diagonal", "without-own"), ("diagonal", "start"), ("diagonal", "own-left-out"),
               ("start", "own-again"), ("everything", "start"), ("own-again", "half"),
               ("without-own", "half"), ("start", "half"), ("diagonal", "half"),
@@ -564,6 +595,7 @@ _COUNT = Exercise(
         lambda: dict(pairs=100 * 101 / 2, windowed=np.int64(955), reach=1 + 4 * 9,
                      cached=sum(range(21, 26)), uncached=float(sum(t * t for t in range(21, 26)))),
     ),
+    vary=_vary_count,
 )
 
 

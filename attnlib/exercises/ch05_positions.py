@@ -1,30 +1,31 @@
 """Chapter 5, "Positional encoding": what its exercises ask, and what people answer."""
 
+import functools
 import math
 
 import numpy as np
 
 from ..attention import attention_scores, attention_weights
 from ..positions import alibi_bias, rotate, sinusoidal_positions
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, broken_law, switched, with_numbers
 
 
-def _omega(dim):
+def _omega(dim, base=10000.0):
     """Radians per position of each pair: (dim / 2,)"""
-    return 10000.0 ** (-np.arange(0, dim, 2) / dim)
+    return base ** (-np.arange(0, dim, 2) / dim)
 
 
 # 5.1  Two clock hands
 
-def _hands(*, faults=frozenset()):
-    degrees = -30 if "clockwise" in faults else 30
+def _hands(*, query=4, key=2, degrees=30, faults=frozenset()):
+    degrees = -degrees if "clockwise" in faults else degrees
 
     def turned(vector, place):
         angle = (degrees if "degrees" in faults else math.radians(degrees)) * place
         cos, sin = math.cos(angle), math.sin(angle)
         return np.array([[cos, -sin], [sin, cos]]) @ vector
 
-    query, key = np.array([4.0, 0.0]), np.array([0.0, 2.0])
+    query, key = np.array([query, 0.0]), np.array([0.0, key])
     from_one = 1 if "from-one" in faults else 0
     turned_query, turned_key = turned(query, 3 - from_one), turned(key, 1 - from_one)
     if "query-alone" in faults:
@@ -40,6 +41,14 @@ def _hands(*, faults=frozenset()):
     scale = 1 / math.sqrt(2) if "scaled" in faults else 1
     return {"q": turned_query.tolist(), "k": turned_key.tolist(),
             "near": scale * near, "far": scale * far, "after": scale * after}
+
+
+def _vary_hands(rng):
+    query, key = (int(x) for x in rng.integers(2, 10, size=2))
+    degrees, far = int(rng.choice([30, 45])), 100 * int(rng.integers(1, 10))
+    return with_numbers(_HANDS, dict(query=query, key=key, degrees=degrees), {
+        "30 degrees": f"{degrees} degrees", "(4, 0)": f"({query}, 0)", "(0, 2)": f"(0, {key})",
+        "103": f"{far + 3}", "101": f"{far + 1}"})
 
 
 _HANDS = Exercise(
@@ -61,7 +70,7 @@ _HANDS = Exercise(
         "query-alone": "You turned the query and left the key as it was. Both have a place.",
         "swapped": "You gave the query the key's place, and the key the query's.",
         "far-is-nothing": "Your far pair scores nothing. Rotary does not fade by itself: how far "
-                          "apart are the places 103 and 101?",
+                          "apart are its two places?",
         "even": "Your score is the same for a key before and a key after. "
                 "Turn the key for place 5 and multiply again.",
         "scaled": "Your dot products are divided by a root. Here no scale was asked for.",
@@ -75,17 +84,18 @@ _HANDS = Exercise(
         lambda: dict(zip(("near", "far", "after", "k", "q"),
                          (6.928203, 6.928203, -6.928203, (-1, 1.7320508), np.array([0.0, 4.0])))),
     ),
+    vary=_vary_hands,
 )
 
 
 # 5.2  ALiBi's bias
 
-def _alibi(heads, n_q, n_k, *, faults=frozenset()):
+def _alibi(heads, n_q, n_k, *, base=2.0, last=8, faults=frozenset()):
     number = np.arange(heads) + (0 if "from-zero" in faults else 1)
-    slopes = (2.0 ** -number if "halving" in faults
-              else 2.0 ** (-number / heads) if "no-eight" in faults
-              else 2.0 ** (-8.0 / number) if "inverted" in faults
-              else 2.0 ** (-8 / heads * number))
+    slopes = (base ** -number if "halving" in faults
+              else base ** (-number / heads) if "no-eight" in faults
+              else base ** (-last / number) if "inverted" in faults
+              else base ** (-last / heads * number))
     if "one-slope" in faults:
         slopes = np.full(heads, slopes[0])
     if "reversed" in faults:
@@ -102,6 +112,16 @@ def _alibi(heads, n_q, n_k, *, faults=frozenset()):
         steps = np.sqrt(np.abs(steps))
     bias = slopes[:, None, None] * steps * (1 if "positive" in faults else -1)
     return np.swapaxes(bias, -1, -2) if "transposed" in faults else bias
+
+
+def _vary_alibi(rng):
+    """Slopes that end at another power of another number."""
+    base, last = float(rng.choice([1.5, 2.0, 2.5, 3.0])), int(rng.integers(3, 7))
+    numbers = dict(base=base, last=last)
+    return with_numbers(_ALIBI, numbers, {
+        "$2^{-8/heads}$": f"${base:g}^{{-{last}/heads}}$",
+        "$2^{-16/heads}$": f"${base:g}^{{-{2 * last}/heads}}$",
+        "$2^{-8}$": f"${base:g}^{{-{last}}}$", "2.0 ** (-8 /": f"{base} ** (-{last} /"}, functools.partial(_alibi, **numbers))
 
 
 def _alibi_loops(heads, n_q, n_k):
@@ -144,9 +164,9 @@ _ALIBI = Exercise(
     reference=alibi_bias,
     mistakes=switched(_alibi, {
         "from-zero": "Your first slope is 1. Look at the first exponent in the list of slopes.",
-        "halving": "Your slopes halve from head to head whatever the number of heads. "
-                   "The last one should be 1/256, however many there are.",
-        "no-eight": "Your last slope is 1/2. Look at where the list of slopes ends.",
+        "halving": "Your slopes fall by one factor from head to head, whatever the number of "
+                   "heads. The last one should be the same, however many there are.",
+        "no-eight": "Your last slope is too large. Look at where the list of slopes ends.",
         "inverted": "The number of the head stands below the fraction line in your exponent. "
                     "Are your slopes growing or shrinking?",
         "one-slope": "All your heads have one slope. Each should have a horizon of its own.",
@@ -173,14 +193,15 @@ _ALIBI = Exercise(
               ("transposed", "top-left"), ("from-zero", "positive")]),
     forbidden=("attnlib.alibi_bias",),
     variants=(_alibi_loops, _alibi_einsum, _alibi_torch),
+    vary=_vary_alibi,
 )
 
 
 # 5.3  Turn the pairs
 
-def _turn(x, positions, *, faults=frozenset()):
+def _turn(x, positions, *, base=10000.0, faults=frozenset()):
     dim = x.shape[-1]
-    omega = _omega(dim)
+    omega = _omega(dim, base)
     if "one-speed" in faults:
         omega = np.ones(dim // 2)
     if "twice-the-exponent" in faults:
@@ -190,7 +211,7 @@ def _turn(x, positions, *, faults=frozenset()):
     if "faster" in faults:
         omega = 1 / omega
     if "base-1000" in faults:
-        omega = 1000.0 ** (-np.arange(0, dim, 2) / dim)
+        omega = _omega(dim, base / 10)
     places = np.arange(len(positions)) if "from-zero" in faults else positions
     angle = places[:, None] * omega  # (n, dim / 2)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -211,6 +232,12 @@ def _turn(x, positions, *, faults=frozenset()):
     if "added" in faults:
         return x + np.stack((sin, cos), axis=-1).reshape(-1, dim)
     return result
+
+
+def _vary_turn(rng):
+    base = 500 * int(rng.integers(4, 81))
+    return with_numbers(_TURN, dict(base=float(base)), {"10000": f"{base}"},
+                        functools.partial(rotate, base=float(base)))
 
 
 def _turn_loops(x, positions):
@@ -304,6 +331,7 @@ _TURN = Exercise(
               ("half-the-exponent", "halves"), ("clockwise", "half-the-exponent")]),
     forbidden=("attnlib.rotate",),
     variants=(_turn_loops, _turn_complex, _turn_swapping, _turn_torch),
+    vary=_vary_turn,
 )
 
 

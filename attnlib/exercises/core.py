@@ -4,8 +4,9 @@ A chapter's module needs nothing else: it lists its `Exercise`s in ``EXERCISES``
 """
 
 import functools
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 STATUSES = (
     "not_attempted", "known_mistake", "raised", "timed_out", "forbidden_call", "changed_input",
@@ -121,6 +122,48 @@ class Exercise:
     variants: tuple[Callable, ...] = ()
     equivalent: dict = field(default_factory=dict)
     vary: Callable | None = None
+
+
+def with_numbers(exercise, numbers, words, reference=None):
+    """What an exercise's ``vary`` returns: the same question, asked with other numbers.
+
+    Args:
+        exercise: `Exercise` whose mistakes (and reference) take the numbers by name.
+        numbers: ``{name: other number}``.
+        words: ``{text: other text}``, for the statement, the stub, the solution and the hints.
+        reference: a right answer with these numbers, if the exercise's own does not take them.
+
+    Returns:
+        exercise: `Exercise`.
+        words: as given.
+
+    >>> one = Exercise("9.9", "by hand", 1, 1, 1, ("Two and two.",), lambda seed: [Case()],
+    ...                reference=lambda a=2: a + a)
+    >>> other, _ = with_numbers(one, {"a": 3}, {"Two": "Three", "two": "three"})
+    >>> other.hints, other.reference()
+    (('Three and three.',), 6)
+    """
+    def given(function):
+        return functools.partial(function, **numbers)
+
+    mistakes = tuple(replace(m, answer=given(m.answer)) for m in exercise.mistakes)
+    hints = tuple(reworded(hint, words) for hint in exercise.hints)
+    return replace(exercise, hints=hints, mistakes=mistakes, variants=(),
+                   reference=reference or given(exercise.reference)), words
+
+
+def reworded(text, words):
+    """A text with all of the words replaced at once, the longest first.
+
+    Args:
+        text: any text.
+        words: ``{text: other text}``.
+
+    >>> reworded("1 and 2", {"1": "2", "2": "3"})
+    '2 and 3'
+    """
+    longest = sorted(words, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest)) or "(?!)", lambda m: words[m[0]], text)
 
 
 @dataclass(frozen=True)

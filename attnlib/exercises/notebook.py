@@ -16,6 +16,7 @@ from .runner import run
 from .watching import replaced_functions
 
 PUBLIC_SEED = 0
+GRADING_SEEDS = (0, 1, 2)  # as public as the other
 PASSED, WRONG, OPEN = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
 COLOURS = {PASSED: "#2e8b57", WRONG: "#c2570c", OPEN: "#808080"}
 
@@ -63,6 +64,30 @@ def hint(id):
     more = "" if shown + 1 == len(hints) else f'hint("{id}")'
     show(Message(OPEN, f"Hint {shown + 1} of {len(hints)} for exercise {id}.", hints[shown],
                   next_step=more))
+
+
+def earned(id, answer, points):
+    """Try an answer on inputs that anybody can draw, and say what it earns.
+
+    For graders that run the whole notebook, such as nbgrader: the same answer always earns the
+    same. A student can read these inputs, and change this function.
+
+    Args:
+        id: the exercise, ``"1.3"``.
+        answer: the function itself.
+        points: what a right answer earns.
+
+    Returns:
+        The points earned, a float.
+    """
+    exercise, complaint = _find(id, answer)
+    if complaint:
+        show(Message(OPEN, "Nothing was checked.", complaint))
+        return 0.0
+    results = (assess_seed(exercise, answer, seed)[0] for seed in GRADING_SEEDS)
+    result = min(results, key=lambda result: result.credit)
+    show(message(exercise, result))
+    return float(points) * result.credit
 
 
 def assess(exercise, answer):
