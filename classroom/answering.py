@@ -71,23 +71,34 @@ def read(data):
         data: the file's bytes; of an archive, its first notebook is read.
 
     Returns:
-        ``{"cells": sources, "kit": what the notebook says of its kit}``, or ``{"problem": words}``.
+        ``{"cells": sources, "edition", "variant": what the notebook says of itself, or None}``, or
+        ``{"problem": words}``.
     """
     try:
         if data[:4] == b"PK\3\4":
             data = unzipped(data)
         notebook = json.loads(data)
         sheets = notebook["worksheets"] if "worksheets" in notebook else [notebook]
-        cells = [source(cell) for sheet in sheets for cell in sheet["cells"]
-                 if isinstance(cell, dict) and cell.get("cell_type") == "code"]
+        found = [(cell.get("cell_type"), source(cell)) for sheet in sheets
+                 for cell in sheet["cells"] if isinstance(cell, dict)]
     except (ValueError, KeyError, TypeError, RecursionError, MemoryError, StopIteration,
             NotImplementedError, zipfile.BadZipFile, RuntimeError):
         return {"problem": "not a notebook"}
+    cells = [text for kind, text in found if kind == "code"]
     if len(cells) > CELLS or sum(map(len, cells)) > CHARACTERS:
         return {"problem": "too much code for a notebook"}
+    return {"cells": cells} | {word: said(notebook, found, word) for word in ("edition", "variant")}
+
+
+def said(notebook, found, word):
+    """What a notebook says of itself: under its title or, without that, in its metadata."""
+    title = next((text for kind, text in found
+                  if kind == "markdown" and text.startswith("# ")), "")
+    if match := re.search(rf"· {word} (\w{{1,20}})", title):
+        return match[1]
     metadata = notebook.get("metadata")
-    kit = metadata.get("classroom") if isinstance(metadata, dict) else None
-    return {"cells": cells, "kit": json.dumps(kit)[:2000]}
+    belongs = metadata.get("assignment") if isinstance(metadata, dict) else None
+    return str(belongs.get(word))[:20] if isinstance(belongs, dict) else None
 
 
 def unzipped(data):

@@ -126,11 +126,13 @@ def graded(job):
     """
     sandbox = _sandbox(job.trust)
     kit, submission, notes = job.kit, job.submission, list(job.submission.notes)
-    cells, problem = ([], job.problem) if job.problem else read(sandbox, job.data, notes)
+    notebook, problem = ({}, job.problem) if job.problem else read(sandbox, job.data)
     if problem:
         notes.append(problem)
+    cells = notebook.get("cells", [])
     answers = {task.id: find(cells, task.id, task.function) for task in kit.tasks}
-    usual = _usual_variant(kit, cells, answers, notes)
+    _edition(kit, notebook, answers, notes)
+    usual = _usual_variant(kit, notebook, notes)
     marks, passed_over = {}, set()
     for task in kit.tasks:
         if job.only and task.id not in job.only:
@@ -161,39 +163,53 @@ def _sandbox(trust):
     return _own.sandbox
 
 
-def read(sandbox, data, notes):
-    """The code cells of a notebook.
+def read(sandbox, data):
+    """The code cells of a notebook, and what it says of itself.
 
     Args:
         sandbox: `Sandbox`, in which it is read.
         data: the file.
-        notes: to which is added what is to be said of it.
 
     Returns:
-        cells, problem: sources, and why there are none.
+        notebook, problem: ``{"cells", "edition", "variant"}``, all text, and why there is none.
     """
     state, body = sandbox.ask({"do": "read"}, [file_array(data)])
     try:
         message, _ = child.unpacked(body)
         if "problem" in message:
-            return [], f"What was handed in is {message['problem']}: it cannot be graded."
-        return [str(cell) for cell in message["cells"]], ""
+            return {}, f"What was handed in is {message['problem']}: it cannot be graded."
+        return {"cells": [str(cell) for cell in message["cells"]],
+                "edition": str(message["edition"]), "variant": str(message["variant"])}, ""
     except (ValueError, TypeError, KeyError, RecursionError):
-        return [], "What was handed in cannot be read: it is damaged, or far too large."
+        return {}, "What was handed in cannot be read: it is damaged, or far too large."
 
 
-def _usual_variant(kit, cells, answers, notes):
-    """The variant that most markers of a notebook name; noted where that is not plain."""
-    if not kit.variants:
-        return None
-    counts = Counter(variant for cell in cells for variants in markers(cell).values()
-                     for variant in variants if variant in range(1, kit.variants + 1))
+def _edition(kit, notebook, answers, notes):
+    """Note what does not fit this assignment."""
+    edition = notebook.get("edition", "")
+    if re.fullmatch("[0-9a-f]{8}", edition) and edition != kit.edition:
+        notes.append(f"It is another version of the assignment (edition {edition}; this is "
+                     f"{kit.edition}).")
+    others = {id for cell in notebook.get("cells", ()) for id in markers(cell)} - answers.keys()
+    if others:
+        listed = ", ".join(sorted(others)[:8])
+        notes.append(f"It also answers what this assignment does not ask: {listed}.")
+
+
+def _usual_variant(kit, notebook, notes):
+    """The variant that a notebook is, going by most of its markers; noted if that is not plain."""
+    if not kit.variants or not notebook:
+        return 1
+    known = [str(number) for number in range(1, kit.variants + 1)]
+    counts = Counter(str(variant) for cell in notebook["cells"]
+                     for variants in markers(cell).values() for variant in variants)
+    counts = Counter({variant: counts[variant] for variant in known if counts[variant]})
     if len(counts) > 1:
-        notes.append("Its answers are to different variants: "
-                     + ", ".join(map(str, sorted(counts))) + ".")
-    if not counts and any(answer.cell is not None for answer in answers.values()):
+        notes.append(f"Its answers are to different variants: {', '.join(counts)}.")
+    if not counts and notebook["variant"] not in known:
         notes.append("It does not say which variant it is; it was graded as variant 1.")
-    return counts.most_common(1)[0][0] if counts else 1
+    said = notebook["variant"] if notebook["variant"] in known else "1"
+    return int(counts.most_common(1)[0][0] if counts else said)
 
 
 def answered(sandbox, ready, cells, answer, passed_over, seconds):
