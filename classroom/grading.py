@@ -383,7 +383,7 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
                 yield job
 
     columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.description}"))
+               TextColumn("{task.description}", markup=False))
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(found))
         for job, record in mapped(jobs(), workers or cpu_count(), scheduler):
