@@ -13,6 +13,7 @@ PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pyto
 
 help:
 	@echo "make book       build the site and say where to open it (TORCH=cpu on Linux saves gigabytes)"
+	@echo "                (make book SOLUTIONS=no: without solutions, for a course's own site)"
 	@echo "make serve      serve the site on this computer"
 	@echo "make test       prove everything: code, notebooks, editions, site, pages"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
@@ -32,9 +33,15 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 book: $(READY)
+ifeq ($(SOLUTIONS),no)
+	$(PY) -m press course
+	@echo
+	@echo "The site without solutions is $(CURDIR)/_build/course: publish that folder."
+else
 	$(VENV)/bin/jupyter-book build .
 	@echo
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser, or run: make serve"
+endif
 
 serve: book
 	@echo "The book is at http://127.0.0.1:$(PORT) until you press Ctrl+C. (Another port: make serve PORT=8001)"

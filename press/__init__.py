@@ -2,7 +2,8 @@
 
 chapters.py   reads a chapter: its cells, tags, exercises and claims
 rules.py      what a chapter must keep to; every fault with file, cell and remedy
-editions.py   the student notebooks: no solutions, links made absolute, a set-up cell first
+editions.py   the student notebooks: no solutions, links made absolute, a set-up cell first;
+              the site without solutions
 runs.py       executes the chapters and stores their outputs
 claims.py     the claims page, gathered from the stored outputs
 site.py       the Sphinx extension: exercise boxes, hints, solutions, buttons, mathematics

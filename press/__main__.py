@@ -1,5 +1,7 @@
 """python -m press: print the editions of the book."""
 
+import subprocess
+
 import click
 
 from . import claims, cover, editions, runs
@@ -30,6 +32,15 @@ def claims_page():
     """Print the claims page from the stored outputs."""
     claims.PAGE.write_text(claims.print_page(), encoding="utf-8")
     click.echo(f"printed book/{claims.PAGE.name}")
+
+
+@press.command()
+def course():
+    """Build the site without solutions into _build/course/."""
+    try:
+        editions.build_course()
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(error.returncode) from None
 
 
 @press.command(name="cover")

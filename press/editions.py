@@ -1,12 +1,21 @@
-"""Editions of a chapter: the student notebook that Colab, Binder and the download button give."""
+"""Editions: the student notebook that Colab, Binder and the download button give; the book and
+the site without solutions.
+"""
 
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import nbformat
+import yaml
 
 from .chapters import ROOT, Chapter, chapter_paths, settings, tags, toc_files
 
 STUDENT = ROOT / "student"
+COURSE = ROOT / "_build" / "course"
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
 SET_UP = '''\
 # @title Set-up: run this cell first
@@ -124,3 +133,52 @@ def stale(folder=STUDENT):
     return [f"student/{name} is stale: run `make student` and commit it" for name in sorted(names)
             if not (folder / name).exists()
             or wanted.get(name) != (folder / name).read_text(encoding="utf-8")]
+
+
+# The edition without solutions.
+
+
+def print_book_without_solutions(folder):
+    """Copy what the site is built from, the solutions left out.
+
+    Hints stay: every notebook shows them when asked. The buttons that lead to the repository,
+    where the solutions are, do not.
+
+    Args:
+        folder: where to; it does not exist yet.
+    """
+    nothing = shutil.ignore_patterns("__pycache__", ".*")
+    for part in ("press", "student", "book"):
+        shutil.copytree(ROOT / part, folder / part, ignore=nothing)
+    for name in toc_files():
+        for path in ROOT.glob(f"{name}.*"):
+            (folder / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, folder / path.relative_to(ROOT))
+    shutil.copy(ROOT / "_toc.yml", folder)
+    config = settings()
+    config["html"].update(use_repository_button=False, use_issues_button=False)
+    words = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
+    (folder / "_config.yml").write_text(words, encoding="utf-8")
+    for path in sorted((folder / "book").glob("*.ipynb")):
+        notebook = Chapter(path).notebook
+        notebook.cells = [cell for cell in notebook.cells if "solution" not in tags(cell)]
+        path.write_text(text(notebook), encoding="utf-8")
+
+
+def build_course(out=COURSE):
+    """Build the site without solutions, from sources without solutions.
+
+    Args:
+        out: the site's folder; what was there is taken away first.
+
+    Raises:
+        subprocess.CalledProcessError: if the build fails.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        tree = Path(scratch).resolve() / "book"
+        print_book_without_solutions(tree)
+        subprocess.run([Path(sys.executable).with_name("jupyter-book"), "build", tree, "--quiet"],
+                       check=True)
+        out.parent.mkdir(exist_ok=True)
+        shutil.move(tree / "_build" / "html", out)

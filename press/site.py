@@ -83,7 +83,8 @@ def box(section, heading):
         words = [nodes.literal(text=part) if i % 2 else nodes.Text(part)
                  for i, part in enumerate(hint.split("`"))]
         section += collapsed(f"Hint {number} for exercise {id}", [nodes.paragraph("", "", *words)])
-    section += collapsed(f"Show the solution of exercise {id}", solution)
+    if solution:  # an edition without solutions has none
+        section += collapsed(f"Show the solution of exercise {id}", solution)
 
 
 def collapsed(label, children):
