@@ -1,0 +1,158 @@
+"""python -m classroom: hand out exercises, grade what comes back, pass on the marks."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+console = Console()
+
+
+@click.group(epilog="The page \"For instructors\" of the book plays all of it through.")
+def classroom():
+    """Hand out exercises of the book, grade a class, pass on the marks.
+
+    \b
+    A whole assignment, in three commands:
+      python -m classroom assign 1.1 "2.*" --title "Week 1" -o week-1
+      python -m classroom grade downloads/ --kit week-1 --grades grades
+      python -m classroom export --format canvas --grades grades -o marks.csv
+
+    Run it from a checkout of the book. Each command's --help says more.
+    """
+
+
+@classroom.command(no_args_is_help=True)
+@click.argument("exercises", nargs=-1, required=True)
+@click.option("--title", required=True, help="What students read at the top.")
+@click.option("-o", "--output", "folder", type=click.Path(path_type=Path), required=True,
+              help="The folder to write the kit to; a new one.")
+@click.option("--due", default="", help="When it is due, as students are to read it.")
+@click.option("--points", multiple=True, metavar="ID=POINTS",
+              help="What an exercise is worth, if not the book's own: 2.3=10. Can be repeated.")
+@click.option("--variants", default=0, type=click.IntRange(min=0), metavar="N",
+              help="Write N notebooks with different numbers, where an exercise can vary.")
+@click.option("--slug", default="", help="A short name for the files; else from the title.")
+def assign(exercises, title, folder, due, points, variants, slug):
+    """Choose EXERCISES and write a kit: "2.1" is one exercise, "4.*" all of chapter 4.
+
+    \b
+      python -m classroom assign 2.1 2.3 "4.*" --title "Week 3" --due "Friday" -o week-3
+
+    Hand out what is in the kit's student/ folder. Keep instructor/ to yourself: it holds the key,
+    the rubric and the secret seed of the grading inputs. nbgrader/ is the same assignment as an
+    nbgrader course. Keep the whole kit: `grade` needs it.
+    """
+    from .kit import make_kit
+
+    with told():
+        kit = make_kit(folder, exercises, title=title, due=due, variants=variants, slug=slug,
+                       points=dict(map(worth, points)))
+    table = Table("exercise", "title", "points", *["variants"] * bool(variants))
+    for task in kit.tasks:
+        varies = [str(len(set(task.draws)) or "the same for all")] * bool(variants)
+        table.add_row(task.id, task.title, f"{task.points:g}", *varies)
+    console.print(table)
+    say(f"{sum(task.points for task in kit.tasks):g} points. Hand out {folder}/student/; keep "
+        f"{folder}/instructor/ to yourself.")
+
+
+@classroom.command(no_args_is_help=True)
+@click.argument("submissions", type=EXISTING)
+@click.option("--kit", "kit_folder", type=EXISTING, required=True,
+              help="The folder that `assign` wrote.")
+@click.option("--grades", type=click.Path(file_okay=False, path_type=Path), required=True,
+              help="The folder for records and reports; run again, it continues there.")
+@click.option("--roster", "roster_file", type=click.Path(exists=True, dir_okay=False),
+              help="A CSV file of who is who: the columns student, name, upload.")
+@click.option("--first", is_flag=True,
+              help="Of several notebooks of one student, let the first count, not the last.")
+@click.option("--only", multiple=True, metavar="ID",
+              help="Grade this exercise again and keep the other marks. Can be repeated.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; else one for each core.")
+@click.option("--scheduler", metavar="ADDRESS",
+              help="Use the workers of this dask scheduler: tcp://host:8786.")
+@click.option("--trust-submissions", "trust", is_flag=True,
+              help="Run students' code WITHOUT a sandbox. It can then read your files.")
+def grade(submissions, kit_folder, grades, roster_file, first, only, workers, scheduler, trust):
+    """Grade all notebooks in SUBMISSIONS, a folder as it was downloaded.
+
+    \b
+      python -m classroom grade downloads/ --kit week-3 --grades grades
+
+    Unpack the download of Canvas, Moodle or your own collection; names and folders do not matter.
+    Students' code runs under bubblewrap, which Linux has (apt install bubblewrap): no network, no
+    files of this computer, limits on time and memory. Open grades/class.html when it is done;
+    grades/reports/ has a page for each student. Run again, it grades only what is new.
+    """
+    from . import grading, reports
+    from .kit import read_kit
+    from .sandbox import NoSandbox
+    from .submissions import read_roster
+
+    with told(NoSandbox):
+        kit = read_kit(kit_folder)
+        roster = read_roster(roster_file) if roster_file else ()
+        done = grading.grade(kit, submissions, grades, roster=roster, first=first, only=only,
+                             workers=workers, scheduler=scheduler, trust=trust)
+        reports.write(kit, grades)
+    say(f"{done.graded} graded, {done.kept} as before. Open {grades}/class.html; the students' "
+        f"pages are in {grades}/reports/.")
+    if done.failed:
+        raise click.ClickException(f"Could not be graded: {', '.join(done.failed)}. Run the same "
+                                   "command again; what is done is kept.")
+
+
+@classroom.command(no_args_is_help=True)
+@click.option("--format", "form", type=click.Choice(["csv", "canvas", "moodle"]), required=True,
+              help="Who is to read it.")
+@click.option("--grades", type=EXISTING, required=True, help="The folder that `grade` wrote.")
+@click.option("--roster", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A CSV file whose further columns (ID, Email address, ...) are copied, so that "
+                   "Canvas or Moodle finds its students.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True,
+              help="The file to write.")
+def export(form, grades, roster, output):
+    """Write the marks as a CSV file.
+
+    \b
+      python -m classroom export --format moodle --grades grades --roster roster.csv -o marks.csv
+    """
+    from . import export as marks
+
+    with told():
+        marks.write(grades, output, form, roster)
+    say(f"Wrote {output}.")
+
+
+def worth(text):
+    """``"2.3=10"`` as id and points."""
+    id, _, number = text.partition("=")
+    try:
+        if float(number) > 0:
+            return id, float(number)
+    except ValueError:
+        pass
+    raise click.BadParameter(f"{text!r} is not of the form 2.3=10.", param_hint="--points")
+
+
+@contextmanager
+def told(*more):
+    """What a user can mend is told in a sentence, not in a traceback."""
+    try:
+        yield
+    except (ValueError, KeyError, OSError, *more) as error:
+        raise click.ClickException(error.args[0] if isinstance(error, KeyError)
+                                   else str(error)) from None
+
+
+def say(words):
+    """A line of plain words: no markup, no cut names."""
+    console.print(words, markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    classroom(prog_name="python -m classroom")
