@@ -20,7 +20,7 @@ import sys
 import time
 
 REPLY, TEXT = 8 * 2**20, 2**20  # bytes that a child may send, and of them as text
-GRACE = 2.0  # seconds that a child may go on after its time, to end by itself
+GRACE = 1.0  # seconds that a child may go on after its time, to end by itself
 
 
 # How two processes talk: a message in JSON, then the arrays' bytes, nothing to be unpickled.
@@ -159,10 +159,11 @@ def serve(body, scratch, room):
     status = finish(pid)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
         ended = "time"
-    wipe(scratch)
+    clean = wiped(scratch)
     sent = data.lstrip(b".")
-    return packed({"ended": ended, "begun": len(data) - len(sent), "called": sent[:1] == b"!"}
-                  ) + sent[1:]
+    state = {"ended": ended, "begun": len(data) - len(sent), "called": sent[:1] == b"!",
+             "clean": clean}
+    return packed(state) + sent[1:]
 
 
 def child(body, end, scratch, room, seconds):
@@ -214,16 +215,17 @@ def finish(pid):
     return status
 
 
-def wipe(scratch):
-    """Empty the scratch folder; where that fails, end, and a new sandbox takes over."""
+def wiped(scratch):
+    """Empty the scratch folder, and say whether it could be done."""
     try:
         for entry in os.scandir(scratch):
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path)
             else:
                 os.unlink(entry.path)
-    except Exception:
-        os._exit(1)
+    except (OSError, RecursionError):
+        return False
+    return True
 
 
 if __name__ == "__main__":

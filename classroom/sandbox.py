@@ -73,20 +73,27 @@ class Sandbox:
             seconds: for its cells, and once more for its answer.
 
         Returns:
-            state: ``{"ended": "done", "time", "size", or "lost" if the whole sandbox went;
+            state: ``{"ended": "done", "time", "size", or "lost" if the whole sandbox went twice;
                 "begun": how many cells were begun; "called": whether it came to the answer}``.
             body: what the child sent, for `child.unpacked`: to be read as from an enemy.
         """
-        if self.process is None:
-            self._start()
-        try:
-            child.send(self.process.stdin, child.packed(request | {"seconds": seconds}, arrays))
-            reply = self._receive(2 * seconds + SLACK)
-        except (OSError, EOFError):
-            self.close()
+        body = child.packed(request | {"seconds": seconds}, arrays)
+        for _ in range(2):
+            if self.process is None:
+                self._start()
+            try:
+                child.send(self.process.stdin, body)
+                reply = self._receive(2 * seconds + SLACK)
+                break
+            except (OSError, EOFError):
+                self.close()
+        else:
             return {"ended": "lost", "begun": 0, "called": False}, b""
         end = 8 + int.from_bytes(reply[:8], "little")
-        return child.unpacked(reply[:end])[0], reply[end:]
+        state, _ = child.unpacked(reply[:end])
+        if not state["clean"]:
+            self.close()
+        return state, reply[end:]
 
     def close(self):
         """Kill everything in it."""

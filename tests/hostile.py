@@ -1,0 +1,394 @@
+"""Attacks on the grading of a class: what a hostile submission tries, and what stops it.
+
+Each attack that wants to know or to do something gives the *right* answer if it succeeds, and
+another if it does not: a point earned is an attack that worked. ``@SEED@`` and the like stand for
+paths of the kit and the class that is being graded, which an attacker is taken to know.
+"""
+
+import textwrap
+from dataclasses import dataclass
+
+import classroom_class
+
+ID = "4.3"  # what most attacks pretend to answer
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack.
+
+    Args:
+        group, what: for the table: what kind it is, and what it tries.
+        barrier: what stops it.
+        cells: the notebook's code cells.
+        id: the exercise that it wants points for.
+    """
+
+    group: str
+    what: str
+    barrier: str
+    cells: tuple[str, ...]
+    id: str = ID
+
+
+def right(id, name):
+    """The right answer's source, under another name."""
+    source = classroom_class.RIGHT[id]
+    function = source.rpartition("def ")[2].partition("(")[0]
+    return "import numpy as np\n" + source.replace(function, name)
+
+
+SIGNATURES = {id: source.rpartition("def ")[2].partition(":\n")[0]
+              for id, source in classroom_class.RIGHT.items()}
+
+
+def calling(id):
+    """A call of ``right`` with the arguments of the exercise's function."""
+    return "right(" + SIGNATURES[id].partition("(")[2]
+
+
+def attack(group, what, barrier, tries, before="", id=ID):
+    """An attack that answers right after ``tries``, if that gets through."""
+    return instead(group, what, barrier, f"{tries}\nreturn {calling(id)}",
+                   right(id, "right") + before, id)
+
+
+def instead(group, what, barrier, source, before="", id=ID):
+    """An attack that has no right answer, and wants the points nevertheless."""
+    body = textwrap.indent(source.strip("\n"), "    ")
+    return Attack(group, what, barrier, (before, f"# answer {id}\ndef {SIGNATURES[id]}:\n{body}"),
+                  id)
+
+
+ENDLESS = [
+    attack("never ends", "an infinite loop", "time limit, from outside", "while True: pass"),
+    attack("never ends", "a loop that swallows every interrupt", "time limit, from outside", """
+while True:
+    try:
+        while True: pass
+    except BaseException:
+        continue"""),
+    attack("never ends", "sleep with all signals blocked", "SIGKILL cannot be blocked", """
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+time.sleep(1000)"""),
+    attack("never ends", "a regular expression that backtracks for years", "SIGKILL", """
+import re
+re.match("(a+)+$", "a" * 60 + "b")"""),
+    attack("never ends", "closes the pipe to the server, then loops",
+           "who has nothing more to say is killed", """
+import os
+os.closerange(0, 64)
+while True: pass"""),
+]
+
+BOMBS = [
+    attack("bombs", "a fork bomb", "system-call filter: no processes", """
+import os
+while True:
+    os.fork()"""),
+    attack("bombs", "a thread bomb that never ends", "address space, time limit", """
+import threading, time
+threading.stack_size(2**16)
+while True:
+    try:
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+    except RuntimeError:
+        time.sleep(0.01)"""),
+    attack("bombs", "2 GB of memory", "address-space limit", """
+hoard = [bytearray(2**26) for _ in range(32)]"""),
+    attack("bombs", "200 MB on the disk", "file-size limit; a small file system in memory", """
+for number in range(20):
+    with open(f"bomb{number}", "wb") as file:
+        file.write(bytes(10 * 2**20))"""),
+    attack("bombs", "files outside its own folder", "everything else is read-only", """
+import os, tempfile
+for place in ("/", "/tmp", "/dev", "/dev/shm", "/usr/lib", "/sandbox", os.path.expanduser("~root")):
+    try:
+        open(os.path.join(place, "mine"), "w").write("x")
+        break
+    except OSError:
+        continue
+else:
+    raise OSError"""),
+    attack("bombs", "prints without end", "output is cut and counted, then the time limit", """
+while True:
+    print("x" * 10**6)"""),
+    instead("bombs", "returns an array of 80 MB", "reply limit", "return np.zeros(10**7)",
+            "import numpy as np"),
+    instead("bombs", "returns a dictionary that grows tenfold at each of nine levels",
+            "number of items, reply limit", """
+x = "x" * 1000
+for _ in range(9):
+    x = {str(i): x for i in range(10)}
+return x"""),
+    instead("bombs", "names one array a million times in its reply", "each array counts once", """
+import json, os
+text = '[{"value": {"list": [' + ",".join(['{"array": 0}'] * 10**5) + ']}}]'
+head = json.dumps([{"outcomes": text}, [["<f8", [1000]]]]).encode()
+os.write(3, b"!" + len(head).to_bytes(8, "little") + head + bytes(8000))
+os._exit(0)"""),
+    attack("bombs", "a crash of the interpreter", "one process per answer", """
+import ctypes
+ctypes.string_at(0)"""),
+]
+
+READS = [
+    attack("reads", "the secret seed", "not in its file system", 'open("@SEED@").read()'),
+    attack("reads", "the key", "not in its file system", 'open("@KEY@").read()'),
+    attack("reads", "the home folder", "not in its file system", """
+import os
+found = [name for name in os.listdir("@HOME@") if name != "@TOP@"]
+if not found:
+    raise OSError"""),
+    attack("reads", "another student's submission", "not in its file system",
+           'open("@OTHER@").read()'),
+    attack("reads", "the grades of others", "not in its file system",
+           'import os\nassert os.listdir("@GRADES@")'),
+    attack("reads", "the references in the repository", "not in its file system",
+           'open("@REPOSITORY@/attnlib/exercises/ch04_masking.py").read()'),
+    attack("reads", "the references, by importing them", "attnlib comes without them",
+           "import attnlib.exercises.ch04_masking"),
+    attack("reads", "the references, from an installed attnlib", "attnlib comes without them", """
+import glob, sys
+found = [name for place in sys.path for name in glob.glob(place + "/attnlib/exercises/ch*.py")]
+open(found[0]).read()"""),
+    attack("reads", "the server's memory and other processes", "no /proc, and no tracing", """
+import os
+for path in ("/proc/1/mem", "/proc/self/mem", f"/proc/{os.getppid()}/environ", "/proc/1/cmdline"):
+    try:
+        open(path, "rb").read(1)
+        break
+    except OSError:
+        continue
+else:
+    raise OSError"""),
+    attack("reads", "the environment of the grader", "it starts with an empty one", """
+import os
+assert "@CANARY@" in repr(os.environ)"""),
+    attack("reads", "seed or expected values in its own memory", "they never get there", """
+import gc, sys
+frame, found = sys._getframe(), []
+while frame:
+    found += [repr(frame.f_locals), repr(list(frame.f_globals))]
+    frame = frame.f_back
+found += [x for x in gc.get_objects() if type(x) is dict and "seed" in x for x in [repr(x)]]
+text = " ".join(found)
+assert "@XEH@"[::-1] in text or "'expe" "cted'" in text"""),
+    attack("reads", "the kernel's log and devices", "a minimal /dev", """
+import os
+for path in ("/dev/kmsg", "/dev/mem", "/dev/vda", "/dev/sda", "/sys/class", "/etc/passwd"):
+    if os.path.exists(path):
+        break
+else:
+    raise OSError"""),
+]
+
+NETWORK = [
+    attack("network", "a connection to this machine", "no network, no sockets",
+           'import socket\nsocket.create_connection(("127.0.0.1", @PORT@), 1)'),
+    attack("network", "a name's address", "no network, no sockets",
+           'import socket\nsocket.getaddrinfo("example.org", 80)[0]\n'
+           'socket.create_connection(("192.0.2.1", 80), 1)'),
+    attack("network", "a web request", "no network, no sockets",
+           'import urllib.request\nurllib.request.urlopen("http://127.0.0.1:@PORT@/", timeout=1)'),
+]
+
+ATTEND = "query, key, value = x @ w_query, x @ w_key, x @ w_value\n"
+TENSORS = ("import torch\nq, k, v = (torch.as_tensor(np.ascontiguousarray(m)) "
+           "for m in (query, key, value))\n")
+LIFT = "the function itself is empty there; no copy of it is left"
+OPERATOR = "torch's operators of that name raise, however they are called"
+
+
+def lifting(what, barrier, call, before=""):
+    """An attack on the ban of attention functions in exercise 1.3."""
+    return instead("lifts a ban", what, barrier, ATTEND + call,
+                   "import numpy as np\nimport attnlib\n" + before, "1.3")
+
+
+BANS = [
+    lifting("calls `attnlib.attention`", LIFT, "return attnlib.attention(query, key, value)"),
+    lifting("reloads the module", LIFT, """
+import importlib
+import sys
+return importlib.reload(sys.modules["attnlib.attention"]).attention(query, key, value)
+"""),
+    lifting("deletes the module and imports it again", LIFT, """
+import sys
+for name in [name for name in sys.modules if name.startswith("attnlib")]:
+    del sys.modules[name]
+import attnlib
+return attnlib.attention(query, key, value)"""),
+    lifting("copies the function before it is called", LIFT, "return copy(query, key, value)", """
+import types
+copy = types.FunctionType(attnlib.attention.__code__, attnlib.attention.__globals__, "copy",
+                          attnlib.attention.__defaults__)
+copy.__kwdefaults__ = attnlib.attention.__kwdefaults__"""),
+    lifting("looks for the function's source or code in memory", LIFT, """
+import gc
+for x in gc.get_objects():
+    if type(x) is dict:
+        for source in x.values():
+            if type(source) is str and "def attention(query" in source:
+                names = {"__name__": "attnlib.attention", "__package__": "attnlib"}
+                exec(source, names)
+                return names["attention"](query, key, value)
+raise LookupError"""),
+    lifting("uses a function of attnlib that uses it", LIFT, """
+import torch
+return attnlib.local_attention(*map(torch.as_tensor, (query, key, value)), window=10**6)"""),
+    lifting("torch's fused attention", OPERATOR, TENSORS + """
+return torch.nn.functional.scaled_dot_product_attention(q, k, v)"""),
+    lifting("the same, where torch keeps it", OPERATOR, TENSORS + """
+return torch._C._nn.scaled_dot_product_attention(q, k, v)"""),
+    lifting("the same, as an operator", OPERATOR, TENSORS + """
+return torch.ops.aten.scaled_dot_product_attention.default(q, k, v)"""),
+    lifting("the operator that it is made of", OPERATOR, TENSORS + """
+return torch.ops.aten._scaled_dot_product_attention_math(q, k, v)[0]"""),
+    lifting("the same on a nested tensor", OPERATOR, TENSORS + """
+nest = [torch.nested.nested_tensor(list(m.reshape(-1, 1, *m.shape[-2:]))) for m in (q, k, v)]
+found = torch.ops.aten.scaled_dot_product_attention(*nest).to_padded_tensor(0)
+return found.reshape(*q.shape[:-1], v.shape[-1])
+"""),
+    lifting("the builtin function, found by the garbage collector", OPERATOR, TENSORS + """
+import gc
+for f in gc.get_objects():
+    if type(f) is type(len) and f.__name__ == "scaled_dot_product_attention":
+        return f(q, k, v)
+raise LookupError"""),
+    lifting("TorchScript", OPERATOR, TENSORS + """
+code = '''
+def attend(q, k, v):
+    return torch.ops.aten.scaled_dot_product_attention(q, k, v)
+'''
+return torch.jit.CompilationUnit(code).attend(q, k, v)"""),
+    lifting("torch.nn.MultiheadAttention", LIFT, TENSORS + """
+layer = torch.nn.MultiheadAttention(q.shape[-1], 1, bias=False, batch_first=True)
+return layer(q, k, v)[0]"""),
+    lifting("hides what the watcher saw", LIFT, """
+from attnlib.exercises import watching
+watching.Watch.seen = lambda self: ()
+watching.Watch._profile = lambda *_: None
+return attnlib.attention(query, key, value)"""),
+    lifting("a fresh Python, in its own place", "system-call filter: no other program", """
+import os, sys
+os.execv(sys.executable, [sys.executable, "-c", "import torch"])"""),
+    lifting("a fresh Python, as a process", "system-call filter: no other program", """
+import subprocess, sys
+subprocess.run([sys.executable, "-c", "import torch"], check=True)"""),
+    instead("lifts a ban", "torch's softmax below the one that is banned", OPERATOR,
+            "import torch\nreturn torch._C.TensorBase.softmax(torch.as_tensor(scores), axis)",
+            id="3.2"),
+    instead("lifts a ban", "torch's inner softmax", OPERATOR,
+            "import torch\nreturn torch._softmax(torch.as_tensor(scores), axis, False)", id="3.2"),
+]
+
+FORGERIES = [
+    instead("forges", "makes numpy find everything equal", "it is compared outside", """
+for name in ("allclose", "isclose", "array_equal", "testing"):
+    setattr(np, name, lambda *_, **__: True)
+return np.zeros((n_q, n_k), bool)""", "import numpy as np"),
+    instead("forges", "the same in torch and in Python's builtins", "it is compared outside", """
+import builtins, torch
+torch.allclose = torch.equal = builtins.all = builtins.any = lambda *_, **__: True
+return np.zeros((n_q, n_k), bool)""", "import numpy as np"),
+    instead("forges", "an array that equals everything", "a copy of its numbers is what counts", """
+class Equal(np.ndarray):
+    __eq__ = __array_function__ = __array_ufunc__ = lambda *_, **__: np.array(True)
+return np.zeros((n_q, n_k), bool).view(Equal)""", "import numpy as np"),
+    instead("forges", "leaves by `os._exit`", "no outcome, no points", "import os\nos._exit(0)"),
+    instead("forges", "leaves by `sys.exit`", "no outcome, no points", "import sys\nsys.exit(0)"),
+    instead("forges", "kills the server and all there is",
+            "signals from inside do not reach process 1", """
+import os, signal
+for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGSTOP, signal.SIGUSR1):
+    for pid in (1, os.getppid(), -1):
+        try:
+            os.kill(pid, number)
+        except OSError:
+            pass
+os.kill(os.getpid(), signal.SIGKILL)"""),
+    instead("forges", "writes its own verdict into the reply", "a reply holds values only", """
+import json, os
+text = json.dumps([{"status": "passed", "credit": 1.0, "points": 1000}])
+head = json.dumps([{"outcomes": text, "status": "passed", "credit": 1.0}, []]).encode()
+os.write(3, b"!" + len(head).to_bytes(8, "little") + head)
+os._exit(0)"""),
+    instead("forges", "a pickle in the reply", "nothing is ever unpickled", """
+import os, pickle
+class Bomb:
+    def __reduce__(self):
+        return os.system, ("touch @CANARYFILE@",)
+os.write(3, b"!" + len(pickle.dumps(Bomb())).to_bytes(8, "little") + pickle.dumps(Bomb()))
+os._exit(0)"""),
+    instead("forges", "a pickle in an array of objects", "nothing is ever unpickled", """
+class Bomb:
+    def __reduce__(self):
+        import os
+        return os.system, ("touch @CANARYFILE@",)
+x = np.empty((n_q, n_k), object)
+x[...] = Bomb()
+return x""", "import numpy as np"),
+    instead("forges", "an array of absurd shape in the reply", "shapes are checked", """
+import json, os
+text = '[{"value": {"array": 0}}]'
+head = json.dumps([{"outcomes": text}, [["<f8", [0, 10**15, 10**15]]]]).encode()
+os.write(3, b"!" + len(head).to_bytes(8, "little") + head)
+os._exit(0)"""),
+    instead("forges", "says that its numbers are of half precision", "the numbers show it", """
+from attnlib.exercises import runner
+keep = runner.replace
+def forged(outcome, **changes):
+    return keep(outcome, half=True, **changes)
+runner.replace = forged
+import dataclasses
+outcome = runner.Outcome
+runner.Outcome = lambda **k: outcome(**(k | {"half": True}))
+return right(x, w_query, w_key, w_value) * 1.004""", right("1.3", "right"), "1.3"),
+]
+
+# Two submissions: what the first leaves behind, the second must not find.
+
+LEAVES = {
+    "a file": ("open('left', 'w').write('x')\nopen('/scratch/left', 'w').write('x')",
+               "open('/scratch/left').read()", "its folder is emptied"),
+    "a folder that cannot be removed": (
+        "import os\nos.makedirs('/scratch/a/left')\nos.chmod('/scratch/a', 0)",
+        "import os\nos.chmod('/scratch/a', 0o700)\nassert os.listdir('/scratch/a')",
+        "a new sandbox"),
+    "shared memory": (
+        "import ctypes\nassert ctypes.CDLL(None).shmget(77, 4096, 0o1666) >= 0",
+        "import ctypes\nassert ctypes.CDLL(None).shmget(77, 4096, 0o666) >= 0",
+        "system-call filter: no System V memory"),
+    "a thread that goes on": (
+        "import threading, time\ndef on():\n    while True:\n"
+        "        open('/scratch/left', 'w').write('x')\n        time.sleep(0.01)\n"
+        "threading.Thread(target=on).start()",
+        "import time\ntime.sleep(0.03)\nopen('/scratch/left').read()",
+        "everything is killed when an answer is over"),
+    "a process that goes on": (
+        "import os\nif os.fork() == 0:\n    os.setsid()\n    while True:\n"
+        "        open('/scratch/left', 'w').write('x')",
+        "import time\ntime.sleep(0.03)\nopen('/scratch/left').read()",
+        "system-call filter: no processes"),
+    "a changed library": (
+        "import numpy\nnumpy.left = 1\nimport attnlib\nattnlib.left = 1",
+        "import numpy, attnlib\nassert hasattr(numpy, 'left') or hasattr(attnlib, 'left')",
+        "each answer has its own copy of Python's memory"),
+    "a key in the kernel's keyring": (
+        "import ctypes\nassert ctypes.CDLL(None).syscall(248, b'user', b'left', b'x', 1, -4) > 0",
+        "import ctypes\nassert ctypes.CDLL(None).syscall(249, b'user', b'left', 0, -4) > 0",
+        "system-call filter: no keys"),
+}
+
+
+def _quietly(source):
+    return "try:\n" + textwrap.indent(source, "    ") + "\nexcept Exception:\n    pass"
+
+
+LEFT_BEHIND = [(attack("leaves behind", what, barrier, _quietly(leave)),
+                attack("leaves behind", what, barrier, find))
+               for what, (leave, find, barrier) in LEAVES.items()]
+
+SINGLE = [*ENDLESS, *BOMBS, *READS, *NETWORK, *BANS, *FORGERIES]
