@@ -229,6 +229,52 @@ def masks(named, *, across=3):
     return list(grid[:len(named)])
 
 
+def patches(image, weights, *, title=None, axes=None):
+    """A picture cut into patches, each framed as thickly as it is looked at.
+
+    The number in a frame is the weight in percent; weights below 5 % have neither.
+
+    Args:
+        image: ``(height, width)``, in shades of grey, the largest number black.
+        weights: ``(rows, columns)``, a weight from 0 to 1 per patch; patches are equally large.
+        title: what was asked.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if the image cannot be cut so; the message names both shapes.
+
+    >>> axes = patches(np.eye(4), np.array([[0.97, 0.01], [0.01, 0.01]]))
+    >>> [number.get_text() for number in axes.texts]
+    ['97']
+    """
+    image, weights = np.asarray(image, dtype=float), np.asarray(weights, dtype=float)
+    if image.ndim != 2 or weights.ndim != 2 or any(
+            many == 0 or size % many for size, many in zip(image.shape, weights.shape)):
+        raise ValueError(f"image {image.shape} cannot be cut into patches for weights "
+                         f"{weights.shape}")
+    axes = figure() if axes is None else axes
+    axes.imshow(image, cmap="Greys")
+    height, width = (size // many for size, many in zip(image.shape, weights.shape))
+    for (row, column), weight in np.ndenumerate(weights):
+        if weight >= 0.05:
+            left, top = column * width - 0.5, row * height - 0.5
+            axes.add_patch(_frame(left, top, width, height, 6 * weight))
+            axes.text(left + width / 2, top + height / 2, f"{100 * weight:.0f}", ha="center",
+                      va="center", bbox=dict(facecolor="white", edgecolor="none", pad=1.5))
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title or "", loc="left", fontsize=10)
+    return axes
+
+
+def _frame(left, top, width, height, thickness):
+    from matplotlib.patches import Rectangle
+    return Rectangle((left, top), width, height, fill=False, edgecolor=PALETTE["orange"],
+                     linewidth=thickness)
+
+
 def _write_numbers(axes, image, weights):
     """Each number in its cell, all with as many digits as one of them needs, at most 2."""
     digits = next(d for d in (0, 1, 2) if d == 2 or np.allclose(weights.round(d), weights))

@@ -311,3 +311,25 @@ def test_masks_are_dark_where_a_query_may_attend():
 def test_masks_refuses_what_is_no_mask(mask):
     with pytest.raises(ValueError, match=r"mask 'odd' must be boolean \(n_q, n_k\), got "):
         plots.masks({"odd": mask})
+
+
+# patches
+
+def test_patches_are_framed_by_weight_where_they_lie():
+    weights = np.array([[0.7, 0.0], [0.25, 0.04], [0.0, 0.01]])
+    axes = plots.patches(np.arange(48).reshape(6, 8), weights, title="where seven?")
+    assert texts(axes) == ["70", "25"] and axes.get_title(loc="left") == "where seven?"
+    first, second = axes.patches
+    assert first.get_bbox().bounds == (-0.5, -0.5, 4, 2)
+    assert second.get_bbox().bounds == (-0.5, 1.5, 4, 2)
+    assert first.get_linewidth() == pytest.approx(0.7 / 0.25 * second.get_linewidth())
+    assert axes.texts[1].get_position() == (1.5, 2.5)
+    shown = axes.images[0]
+    assert shown.to_rgba(47)[0] < 0.1 and shown.to_rgba(0)[0] > 0.9  # ink is black
+
+
+@pytest.mark.parametrize("shapes", [((6, 8), (4, 2)), ((6, 8), (3, 3)), ((6,), (3, 2)),
+                                    ((6, 8), (6,)), ((6, 8), (0, 2))])
+def test_patches_refuses_what_cannot_be_cut(shapes):
+    with pytest.raises(ValueError, match="cannot be cut"):
+        plots.patches(*map(np.zeros, shapes))
