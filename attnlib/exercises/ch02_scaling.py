@@ -38,7 +38,7 @@ def _spread(*, width=32, of_query=2, of_key=1 / 4, faults=frozenset()):
 
 def _vary_spread(rng):
     """Other widths and variances whose spread is whole."""
-    spread, a, ratio = (int(x) for x in rng.integers((3, 2, 2), (11, 6, 5)))
+    spread, a, ratio = (int(x) for x in rng.integers((3, 2, 2), (12, 6, 5)))
     b, width = a * ratio, spread ** 2 * ratio
     return with_numbers(_SPREAD, dict(width=width, of_query=a, of_key=1 / b), {
         "32": str(width), "variance 2": f"variance {a}", "$1/4$": f"$1/{b}$"})
