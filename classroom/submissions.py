@@ -16,6 +16,7 @@ from pathlib import Path
 LARGEST = 64 * 2**20  # bytes of a file that is opened
 MOODLE = re.compile(r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_")
 CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_(?P<number>\d+)_.+")
+ENDING = re.compile(r"(\.(ipynb|json|txt|zip|html?|py|pdf|docx?))+$", re.I)
 COPY = re.compile(r"( ?\(\d+\)| - Copy)+$")
 LEFT_OUT = {"__MACOSX", ".ipynb_checkpoints", "Thumbs.db", "desktop.ini"}
 MARKER = re.compile(r"^[ \t]*#[ \t]*answer[ \t]+(\d+\.\d+)(?:[ \t]+v(\d+))?[ \t]*$", re.M | re.I)
@@ -144,7 +145,7 @@ def owner(path, roster=()):
     (('815', 'lindanna'), ('anna', ''))
     """
     top = path.parts[0]
-    stem = top if len(path.parts) > 1 else COPY.sub("", re.sub(r"(\.\w{1,6})+$", "", top)) or top
+    stem = top if len(path.parts) > 1 else COPY.sub("", ENDING.sub("", top)) or top
     match = MOODLE.match(top) or CANVAS.fullmatch(top)
     id, name = (match["id"], match["name"]) if match else (stem, "")
     whole = unicodedata.normalize("NFC", top)
@@ -198,10 +199,11 @@ def content(folder, file):
         opened = os.open(Path(folder, file), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return b"", "What was handed in is a link or cannot be opened."
+    status = os.fstat(opened)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(opened)
+        return b"", "What was handed in is not a file."
     with os.fdopen(opened, "rb") as stream:
-        status = os.fstat(opened)
-        if not stat.S_ISREG(status.st_mode):
-            return b"", "What was handed in is not a file."
         if status.st_size > LARGEST:
             return b"", (f"The file has {status.st_size / 2**20:.0f} MB, and more than "
                          f"{LARGEST // 2**20} MB are not opened. Clear its outputs and hand it in "
