@@ -194,10 +194,9 @@ def _prepare(query, key, value):
 
 
 def _cut(start, stop, first, last, device, **band):
-    """What queries at the positions start..stop may see of the keys first..last."""
-    end = max(stop, last)  # `visible` lines up the ends: let both reach as far, then cut
-    seen = visible(end - start, end - first, xp=xp, device=device, **band)
-    return seen[:stop - start, :last - first]
+    """What queries at the positions start..stop may see of the keys first..last >= stop."""
+    seen = visible(last - start, last - first, xp=xp, device=device, **band)  # lines up the ends
+    return seen[:stop - start]
 
 
 # local_attention
@@ -223,8 +222,7 @@ def _local_blocks(left, query, right, key, value, start, band, finite):
     """
     before = band["window"] - 1
     reach = before + BLOCK + (0 if band["causal"] else before)
-    window = slice(start - before, start - before + query.shape[-2] - BLOCK + reach)
-    key, value = key[..., window, :], value[..., window, :]
+    key, value = key[..., start - before:, :], value[..., start - before:, :]
     seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)  # (BLOCK, reach)
     if finite:
         bias = torch.where(seen, 0.0, -math.inf).to(query)

@@ -120,11 +120,13 @@ def largest(function, n, heads=2, width=4):
 # Local.
 
 
-@given(problem=triples(), window=st.integers(1, 20), causal=st.booleans(), block=st.integers(1, 5))
-def test_local_is_attention_in_a_band(problem, window, causal, block):
+@given(problem=triples(), window=st.integers(1, 20), causal=st.booleans(), block=st.integers(1, 5),
+       group=st.integers(1, 3))
+def test_local_is_attention_in_a_band(problem, window, causal, block, group):
     arrays, atol = problem
     band = dict(window=window, causal=causal)
-    with mock.patch("attnlib.multilevel.BLOCK", block):
+    with (mock.patch("attnlib.multilevel.BLOCK", block),
+          mock.patch("attnlib.multilevel.GROUP", group)):
         assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band),
                     arrays, atol)
 
@@ -144,6 +146,15 @@ def test_local_in_blocks_with_any_leading_axes(lead):
     arrays = [normal(seed, *lead, 200, 4) for seed in range(3)]
     assert_same(lambda *x: local_attention(*x, window=9, causal=True),
                 lambda *x: attention(*x, window=9, causal=True), arrays)
+    arrays[1][..., 120, :] = NAN
+    torch.testing.assert_close(local_attention(*arrays, window=9, causal=True),
+                               attention(*arrays, window=9, causal=True), equal_nan=True)
+
+
+def test_local_of_keys_without_numbers_is_the_mean_of_what_is_seen():
+    nothing, value = normal(0, 3, 0), normal(1, 3, 2)
+    close(local_attention(nothing, nothing, value, window=1), value)
+    close(local_attention(nothing, nothing, value, window=3), value.mean(0).expand(3, 2))
 
 
 @pytest.mark.parametrize("window, causal, block", [(9, True, 4), (5, False, 8), (1, True, 3)])
