@@ -122,6 +122,8 @@ def test_markup_stays_text(grades, look):
     assert MARKUP in page.inner_text("main") and MARKUP in page.inner_text("pre")
     assert page.locator("main script, main img, main i, main b").count() == 0
     assert "broken" not in page.title() or "<script>" in page.title()
+    hana = look(grades / "reports" / f"{reports.file_stem('../hana')}.html")
+    assert "said so & <i>so</i>" in hana.inner_text("main")
     page = look(grades / "class.html")
     assert MARKUP in page.inner_text("main") and page.locator("main script").count() == 0
 
@@ -131,7 +133,7 @@ def test_what_the_class_page_says(grades, look):
     words = page.inner_text("main")
     assert "9 students, 2.22 of 10 points in the mean, 0 in the middle" in words
     assert "3 of 8 no-scale · " + SENTENCES["no-scale"].replace("`", "") in words
-    assert "1 of 8 swapped" in words
+    assert "1 of 8 swapped · " + SENTENCES["swapped"].replace("`", "") in words
     assert "4 right, 3 with a known mistake, 1 otherwise wrong, 1 not attempted" in words
     assert re.search(r"Nobody solved 2\.1 \(.+\), 4\.5 \(.+\)\.", words)
     first = page.locator("tbody").first
@@ -192,6 +194,18 @@ def test_names_comments_and_layout_do_not_hide_a_copy():
     assert similarity.runs(ODD) == similarity.runs(renamed(ODD))
     assert similarity.runs(ODD) != similarity.runs(RIGHT)
     assert not similarity.runs("x.exp(a, b)") & similarity.runs("x.sin(a, b)")
+
+
+def test_a_few_lines_in_common_are_no_sign():
+    short = similarity.runs("a = b + c * 2 - d")
+    others = {f"s{i}": {"1.3": similarity.runs(code(random.Random(i)))} for i in range(20)}
+    assert 0 < len(short) < similarity.FEWEST
+    assert not similarity.similar(others | {"x": {"1.3": short}, "y": {"1.3": short}})
+
+
+def test_only_so_much_of_an_answer_is_read():
+    padding = "a = 1\n" * similarity.LONGEST
+    assert similarity.runs(padding + ODD) == similarity.runs(padding)
 
 
 def code(rng, lines=12):
