@@ -208,7 +208,7 @@ def probe(sandbox):
     """
     state, body = sandbox.ask({
         "do": "answer", "cells": [PROBE.format(home=str(Path.home()), file=__file__)],
-        "name": "seen", "cases": child_cases(), "takes": "numpy", "forbidden": [], "names": []})
+        "name": "seen", "cases": one_case(), "takes": "numpy", "forbidden": [], "names": []})
     text = child.unpacked(body)[0].get("outcomes", "") if body else ""
     if '"value": {"just": "nothing"}' not in text:
         raise NoSandbox(HOW_TO_GET_IT.format(why=f"what it runs can see out ({state}: {text})."))
@@ -229,7 +229,7 @@ def seen():
 """
 
 
-def child_cases():
+def one_case():
     """One case without inputs, packed."""
     from attnlib.exercises import plain
     from attnlib.exercises.core import Outcome
