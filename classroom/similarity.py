@@ -16,7 +16,7 @@ from itertools import combinations
 LENGTH = 6  # tokens in a run
 COMMON = 0.25  # a run that more than this part of the class has is common property
 LONGEST = 40_000  # characters of an answer that are read
-SHARE, FEWEST = 0.5, 15  # of the shorter one's runs, and how many at least
+SHARE, FEWEST = 0.5, 30  # of the shorter one's runs, and how many at least (an edit makes six)
 SKIPPED = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENCODING, tokenize.ENDMARKER,
            tokenize.STRING}
 
