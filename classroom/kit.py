@@ -142,7 +142,7 @@ def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug="")
         name, function = handout.heading(id)
         worth = float(points.get(id, get(id).points))
         tasks.append(Task(id, get(id).version, worth, name, function, draws(seed, id, variants)))
-    slug = slug or re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or "assignment"
+    slug = re.sub(r"[^a-z0-9]+", "-", (slug or title).lower()).strip("-") or "assignment"
     kit = Kit(folder, slug, title, due, tuple(tasks), variants, attnlib.__version__, seed)
     write_kit(kit)
     return kit
