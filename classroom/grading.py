@@ -39,7 +39,6 @@ from .submissions import Submission, content, find, markers, submissions
 SECONDS = 10.0
 PASSED_OVER = 3  # cells of one notebook that may end the child before the answer is reached
 NUMBERS = 20_000  # that an answer may return beyond eight times what went in and was expected
-RESTARTS = 3  # of a pool of which a process was killed
 
 NOT_FOUND = ("No answer was found: neither the line `# answer {id}` nor a function "
              "`{function}`.")
@@ -434,56 +433,44 @@ def mapped(jobs, workers, scheduler=None):
         scheduler: address of a dask scheduler; then its workers do it.
 
     Yields:
-        `Job` and its `Record`, in the order in which they are done; None for the record of a job
-        at which processes were lost again and again.
+        `Job` and its `Record`, in the order in which they are done; the record is None where
+        grading failed, or its process was lost twice.
     """
-    waiting, left = iter(jobs), RESTARTS
-    again = []
+    waiting = iter(jobs)
     while True:
+        lost = []
         with executor(workers, scheduler) as (pool, width):
-            lost = []
-            for job, record, alive in _through(pool, width, _chain(again, waiting)):
-                if alive:
-                    yield job, record
-                else:
-                    lost.append(job)
+            yield from _through(pool, width, waiting, lost)
         if not lost:
             return
-        left -= 1
-        again = lost
-        if not left:
-            yield from ((job, None) for job in lost)
-            return
+        for job in lost:  # each alone, to see which of them it was
+            with executor(1, scheduler) as (pool, _):
+                again = []
+                yield from _through(pool, 1, iter([job]), again)
+                yield from ((job, None) for job in again)
 
 
-def _chain(again, waiting):
-    yield from again
-    yield from waiting
-
-
-def _through(pool, width, jobs):
-    """Job, record and whether the pool still lived, for the jobs that were taken up."""
-    running, alive = {}, True
+def _through(pool, width, jobs, lost):
+    """Jobs and their records; when the pool breaks, what it was doing is added to ``lost``."""
+    running = {}
     while True:
-        while alive and len(running) < 2 * width and (job := next(jobs, None)) is not None:
+        while not lost and len(running) < 2 * width and (job := next(jobs, None)) is not None:
             try:
                 running[pool.submit(graded, job)] = job
             except BrokenExecutor:
-                alive = False
-                yield job, None, False
+                lost.append(job)
         if not running:
             return
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             job = running.pop(future)
             try:
-                yield job, future.result(), True
+                yield job, future.result()
             except NoSandbox:
                 raise
             except BrokenExecutor:
-                alive = False
-                yield job, None, False
+                lost.append(job)
             except Exception:
-                yield job, None, True
+                yield job, None
 
 
 @contextmanager

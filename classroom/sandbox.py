@@ -32,9 +32,10 @@ HOW_TO_GET_IT = """\
 Students' code runs only inside bubblewrap, and bubblewrap does not work here: {why}
   Debian, Ubuntu:  sudo apt install bubblewrap    (Fedora: sudo dnf install bubblewrap)
   It needs user namespaces; `sysctl user.max_user_namespaces` must not say 0.
-  Ubuntu 24.04 and later also bar programs from them by AppArmor: allow bwrap with a profile
-  (sudo apt install apparmor-profiles; sudo ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict
-  /etc/apparmor.d/; sudo systemctl reload apparmor).
+  Ubuntu 24.04 and later bar programs from these by AppArmor, unless a profile allows it:
+    sudo apt install apparmor-profiles
+    sudo ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/
+    sudo systemctl reload apparmor
   Inside a container, grade on the host, or start the container so that it may make namespaces.
   macOS, Windows:  grade inside a Linux virtual machine (on Windows, WSL 2 is one).
 If you trust every submission as you trust your own code, --trust-submissions runs them without."""

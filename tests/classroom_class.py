@@ -366,19 +366,20 @@ FORMS = [as_it_is, reordered, deleted, split, added, metadata_lost, huge_outputs
          a_picture, cut_off, empty]
 
 
-def write_class(kit, folder):
-    """Write 40 submissions, as a Canvas or Moodle download or plain files.
+def write_class(kit, folder, size=40):
+    """Write a class's submissions, as a Canvas or Moodle download or plain files.
 
     Args:
         kit: made with `PATTERNS`.
         folder: where to.
+        size: how many students; the first ones hand in every form once.
 
     Returns:
         ``{student's id: Expected}``.
     """
     folder = Path(folder)
     wanted = {}
-    for number, name in enumerate(NAMES[:40]):
+    for number, name in enumerate(NAMES[:size]):
         answers = plan(number)
         if number == 7:
             answers |= {"4.3": "raised", "5.2": "timed_out", "3.2": "wrong_kind"}

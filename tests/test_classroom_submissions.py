@@ -29,8 +29,9 @@ DONE = "# answer 4.3\ndef recent(n_q, n_k, window):\n    return 1"
     ("lindanna_815_42_hw.ipynb", "815", "lindanna"),
     ("lindanna_LATE_815_42_hw_2_final.ipynb", "815", "lindanna"),
     ("anna/ps1/ps1.ipynb", "anna", ""),
-    ("anna.ipynb", "anna", ""), ("anna (1).ipynb", "anna", ""), ("anna - Copy (2).ipynb", "anna", ""),
-    ("anna.ipynb.txt", "anna", ""), ("a.lind.ipynb", "a.lind", ""), ("hw1_anna.ipynb", "hw1_anna", ""),
+    ("anna.ipynb", "anna", ""), ("anna (1).ipynb", "anna", ""),
+    ("anna - Copy (2).ipynb", "anna", ""), ("anna.ipynb.txt", "anna", ""),
+    ("a.lind.ipynb", "a.lind", ""), ("hw1_anna.ipynb", "hw1_anna", ""),
     ("(1).ipynb", "(1).ipynb", ""),
 ])
 def test_a_student_is_known_by_folder_prefix_or_file_name(path, id, name):
