@@ -97,6 +97,8 @@ def normalised(source):
                 child.body = body[1:] or [ast.Pass()]
         return ast.dump(node)
 
+    if not re.search(r"^\s*(async def|def|class) ", source, re.MULTILINE):
+        return []
     try:
         body = ast.parse(textwrap.dedent(source)).body
     except (SyntaxError, ValueError):
