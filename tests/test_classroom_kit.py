@@ -14,6 +14,7 @@ from attnlib.exercises import exercises, get
 from attnlib.exercises.notebook import assess_seed
 from classroom import handout, kit
 from press.chapters import ROOT, Chapter, chapter_paths
+from press.editions import site_url
 
 PATTERNS = ["1.1", "5.*", "1.3", "1.1", "2.7"]
 IDS = ["1.1", *(f"5.{i}" for i in range(1, 8)), "1.3", "2.7"]
@@ -93,11 +94,17 @@ def test_a_students_notebook_has_all_that_it_needs_in_order(made, variant):
         "slug": made.slug, "edition": made.edition, "variant": variant}
 
 
-def test_the_links_of_a_statement_lead_to_the_site(whole):
-    for cell in read(whole.folder / "student/all-v1.ipynb").cells:
-        for target in re.findall(r"\]\(([^)]+)\)", cell.source) if cell.cell_type == "markdown" \
-                else ():
-            assert target.startswith(("https://", "http://", "#")), target
+def test_the_links_of_a_statement_and_a_solution_lead_to_the_site(tmp_path):
+    linked = "See [there](02_scaling.ipynb#x) and [here](#y)."
+    cells = [nbformat.v4.new_markdown_cell(f"### Exercise 1.1 ★ · T\n\n{linked}"),
+             nbformat.v4.new_markdown_cell(linked)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_x.ipynb")
+    texts = handout.Texts(kit.Task("1.1", 1, 1.0, "T"))
+    texts.chapter = Chapter(tmp_path / "01_x.ipynb")
+    texts.cells = type(texts.cells)("1.1", 0, 0, 0, (1,))
+    wanted = f"See [there]({site_url()}/book/02_scaling.html#x) and [here](#y)."
+    assert texts.statement().endswith(f"chapter 1]({site_url()}/book/01_x.html)*\n\n{wanted}")
+    assert texts.solution() == [("markdown", wanted)]
 
 
 # What must not be in it.

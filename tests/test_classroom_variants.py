@@ -43,9 +43,9 @@ def test_there_are_many_different_variants(exercise):
     alike = list(itertools.takewhile(lambda i: found[i] not in found[:i], range(40)))
     period = len(alike)  # and then they come again in the same order
     assert found == (found[:period] * 40)[:40]
-    answers_ = [judging.expect(get(f"{exercise.id}/{draw}"), exercise.cases(0))
-                for draw in found[:8]]
-    for a, b in itertools.combinations(answers_, 2):
+    right = [judging.expect(other, exercise.cases(0)) for other in (
+        exercise, *(get(f"{exercise.id}/{draw}") for draw in dict.fromkeys(found)))]
+    for a, b in itertools.combinations(right, 2):  # nor is any the book's own
         assert not judging.same(exercise, a, b)
 
 
@@ -87,6 +87,16 @@ def test_the_answer_passes_and_that_of_another_variant_does_not(exercise):
             result = answers.judged(a, b.reference, seed)
             assert bool(result) is (a is b), (a.id, b.id, result.sentence)
     assert not any(answers.judged(a, exercise.reference, 0) for a in found)
+
+
+@each
+def test_the_mistakes_of_a_variant_are_made_with_its_numbers(exercise):
+    cases = exercise.cases(0)
+    for draw in draws(exercise, 3):
+        pairs = zip(exercise.mistakes, get(f"{exercise.id}/{draw}").mistakes)
+        other = [not judging.same(exercise, *(judging.behaviour(exercise, mistake.answer, cases)
+                                              for mistake in pair)) for pair in pairs]
+        assert sum(other) > 0.7 * len(other), f"{exercise.id}/{draw}"
 
 
 @each
