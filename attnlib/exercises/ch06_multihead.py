@@ -1,0 +1,612 @@
+"""Chapter 6, "Multi-head attention": what its exercises ask, and what people answer."""
+
+import math
+
+import numpy as np
+
+from ..attention import attention, softmax
+from ..heads import merge_heads, repeat_heads, split_heads
+from .core import Case, Exercise, broken_law, switched
+
+# 6.1  A layer on paper
+
+def _sizes(*, faults=frozenset()):
+    dim, heads, kv_heads = 96, 12, 4
+    width = dim // (kv_heads if "width-by-kv" in faults else heads)
+    kv_dim = kv_heads * width
+    value_dim = dim if "full-values" in faults else kv_dim
+    key_dim = dim if "no-sharing" in faults else kv_dim
+    value_dim = dim if "no-sharing" in faults else value_dim
+    weights = dim * (2 * dim + key_dim + value_dim)
+    if "no-output" in faults:
+        weights -= dim * dim
+    if "one-head" in faults:
+        weights = 4 * dim * width
+    cache = 2 * (heads if "query-heads" in faults else kv_heads) * width
+    if "keys-only" in faults:
+        cache //= 2
+    if "queries-too" in faults:
+        cache += heads * width
+    key_head = 9 % kv_heads if "tiled" in faults else 9 // (heads // kv_heads)
+    if "by-kv" in faults:
+        key_head = 9 // kv_heads
+    return {"width": width, "weights": weights, "cache": cache, "key_head": key_head}
+
+
+_SIZES = Exercise(
+    id="6.1", kind="by hand", points=2, minutes=8, version=1,
+    hints=(
+        "A head is as wide as its share of `dim`, whether it is a query head or a key head.",
+        "Write the shape of each of the four matrices. Two of them are narrower than the others.",
+        "Twelve query heads on four key heads: how many neighbours share one?",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_sizes,
+    mistakes=switched(_sizes, {
+        "width-by-kv": "You divided the width by the number of key heads. "
+                       "Which number of heads divides `dim`?",
+        "full-values": "Your value projection is as wide as the query's. Values are shared like "
+                       "keys.",
+        "no-sharing": "You counted four square matrices. With four key heads for twelve query "
+                      "heads, are all of them square?",
+        "no-output": "You left out the output projection.",
+        "one-head": "You counted the weights of a single head. How many are there?",
+        "query-heads": "You counted the cache for all query heads. Which heads are kept?",
+        "keys-only": "Your cache holds the keys alone. What else is needed of a word long past?",
+        "queries-too": "Your cache holds queries as well. Who will ask an old query again?",
+        "tiled": "Your key heads go round: a b c d a b c d. Copies stand next to each other here.",
+        "by-kv": "You divided by the number of key heads. How many query heads share one?",
+    }, pairs=[("full-values", "keys-only"), ("no-sharing", "query-heads"),
+              ("no-sharing", "keys-only"), ("no-output", "keys-only"), ("tiled", "no-sharing"),
+              ("tiled", "keys-only"), ("by-kv", "keys-only"), ("width-by-kv", "tiled"),
+              ("full-values", "tiled"), ("no-output", "query-heads"), ("one-head", "keys-only"),
+              ("no-sharing", "no-output")]),
+    variants=(
+        lambda: {"width": 8.0, "weights": 96 * 96 * 2 + 96 * 32 * 2, "cache": 64, "key_head": 3},
+        lambda: dict(key_head=np.array(3), cache=np.array(64.0), weights=24576, width=96 / 12),
+    ),
+)
+
+
+# 6.2  All heads at once
+
+def _apart(x, heads, *, reshape_alone, heads_last):
+    *leading, n, d = x.shape
+    if reshape_alone:
+        return x.reshape(*leading, heads, n, d // heads)
+    if heads_last:
+        return np.moveaxis(x.reshape(*leading, n, d // heads, heads), -1, -3)
+    return np.moveaxis(x.reshape(*leading, n, heads, d // heads), -2, -3)
+
+
+def _together(x, *, reshape_alone, heads_last):
+    *leading, heads, n, width = x.shape
+    if not reshape_alone:
+        x = np.moveaxis(x, -3, -1) if heads_last else np.moveaxis(x, -3, -2)
+    return x.reshape(*leading, n, heads * width)
+
+
+def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
+    if "first-axes" in faults:
+        parted = ((x @ w).reshape(len(x), heads, -1).transpose(1, 0, 2)
+                  for w in (w_query, w_key, w_value))
+        return attention(*parted).transpose(1, 0, 2).reshape(len(x), -1) @ w_out
+    split = dict(reshape_alone="split-reshape" in faults, heads_last="split-heads-last" in faults)
+    if "split-before" in faults:
+        tied = [w[:x.shape[-1] // heads, :w.shape[1] // heads] for w in (w_query, w_key, w_value)]
+        query, key, value = (_apart(x, heads, **split) @ w for w in tied)
+    else:
+        asked = 1 if "one-head" in faults else heads
+        query, key, value = (_apart(x @ w, asked, **split) for w in (w_query, w_key, w_value))
+    if "key-from-query" in faults:
+        key = query
+    scale = 1 / math.sqrt(query.shape[-1])
+    if "whole-width" in faults:
+        scale = 1 / math.sqrt(w_query.shape[1])
+    if "no-scale" in faults:
+        scale = 1.0
+    scores = scale * query @ np.swapaxes(key, -1, -2)  # (..., heads, n, n)
+    if "mean-scores" in faults:
+        scores = np.broadcast_to(scores.mean(-3, keepdims=True), scores.shape)
+    if "causal" in faults:
+        scores = np.where(np.tril(np.ones(scores.shape[-2:], dtype=bool)), scores, -np.inf)
+    weights = softmax(scores, axis=-2 if "axis" in faults else -1)
+    if "heads-compete" in faults:
+        weights = softmax(scores, axis=-3)
+    found = weights @ value
+    if "first-head" in faults:
+        found = np.broadcast_to(found[..., :1, :, :], found.shape)
+    if "merge-crossed" in faults:
+        found = np.swapaxes(found, -1, -3)
+        return found.reshape(*found.shape[:-3], x.shape[-2], -1) @ w_out
+    merged = _together(found, reshape_alone="merge-reshape" in faults,
+                       heads_last="merge-heads-last" in faults)
+    return merged if "no-output" in faults else merged @ w_out
+
+
+def _all_heads_reference(x, w_query, w_key, w_value, w_out, heads):
+    query, key, value = (split_heads(x @ w, heads) for w in (w_query, w_key, w_value))
+    return merge_heads(attention(query, key, value)) @ w_out
+
+
+def _all_heads_loops(x, w_query, w_key, w_value, w_out, heads):
+    found = 0
+    for m in range(heads):
+        query, key, value, rows = (np.split(w, heads, axis=axis)[m] for w, axis in (
+            (w_query, 1), (w_key, 1), (w_value, 1), (w_out, 0)))
+        found = found + attention(x @ query, x @ key, x @ value) @ rows
+    return found
+
+
+def _all_heads_einsum(x, w_query, w_key, w_value, w_out, heads):
+    query, key, value = (w.reshape(w.shape[0], heads, -1) for w in (w_query, w_key, w_value))
+    scores = np.einsum("...id,dhw,...je,ehw->...hij", x, query, x, key, optimize=True)
+    weights = softmax(scores / math.sqrt(query.shape[-1]))
+    return np.einsum("...hij,...jd,dhw,hwo->...io", weights, x, value,
+                     w_out.reshape(heads, -1, w_out.shape[1]), optimize=True)
+
+
+def _all_heads_torch(x, w_query, w_key, w_value, w_out, heads):
+    import torch
+    query, key, value = ((x @ w).unflatten(-1, (heads, -1)).transpose(-2, -3)
+                         for w in (w_query, w_key, w_value))
+    weights = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1)
+    return (weights @ value).transpose(-2, -3).flatten(-2) @ w_out
+
+
+def _all_heads_cases(seed):
+    rng = np.random.default_rng([seed, 62])
+
+    def case(*leading, n, dim, heads, width, width_v, out, size=1.0, hard=""):
+        x = rng.normal(size=(*leading, n, dim)) * size
+        matrices = [rng.normal(size=shape) for shape in (
+            (dim, heads * width), (dim, heads * width), (dim, heads * width_v),
+            (heads * width_v, out))]
+        return Case((x, *matrices, heads), hard=hard)
+
+    return [case(n=5, dim=6, heads=2, width=4, width_v=7, out=9, size=0.5),
+            case(n=4, dim=9, heads=3, width=2, width_v=5, out=11, size=0.5),
+            case(3, n=5, dim=8, heads=2, width=6, width_v=9, out=7, size=0.4, hard="a batch"),
+            case(2, 3, n=7, dim=4, heads=4, width=2, width_v=3, out=5, size=0.5,
+                 hard="two leading axes"),
+            case(n=5, dim=4, heads=1, width=3, width_v=6, out=7, size=0.5, hard="a single head"),
+            case(n=1, dim=6, heads=3, width=4, width_v=5, out=8, hard="a single word")]
+
+
+_ALL_HEADS = Exercise(
+    id="6.2", kind="write", points=4, minutes=20, version=1,
+    hints=(
+        "Project first, split afterwards. Write the shape of every array beside its line.",
+        "Splitting takes two steps: take each row apart, then bring the heads in front of the "
+        "words. Merging is the same two steps backwards.",
+        "There may be axes before the words: count from the end, as in "
+        "`np.swapaxes(x, -2, -3)`.",
+    ),
+    cases=_all_heads_cases,
+    reference=_all_heads_reference,
+    mistakes=switched(_all_heads, {
+        "split-reshape": "You split by `reshape` alone. Number the entries of a small array and "
+                         "look at what head 1 gets.",
+        "merge-reshape": "You merged by `reshape` alone: a row of the result mixes words. "
+                         "Which axis should stand next to the width?",
+        "split-heads-last": "Your heads take every h-th column. The columns of one head stand "
+                            "next to each other here.",
+        "merge-heads-last": "In your merged rows the heads alternate. Each head's numbers should "
+                            "stay together, as `w_out` expects.",
+        "merge-crossed": "You exchanged the heads with the width before merging. "
+                         "Which two axes have changed places in the split?",
+        "first-axes": "Right without a batch. With one, the words are not the first axis: count "
+                      "axes from the end.",
+        "one-head": "You attended once, over the whole width. Where do the heads come in?",
+        "split-before": "You split `x` before projecting it. Every head sees all features of its "
+                        "words.",
+        "whole-width": "You scaled by the root of the whole width. How wide is the query that a "
+                       "head sees?",
+        "no-scale": "Your scores are not scaled. See equation (1.6).",
+        "key-from-query": "Your keys are projected by the queries' matrix.",
+        "mean-scores": "Your heads all use one mean of scores. Each has weights of its own.",
+        "causal": "You hid the later words. Nothing here asks for a mask.",
+        "axis": "The columns of your weights sum to one. Who shares out, the query or the key?",
+        "heads-compete": "Your softmax runs over the heads. It should run over the keys, in each "
+                         "head by itself.",
+        "first-head": "All your heads found what the first one found.",
+        "no-output": "You did not use `w_out`.",
+    }, pairs=[("split-reshape", "merge-reshape"), ("split-heads-last", "merge-heads-last"),
+              ("split-reshape", "whole-width"), ("merge-reshape", "whole-width"),
+              ("split-reshape", "no-output"), ("merge-reshape", "no-output"),
+              ("no-scale", "merge-reshape"), ("no-scale", "split-reshape"),
+              ("split-heads-last", "merge-reshape"), ("split-reshape", "merge-heads-last"),
+              ("whole-width", "no-output"), ("axis", "whole-width"), ("axis", "merge-reshape"),
+              ("key-from-query", "whole-width"), ("causal", "whole-width"),
+              ("axis", "no-scale"), ("split-heads-last", "whole-width"),
+              ("split-before", "merge-reshape")]),
+    forbidden=("attnlib.split_heads", "attnlib.merge_heads"),
+    variants=(_all_heads_loops, _all_heads_einsum, _all_heads_torch),
+)
+
+
+# 6.3  Grouped, in the wrong groups
+
+def _grouped(query, key, value, *, faults=frozenset()):
+    heads, kv_heads = query.shape[-3], key.shape[-3]
+    times = heads // kv_heads
+    if "axis-zero" in faults:
+        return attention(query, np.repeat(key, times, axis=0), np.repeat(value, times, axis=0))
+
+    def serve(x, which):
+        if {"tiled", f"{which}-tiled"} & faults:
+            return np.concatenate([x] * times, axis=-3)
+        if "first-alone" in faults:
+            return np.broadcast_to(x[..., :1, :, :], (*x.shape[:-3], heads, *x.shape[-2:]))
+        if "mean-of-all" in faults:
+            x = np.broadcast_to(x.mean(-3, keepdims=True), x.shape)
+        x = np.repeat(x, times, axis=-3)
+        if "reversed" in faults:
+            x = x[..., ::-1, :, :]
+        return np.roll(x, 1, axis=-3) if "shifted" in faults else x
+
+    key, value = serve(key, "key"), serve(value, "value")
+    if "one-query" in faults:
+        query = np.repeat(query[..., ::times, :, :], times, axis=-3)
+    if "divided" in faults:
+        value = value / times
+    scale = 1.0 if "no-scale" in faults else None
+    found = attention(query, key, value, scale=scale)
+    if "group-mean" in faults:
+        found = found.reshape(*found.shape[:-3], kv_heads, times, *found.shape[-2:]).mean(-3)
+    return found
+
+
+def _grouped_reference(query, key, value):
+    times = query.shape[-3] // key.shape[-3]
+    return attention(query, repeat_heads(key, times), repeat_heads(value, times))
+
+
+def _grouped_loops(query, key, value):
+    times = query.shape[-3] // key.shape[-3]
+    found = [attention(query[..., h, :, :],
+                       *(x[..., h // times, :, :] for x in (key, value)))
+             for h in range(query.shape[-3])]
+    return np.stack(found, axis=-3)
+
+
+def _grouped_einsum(query, key, value):
+    *leading, heads, n_q, d = query.shape
+    query = query.reshape(*leading, key.shape[-3], -1, n_q, d)  # (..., kv_heads, times, n_q, d)
+    scores = np.einsum("...gtid,...gjd->...gtij", query, key) / math.sqrt(d)
+    found = np.einsum("...gtij,...gjv->...gtiv", softmax(scores), value)
+    return found.reshape(*leading, heads, n_q, -1)
+
+
+def _grouped_torch(query, key, value):
+    import torch
+    times = query.shape[-3] // key.shape[-3]
+    key, value = (x.repeat_interleave(times, dim=-3) for x in (key, value))
+    return torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1) @ value
+
+
+def _grouped_cases(seed):
+    rng = np.random.default_rng([seed, 63])
+
+    def case(*leading, heads, kv_heads, n_q, n_k, d, d_v, hard=""):
+        return Case((rng.normal(size=(*leading, heads, n_q, d)),
+                     rng.normal(size=(*leading, kv_heads, n_k, d)),
+                     rng.normal(size=(*leading, kv_heads, n_k, d_v))), hard=hard)
+
+    return [case(heads=6, kv_heads=3, n_q=4, n_k=5, d=7, d_v=8),
+            case(heads=8, kv_heads=2, n_q=3, n_k=7, d=5, d_v=6),
+            case(2, heads=6, kv_heads=3, n_q=4, n_k=7, d=5, d_v=9, hard="a batch"),
+            case(2, 3, heads=8, kv_heads=4, n_q=5, n_k=6, d=7, d_v=9, hard="two leading axes"),
+            case(heads=4, kv_heads=1, n_q=3, n_k=5, d=6, d_v=7, hard="one key head for all"),
+            case(heads=3, kv_heads=3, n_q=4, n_k=5, d=6, d_v=7, hard="nothing to share")]
+
+
+_GROUPED = Exercise(
+    id="6.3", kind="find the bug", points=3, minutes=10, version=1,
+    hints=(
+        "Take six query heads and three key heads, a b c. Write down which copy each query head "
+        "gets in the code as it is.",
+        "The notebook's section on fewer keys says who shares: neighbours.",
+        "a a b b c c, counted along the axis of the heads. Numpy has a function of its own for "
+        "this, beside `np.tile`.",
+    ),
+    cases=_grouped_cases,
+    reference=_grouped_reference,
+    mistakes=switched(_grouped, {
+        "tiled": "The key heads still go round: a b c a b c. Neighbouring query heads should share "
+                 "one.",
+        "key-tiled": "Values are right now. The keys still go round.",
+        "value-tiled": "Keys are right now. The values still go round.",
+        "axis-zero": "You repeated along the first axis. With a batch, that is not the heads: "
+                     "count axes from the end.",
+        "first-alone": "All query heads use the first key head. What about the others?",
+        "mean-of-all": "You averaged the key heads, so that all query heads see the same.",
+        "reversed": "Your groups are right, but the first query heads got the last key head.",
+        "shifted": "Your groups are one head off: the first group begins with query head 0.",
+        "one-query": "Within a group all your queries are the same. Only keys and values are "
+                     "shared.",
+        "group-mean": "You averaged what a group found. Every query head keeps its own result.",
+        "divided": "Your values are divided among the heads that share them. Each gets them whole.",
+        "no-scale": "The scale is gone. It was not the bug.",
+    }, pairs=[("tiled", "no-scale"), ("key-tiled", "no-scale"), ("value-tiled", "no-scale"),
+              ("key-tiled", "divided"), ("reversed", "no-scale"), ("one-query", "no-scale"),
+              ("group-mean", "no-scale"), ("tiled", "one-query"), ("tiled", "divided"),
+              ("shifted", "no-scale"), ("tiled", "group-mean")]),
+    forbidden=("attnlib.repeat_heads",),
+    variants=(_grouped_loops, _grouped_einsum, _grouped_torch),
+)
+
+
+# 6.4  Who said what
+
+def _parts(found, w_out, *, faults=frozenset()):
+    heads, _, width = found.shape[-3:]
+    blocks = w_out.reshape(heads, width, -1)  # (heads, width, dim)
+    if "alternating" in faults:
+        blocks = np.swapaxes(w_out.reshape(width, heads, -1), 0, 1)
+    if "first-rows" in faults:
+        blocks = np.broadcast_to(blocks[:1], blocks.shape)
+    if "reversed" in faults:
+        blocks = blocks[::-1]
+    if "head-axis-zero" in faults:
+        order = np.swapaxes(found.reshape(-1, heads, *found.shape[-2:]), 0, 1)
+        found = order.reshape(found.shape)
+    parts = found @ blocks  # (..., heads, n, dim)
+    if "divided" in faults:
+        parts = parts / heads
+    if "running" in faults:
+        parts = np.cumsum(parts, axis=-3)
+    if "without" in faults:
+        parts = parts.sum(-3, keepdims=True) - parts
+    if "shares" in faults:
+        parts = parts / parts.sum(-3, keepdims=True)
+    if "sum" in faults:
+        return parts.sum(-3)
+    if "sizes" in faults:
+        return np.sqrt((parts ** 2).sum(-1))
+    if "absolute" in faults:
+        parts = np.abs(parts)
+    return np.swapaxes(parts, -3, -2) if "words-first" in faults else parts
+
+
+def _parts_reference(found, w_out):
+    return _parts(found, w_out)
+
+
+def _parts_loops(found, w_out):
+    heads, _, width = found.shape[-3:]
+    return np.stack([found[..., m, :, :] @ w_out[m * width:(m + 1) * width] for m in range(heads)],
+                    axis=-3)
+
+
+def _parts_silenced(found, w_out):
+    """Silence all heads but one, and merge."""
+    every = []
+    for m in range(found.shape[-3]):
+        alone = np.zeros_like(found)
+        alone[..., m, :, :] = found[..., m, :, :]
+        every.append(merge_heads(alone) @ w_out)
+    return np.stack(every, axis=-3)
+
+
+def _parts_einsum(found, w_out):
+    return np.einsum("...hnw,hwd->...hnd", found,
+                     w_out.reshape(found.shape[-3], found.shape[-1], -1))
+
+
+def _parts_torch(found, w_out):
+    return found @ w_out.unflatten(0, (found.shape[-3], -1))
+
+
+def _parts_cases(seed):
+    rng = np.random.default_rng([seed, 64])
+
+    def case(*leading, heads, n, width, dim, hard=""):
+        return Case((rng.normal(size=(*leading, heads, n, width)),
+                     rng.normal(size=(heads * width, dim))), hard=hard)
+
+    return [case(heads=2, n=4, width=3, dim=7), case(heads=3, n=5, width=4, dim=8),
+            case(5, heads=3, n=4, width=2, dim=7, hard="a batch"),
+            case(5, 2, heads=4, n=3, width=6, dim=7, hard="two leading axes"),
+            case(heads=1, n=3, width=5, dim=4, hard="a single head"),
+            case(heads=4, n=3, width=1, dim=5, hard="heads of width 1")]
+
+
+_PARTS = Exercise(
+    id="6.4", kind="write", points=3, minutes=12, version=1,
+    hints=(
+        "The merged vector times `w_out` is a sum of products. Which rows of `w_out` meet the "
+        "numbers of the first head?",
+        "Head m meets `width` rows in a run. Cut `w_out` into such runs, one for each head.",
+        "If the runs stand in an array `(heads, width, dim)`, one `@` does all heads at once.",
+    ),
+    cases=_parts_cases,
+    reference=_parts_reference,
+    mistakes=switched(_parts, {
+        "alternating": "You gave each head every h-th row of `w_out`. In a merged vector the "
+                       "numbers of a head stand next to each other.",
+        "first-rows": "All your heads use the first rows of `w_out`. Each has rows of its own.",
+        "reversed": "Your heads use each other's rows: the first has the last ones.",
+        "head-axis-zero": "Right without a batch. With one, the heads are not the first axis: "
+                          "count axes from the end.",
+        "divided": "Your parts are divided by the number of heads. Their sum should be the output.",
+        "running": "Your parts pile up: each holds those before it. The last one is the whole.",
+        "without": "You returned what is left *without* each head.",
+        "shares": "You returned quotients. The task asks for vectors that sum to the output.",
+        "sum": "You returned the output itself. Which part of it comes from which head?",
+        "sizes": "You returned lengths. The task asks for the vectors themselves.",
+        "absolute": "Your parts have lost their signs. Parts may work against each other.",
+        "words-first": "Right numbers, but the words stand before the heads. Look at the shape "
+                       "that is asked.",
+    }, pairs=[("alternating", "sum"), ("alternating", "words-first"), ("first-rows", "words-first"),
+              ("without", "words-first"), ("first-rows", "sum"), ("divided", "words-first"),
+              ("alternating", "divided"), ("first-rows", "divided"), ("alternating", "without"),
+              ("alternating", "absolute"), ("divided", "sum"), ("alternating", "sizes"),
+              ("reversed", "words-first"), ("running", "words-first"), ("divided", "without")]),
+    variants=(_parts_loops, _parts_silenced, _parts_einsum, _parts_torch),
+)
+
+
+# 6.5  More, fewer, the same
+
+_COUNTS = {"a": "same", "b": "more", "c": "fewer", "d": "same", "e": "fewer", "f": "same"}
+
+
+def _counted(*, faults=frozenset()):
+    given = {"same": "more", "more": "same", "fewer": "same"}
+    return {letter: given[word] if letter in faults else word for letter, word in _COUNTS.items()}
+
+
+_COUNTED = Exercise(
+    id="6.5", kind="predict", points=3, minutes=10, version=1,
+    hints=(
+        "For a to d, write the shapes of the four projections, of all scores, and of all keys, "
+        "once with 4 heads and once with 8.",
+        "For e and f, ask which of the matrices the query heads share, and which stay their own.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_counted,
+    mistakes=switched(_counted, {
+        "a": "Case a: twice as many heads, but how wide is each?",
+        "b": "Case b: each head scores every pair of words. How many heads are there?",
+        "c": "Case c: the rank is limited by the width of a head. What happens to the width?",
+        "d": "Case d: twice as many key heads, but how wide is each?",
+        "e": "Case e: look at equation (6.3). Which of its factors changed?",
+        "f": "Case f: in equation (6.2) a message passes two matrices. "
+             "Which of the two do the heads still have for themselves?",
+    }, pairs=[("a", "d"), ("a", "b"), ("b", "c"), ("c", "f"), ("d", "e"), ("e", "f"), ("a", "c"),
+              ("b", "d"), ("a", "f"), ("b", "f"), ("d", "f"), ("c", "d")]),
+    variants=(lambda: dict(a="same", b="more", c="fewer", d="same", e="fewer", f="same"),),
+)
+
+
+# 6.6  Two heads by hand
+
+def _by_hand(keys, labels, *, faults=frozenset()):
+    firm = 1.0 if "too-even" in faults else 40.0 * math.sqrt(keys)
+    if "avoids" in faults:
+        firm = -firm
+    one, none = np.eye(keys), np.zeros((keys, keys))
+    first, second = np.vstack((one, none)), np.vstack((none, one))  # (2 * keys, keys)
+    heads = (second, first) if "exchanged" in faults else (first, second)
+    if "one-ear" in faults:
+        heads = first, first
+    if "both-ears" in faults:
+        heads = first + second, first + second
+    w_query, w_key = firm * np.hstack(heads), np.hstack((one, one))
+    w_value = np.hstack((np.eye(labels), np.eye(labels)))
+    w_out = np.eye(2 * labels)
+    if "mixed" in faults:
+        w_out = np.tile(np.eye(labels), (2, 2))
+    if "halved" in faults:
+        w_out = w_out / 2
+    if "first-label" in faults:
+        w_out[:, labels:] = 0
+    return w_query, w_key, w_value, w_out
+
+
+def _by_hand_firm_keys(keys, labels):
+    """The firmness in the keys, the order of the heads turned round, and undone by W^O."""
+    w_query, w_key, w_value, _ = _by_hand(keys, labels, faults={"exchanged", "too-even"})
+    return (w_query, 300.0 * math.sqrt(keys) * w_key, 2 * w_value,
+            np.roll(np.eye(2 * labels), labels, axis=1) / 2)
+
+
+def _by_hand_lists(keys, labels):
+    return [(w if i else 2 * w).tolist() for i, w in enumerate(_by_hand(keys, labels))]
+
+
+def _by_hand_judge(cases, outcomes):
+    for case, outcome in zip(cases, outcomes):
+        keys, labels = case.args
+        given = outcome.value
+        if not isinstance(given, (tuple, list)) or len(given) != 4:
+            return broken_law("Return four matrices: `return w_query, w_key, w_value, w_out`.")
+        matrices = [_matrix(w) for w in given]
+        if any(w is None or w.ndim != 2 for w in matrices):
+            return broken_law("All four must be matrices of finite numbers.")
+        w_query, w_key, w_value, w_out = matrices
+        wanted = ((2 * keys, w_key.shape[1]), (keys, w_query.shape[1]), (labels, len(w_out)),
+                  (w_value.shape[1], 2 * labels))
+        if any(w.shape != shape or not all(shape) for w, shape in zip(matrices, wanted)) or (
+                w_key.shape[1] % 2 or w_value.shape[1] % 2):
+            return broken_law(
+                f"With {keys} keys and {labels} labels the shapes should be ({2 * keys}, 2 w), "
+                f"({keys}, 2 w), ({labels}, 2 v) and (2 v, {2 * labels}), for some w and v.",
+                "got " + ", ".join(str(w.shape) for w in matrices))
+        fault = _by_hand_fault(keys, labels, *matrices)
+        if fault is not None:  # a result is true only if it is a pass
+            return fault
+    return None
+
+
+def _by_hand_fault(keys, labels, w_query, w_key, w_value, w_out):
+    """The first question that is answered wrongly, as a `Result`; None if there is none."""
+    rng = np.random.default_rng(keys)
+    for _ in range(20):
+        key = rng.permutation(keys)[:max(2, keys // 2)]
+        label = rng.integers(labels, size=len(key))
+        one, two = rng.permutation(len(key))[:2]
+        query = np.concatenate((np.eye(keys)[key[one]], np.eye(keys)[key[two]]))[None]
+        parts = (query @ w_query, np.eye(keys)[key] @ w_key, np.eye(labels)[label] @ w_value)
+        found = (merge_heads(attention(*(split_heads(x, 2) for x in parts))) @ w_out)[0]
+        expected = np.concatenate((np.eye(labels)[label[one]], np.eye(labels)[label[two]]))
+        if np.abs(found - expected).max() > 0.01:
+            return broken_law(
+                "The answer to a question is not the first label followed by the second, to "
+                "within 0.01.",
+                f"items (key, label): {', '.join(f'({k}, {v})' for k, v in zip(key, label))}\n"
+                f"asked for keys {key[one]} and {key[two]}\n"
+                f"expected {expected.astype(int)}\ngot      {found.round(2)}")
+    return None
+
+
+def _matrix(value):
+    """The value as a finite floating array, or None."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    fine = array.dtype.kind in "iuf" and np.isfinite(array).all()
+    return array.astype(float) if fine else None
+
+
+def _by_hand_cases(seed):
+    rng = np.random.default_rng([seed, 66])
+    sizes = [(int(rng.integers(low, 2 * low)), int(rng.integers(3, 12))) for low in (4, 7, 13)]
+    return [*(Case(pair) for pair in sizes), Case((2, 5), hard="two keys only"),
+            Case((24, int(rng.integers(12, 20))), hard="more labels than usual")]
+
+
+_BY_HAND = Exercise(
+    id="6.6", kind="open-ended", points=5, minutes=25, version=1,
+    hints=(
+        "One head should hear the first half of the query, the other the second. Which rows of "
+        "`w_query` may then be other than 0, in the columns of each?",
+        "With blocks of ones on the diagonal (`np.eye`) a head's score is 1 for the key that it "
+        "looks for and 0 for all others. Is that firm enough for a softmax?",
+        "Both heads may carry the same labels. It is `w_out` that puts what head 1 found before "
+        "what head 2 found.",
+    ),
+    cases=_by_hand_cases,
+    reference=None,
+    mistakes=switched(_by_hand, {
+        "too-even": "Your heads look at the right items, but not firmly. "
+                    "What makes a softmax sharper?",
+        "avoids": "Your heads look at all items but the right one. Look at a sign.",
+        "exchanged": "The right two labels, in the wrong order.",
+        "one-ear": "Both of your heads look for the first key.",
+        "both-ears": "Your heads both look for both keys, so each brings back a mixture.",
+        "mixed": "Your output adds what the two heads found. It should keep them apart.",
+        "halved": "Right labels, but half as large as they should be.",
+        "first-label": "Your output holds the first label alone.",
+    }, pairs=[("too-even", "exchanged"), ("too-even", "mixed"), ("too-even", "one-ear"),
+              ("too-even", "both-ears"), ("one-ear", "mixed"), ("exchanged", "halved"),
+              ("too-even", "halved"), ("exchanged", "first-label"), ("both-ears", "mixed"),
+              ("too-even", "first-label"), ("mixed", "halved")]),
+    judge=_by_hand_judge,
+    variants=(_by_hand, _by_hand_firm_keys, _by_hand_lists),
+)
+
+
+EXERCISES = (_SIZES, _ALL_HEADS, _GROUPED, _PARTS, _COUNTED, _BY_HAND)
