@@ -48,7 +48,7 @@ serve: book
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: $(READY)
-	$(PY) -m pytest -p tests.skips tests attnlib press book README.md \
+	$(PY) -m pytest -p tests.skips tests attnlib classroom press book README.md \
 	  --doctest-modules --doctest-glob=README.md --nbval \
 	  -n auto --maxprocesses 4 --dist loadfile
 
