@@ -5,10 +5,23 @@ another if it does not: a point earned is an attack that worked. ``@SEED@`` and 
 paths of the kit and the class that is being graded, which an attacker is taken to know.
 """
 
+import contextlib
+import io
+import json
+import os
+import socket
+import sys
 import textwrap
-from dataclasses import dataclass
+import zipfile
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import classroom_class
+
+from classroom import export, gradebook, grading, reports
+from classroom.kit import make_kit
+from classroom.submissions import Submission
 
 ID = "4.3"  # what most attacks pretend to answer
 
@@ -168,6 +181,7 @@ import os
 assert "@CANARY@" in repr(os.environ)"""),
     attack("reads", "seed or expected values in its own memory", "they never get there", """
 import gc, sys
+gc.unfreeze()
 frame, found = sys._getframe(), []
 while frame:
     found += [repr(frame.f_locals), repr(list(frame.f_globals))]
@@ -227,9 +241,10 @@ copy = types.FunctionType(attnlib.attention.__code__, attnlib.attention.__global
 copy.__kwdefaults__ = attnlib.attention.__kwdefaults__"""),
     lifting("looks for the function's source or code in memory", LIFT, """
 import gc
+gc.unfreeze()
 for x in gc.get_objects():
     if type(x) is dict:
-        for source in x.values():
+        for source in list(x.values()):
             if type(source) is str and "def attention(query" in source:
                 names = {"__name__": "attnlib.attention", "__package__": "attnlib"}
                 exec(source, names)
@@ -253,6 +268,7 @@ return found.reshape(*q.shape[:-1], v.shape[-1])
 """),
     lifting("the builtin function, found by the garbage collector", OPERATOR, TENSORS + """
 import gc
+gc.unfreeze()
 for f in gc.get_objects():
     if type(f) is type(len) and f.__name__ == "scaled_dot_product_attention":
         return f(q, k, v)
@@ -278,10 +294,11 @@ os.execv(sys.executable, [sys.executable, "-c", "import torch"])"""),
 import subprocess, sys
 subprocess.run([sys.executable, "-c", "import torch"], check=True)"""),
     instead("lifts a ban", "torch's softmax below the one that is banned", OPERATOR,
-            "import torch\nreturn torch._C.TensorBase.softmax(torch.as_tensor(scores), axis)",
-            id="3.2"),
+            "import torch\nshares = torch._C.TensorBase.softmax(torch.as_tensor(scores), axis)\n"
+            "return torch.nan_to_num(shares)", id="3.2"),
     instead("lifts a ban", "torch's inner softmax", OPERATOR,
-            "import torch\nreturn torch._softmax(torch.as_tensor(scores), axis, False)", id="3.2"),
+            "import torch\nshares = torch._softmax(torch.as_tensor(scores), axis, False)\n"
+            "return torch.nan_to_num(shares)", id="3.2"),
 ]
 
 FORGERIES = [
@@ -340,7 +357,7 @@ os._exit(0)"""),
 from attnlib.exercises import runner
 keep = runner.replace
 def forged(outcome, **changes):
-    return keep(outcome, half=True, **changes)
+    return keep(outcome, **(changes | {"half": True}))
 runner.replace = forged
 import dataclasses
 outcome = runner.Outcome
@@ -391,4 +408,172 @@ LEFT_BEHIND = [(attack("leaves behind", what, barrier, _quietly(leave)),
                 attack("leaves behind", what, barrier, find))
                for what, (leave, find, barrier) in LEAVES.items()]
 
+# Files that are traps: each is written as one student's upload.
+
+
+def _zip(*members):
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members:
+            file.writestr(name, content)
+    return archive.getvalue()
+
+
+def _sparse(path):
+    with open(path, "wb") as file:
+        file.truncate(200 * 2**20)
+
+
+TRAVERSAL = "../../../../../../../../../../tmp/evil.ipynb"
+FILES = [
+    ("a link to the key, with all the right answers", "links are not followed",
+     lambda path, scene: path.symlink_to(scene.places["KEY"])),
+    ("a link to another student's submission", "links are not followed",
+     lambda path, scene: path.symlink_to(scene.places["OTHER"])),
+    ("a named pipe, for the grader to wait at", "only files are read, without waiting",
+     lambda path, scene: os.mkfifo(path)),
+    ("a notebook of 200 MB", "size limit, before it is opened",
+     lambda path, scene: _sparse(path)),
+    ("a notebook nested 100,000 deep", "it is read inside the sandbox",
+     lambda path, scene: path.write_text('{"cells": ' + "[" * 10**5)),
+    ("a million empty cells", "it is read inside the sandbox, up to a limit",
+     lambda path, scene: path.write_text('{"cells": [' + ",".join(
+         ['{"cell_type": "code", "source": ""}'] * 10**6) + "]}")),
+    ("an archive that wants to be unpacked elsewhere", "nothing is unpacked",
+     lambda path, scene: path.write_bytes(_zip((TRAVERSAL, '{"cells": []}')))),
+    ("an archive of 256 MB in one of 256 kB", "it is read inside the sandbox, up to a limit",
+     lambda path, scene: path.write_bytes(_zip(("x.ipynb", b" " * 2**28)))),
+]
+WORDS = [
+    ("markup in a name, to run in the reports", "escaped", "<img src=x onerror=alert(1)>",
+     lambda pages, cells: any("<img src=x" in page for page in pages)),
+    ("markup in an answer, to run in the reports", "escaped", "marked",
+     lambda pages, cells: any("<script>alert(2)" in page for page in pages)),
+    ("a formula in a name, to run in a spreadsheet", "an apostrophe before it", "=HYPERLINK(1)",
+     lambda pages, cells: any(cell.strip('"').startswith("=") for cell in cells)),
+]
+
+
 SINGLE = [*ENDLESS, *BOMBS, *READS, *NETWORK, *BANS, *FORGERIES]
+
+
+# The scene.
+
+
+class Scene:
+    """A kit with its secrets, a class beside it, a listening server; and one sandbox for all."""
+
+    def __init__(self, folder, server):
+        self.folder = folder
+        self.kit = make_kit(folder / "kit", ["1.3", "3.2", "4.3"], title="Three")
+        (folder / "class/grades").mkdir(parents=True)
+        (folder / "class/grades/marks").write_text("all of them")
+        other = folder / "class/other.ipynb"
+        other.write_text(notebook("import numpy as np", classroom_class.RIGHT[ID]))
+        home = str(Path.home())
+        self.places = {
+            "SEED": self.kit.folder / "instructor/seed",
+            "KEY": self.kit.folder / "instructor/key.ipynb",
+            "XEH": self.kit.seed[::-1], "OTHER": other, "GRADES": folder / "class/grades",
+            "HOME": home, "TOP": sys.base_prefix.removeprefix(f"{home}/").partition("/")[0],
+            "REPOSITORY": Path(__file__).parent.parent, "PORT": server.getsockname()[1],
+            "CANARY": "a-canary-sings", "CANARYFILE": folder / "unpickled"}
+        for name in ("SEED", "KEY", "OTHER"):
+            assert self.places[name].read_text()
+
+    def graded(self, cells, id, seconds=1.0):
+        """The record of a submission with these cells, in which one exercise counts."""
+        for name, place in self.places.items():
+            cells = [cell.replace(f"@{name}@", str(place)) for cell in cells]
+        kit = replace(self.kit, tasks=(self.kit.task(id),))
+        return grading.graded(grading.Job(kit, Submission("x"), "", notebook(*cells).encode(), "",
+                                          (), None, False, seconds))
+
+    def well(self, *ids):
+        """Whether an honest submission still gets all its points."""
+        cells = ["import numpy as np", *map(classroom_class.answer, ids)]
+        return all(self.graded(cells, id, 10.0).points > 0 for id in ids)
+
+    def files(self):
+        """A class of traps, graded and reported: records by student, pages, cells of the export."""
+        folder, grades = self.folder / "traps", self.folder / "grades"
+        folder.mkdir()
+        for number, (_, _, write) in enumerate(FILES):
+            write(folder / f"trap{number}.ipynb", self)
+        cells = ["import numpy as np", *(f"# answer {id}\n{source}" for id, source in
+                                         classroom_class.RIGHT.items())]
+        for name in ("honest", *(name for _, _, name, _ in WORDS)):
+            more = ["# answer 1.3\n'<script>alert(2)</script>'"] * (name == "marked")
+            (folder / name).mkdir()
+            (folder / name / "x.ipynb").write_text(notebook(*cells, *more))
+        grading.grade(self.kit, folder, grades, workers=1)
+        reports.write(self.kit, grades)
+        pages = [path.read_text(encoding="utf-8") for path in grades.rglob("*.html")]
+        cells = []
+        for form in export.FORMATS:
+            export.write(grades, grades / "marks.csv", form)
+            cells += (grades / "marks.csv").read_text(encoding="utf-8").replace("\n", ",").split(",")
+        return {record.student: record for record in gradebook.records(grades)}, pages, cells
+
+
+def notebook(*cells):
+    """A notebook's text."""
+    return json.dumps({"cells": [classroom_class.code(cell) for cell in cells]})
+
+
+@contextlib.contextmanager
+def scene(folder):
+    """A `Scene` in this folder; its sandbox is gone in the end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        os.environ["SECRET"] = "a-canary-sings"
+        try:
+            yield Scene(Path(folder), server)
+        finally:
+            del os.environ["SECRET"]
+            if hasattr(grading._own, "trust"):
+                grading._own.sandbox.close()
+                del grading._own.trust
+
+
+@contextlib.contextmanager
+def in_this_process(workers, scheduler=None):
+    """An executor that does each job when it is submitted, here."""
+    class Direct(Executor):
+        def submit(self, function, *args):
+            future = Future()
+            future.set_result(function(*args))
+            return future
+
+    yield Direct(), 1
+
+
+def named(attack):
+    """An attack in a few words."""
+    return f"{attack.group}: {attack.what}"
+
+
+# What came of it, for the table.
+
+
+def tried(scene):
+    """Try every attack.
+
+    Yields:
+        group, what, barrier, earned: points that were earned, None where the attack harmed others
+        or got what it wanted.
+    """
+    for attack in SINGLE:
+        points = scene.graded(attack.cells, attack.id).points
+        fine = scene.well(attack.id) and not scene.places["CANARYFILE"].exists()
+        yield attack.group, attack.what, attack.barrier, points if fine else None
+    for leave, find in LEFT_BEHIND:
+        began = scene.graded(leave.cells, ID, 5.0).points > 0
+        points = scene.graded(find.cells, ID, 5.0).points
+        yield find.group, find.what, find.barrier, points if began and scene.well(ID) else None
+    records, pages, cells = scene.files()
+    honest = records["honest"].points == records["honest"].out_of
+    for number, (what, barrier, _) in enumerate(FILES):
+        points = records[f"trap{number}"].points
+        yield "files", what, barrier, points if honest and not Path(TRAVERSAL).exists() else None
+    for what, barrier, name, worked in WORDS:
+        yield "words", what, barrier, None if worked(pages, cells) or name not in records else 0.0

@@ -235,6 +235,13 @@ def test_right_values_pass_and_every_forged_reply_earns_nothing(ready):
         assert grading.judged(ready, data, HERE).credit == 0.0, data[:200]
 
 
+def test_an_array_of_a_reply_can_be_named_once():
+    arrays = grading.Once([1, 2])
+    assert arrays[1] == 2
+    with pytest.raises(KeyError):
+        arrays[1]
+
+
 def test_large_text_is_not_judged(ready, monkeypatch):
     monkeypatch.setattr(child, "TEXT", 100)
     assert grading.judged(ready, reply(ready.expected), HERE).status == "wrong_kind"
@@ -414,6 +421,23 @@ def test_a_pool_that_breaks_is_replaced_and_only_who_breaks_it_fails(kit, monkey
             for name in "abcdefgh"]
     done = {job.submission.student: record for job, record in grading.mapped(jobs, 2)}
     assert done == {name: None if name in deadly else name for name in "abcdefgh"}
+
+
+def test_few_jobs_are_in_memory_at_a_time(kit, monkeypatch):
+    taken = []
+
+    def jobs():
+        for number in range(50):
+            taken.append(number)
+            yield grading.Job(kit, Submission(str(number)), "", b"", "", (), None, False, 1.0)
+
+    @contextlib.contextmanager
+    def executor(workers, scheduler):
+        yield Fragile(""), workers
+
+    monkeypatch.setattr(grading, "executor", executor)
+    for done, _ in enumerate(grading.mapped(jobs(), 3), 1):
+        assert len(taken) <= done + 6
 
 
 def test_without_a_sandbox_nothing_is_graded(kit, tmp_path, monkeypatch):

@@ -56,7 +56,8 @@ def test_letters_are_the_same_however_a_system_writes_them(tmp_path):
 
 def test_a_roster_from_a_spreadsheet_is_read(tmp_path):
     path = tmp_path / "roster.csv"
-    path.write_bytes("\ufeffStudent , Name,Section,upload\r\n 7 ,Anna,A,\r\n,,,\r\n8,Bo\r\n".encode())
+    text = "\ufeffStudent , Name,Section,upload\r\n 7 ,Anna,A,\r\n,,,\r\n8,Bo\r\n"
+    path.write_bytes(text.encode())
     assert read_roster(path) == (Student("7", "Anna", ""), Student("8", "Bo", ""))
 
 
