@@ -38,6 +38,8 @@ from .submissions import Submission, content, find, markers, submissions
 
 SECONDS = 10.0
 PASSED_OVER = 3  # cells of one notebook that may end the child before the answer is reached
+BAR = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+       TextColumn("{task.description}", markup=False))
 NUMBERS = 20_000  # that an answer may return beyond eight times what went in and was expected
 
 NOT_FOUND = ("No answer was found: neither the line `# answer {id}` nor a function "
@@ -356,8 +358,8 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
         roster: `classroom.submissions.Student`s.
         first: whether the first of several notebooks of a student counts, not the last.
         only: ids of the exercises to grade again; the other marks are kept.
-        workers: how many processes; the number of cores if not given.
-        scheduler: address of a dask scheduler, whose workers are used instead.
+        workers, scheduler: how many processes, by default one per core; or the address of a dask
+            scheduler, whose workers are used instead.
         trust: whether to run students' code without bubblewrap.
         seconds: for a notebook's cells, and once more for an answer.
 
@@ -371,27 +373,18 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
     for id in only:
         kit.task(id)
     found, summary = submissions(folder, roster, first), Summary()
-
-    def jobs():
-        for submission in found:
-            job = _job(kit, folder, grades, submission, tuple(only), trust, seconds)
-            if job is None:
-                summary.kept += 1
-                bar.advance(task)
-            else:
-                yield job
-
-    columns = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-               TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    jobs = (_job(kit, folder, grades, one, tuple(only), trust, seconds) for one in found)
+    with Progress(*BAR, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(found))
-        for job, record in mapped(jobs(), workers or cpu_count(), scheduler):
+        for job, record in mapped(filter(None, jobs), workers or cpu_count(), scheduler):
+            summary.graded += 1
             if record is None:
                 record = _failed(job)
                 summary.failed += (record.student,)
             write_record(grades, record)
-            summary.graded += 1
             bar.update(task, advance=1, description=record.student)
+        bar.update(task, completed=len(found))
+    summary.kept = len(found) - summary.graded
     return summary
 
 

@@ -32,7 +32,7 @@ HOW_TO_GET_IT = """\
 Students' code runs only inside bubblewrap, and bubblewrap does not work here: {why}
   Debian, Ubuntu:  sudo apt install bubblewrap    (Fedora: sudo dnf install bubblewrap)
   It needs user namespaces; `sysctl user.max_user_namespaces` must not say 0.
-  Ubuntu 24.04 and later bar programs from these by AppArmor, unless a profile allows it:
+  Ubuntu 24.04 bars programs from these by AppArmor; a profile allows it (later ones have it):
     sudo apt install apparmor-profiles
     sudo ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/
     sudo systemctl reload apparmor

@@ -240,9 +240,10 @@ copy = types.FunctionType(attnlib.attention.__code__, attnlib.attention.__global
                           attnlib.attention.__defaults__)
 copy.__kwdefaults__ = attnlib.attention.__kwdefaults__"""),
     lifting("looks for the function's source or code in memory", LIFT, """
-import gc
+import gc, sys
 gc.unfreeze()
-for x in gc.get_objects():
+finders = [getattr(finder, "sources", {}) for finder in sys.meta_path]
+for x in [*finders, *gc.get_objects()]:
     if type(x) is dict:
         for source in list(x.values()):
             if type(source) is str and "def attention(query" in source:
