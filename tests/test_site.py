@@ -67,6 +67,7 @@ def open_page(chromium, site):
                 if not r.url.startswith(("file:", "data:", "blob:")) else None)
         page.on("requestfailed", lambda r: complaints.append(f"could not load {r.url}"))
         page.goto((site / f"{name}.html").as_uri(), wait_until="load")
+        page.add_style_tag(content="* {transition: none !important}")  # colours half-way there
         page.wait_for_function("!window.MathJax || (MathJax.startup && MathJax.startup.promise)")
         page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
         return page, complaints
