@@ -19,7 +19,7 @@ from pathlib import Path
 import nbformat
 
 import attnlib
-from attnlib.exercises import exercises, get
+from attnlib.exercises import get
 
 from . import handout, nbgrader
 from .variants import digits, draws
@@ -163,7 +163,7 @@ def chosen(patterns):
     >>> chosen(["2.1", "1.[12]", "1.*"])[:4]
     ['2.1', '1.1', '1.2', '1.3']
     """
-    known, found = [exercise.id for exercise in exercises()], []
+    known, found = list(handout.in_book()), []
     for pattern in patterns:
         matching = [id for id in known if fnmatch.fnmatchcase(id, pattern)]
         if not matching:

@@ -139,7 +139,7 @@ def test_help_teaches_with_an_example_that_works(tmp_path):
 
 
 @pytest.mark.parametrize("args, words", [
-    (["9.9", "--title", "x"], "No exercise is called 9.9"),
+    (["77.7", "--title", "x"], "No exercise is called 77.7"),
     (["1.1", "--title", "x", "--points", "1.1"], "'1.1' is not of the form 2.3=10"),
     (["1.1", "--title", "x", "--points", "1.1=-2"], "not of the form"),
     (["1.1", "--title", "x", "--points", "2.1=2"], "2.1, which is not in the assignment: 1.1"),

@@ -206,7 +206,9 @@ def test_the_key_has_grading_notes_and_the_rubric_a_scale(made):
 
 
 def test_every_exercise_of_the_book_can_be_assigned(whole):
-    assert [task.id for task in whole.tasks] == [exercise.id for exercise in exercises()]
+    chapters = {str(int(path.stem[:2])) for path in chapter_paths()}
+    assert [task.id for task in whole.tasks] == [
+        exercise.id for exercise in exercises() if exercise.id.partition(".")[0] in chapters]
 
 
 @pytest.mark.parametrize("sources, words", [
@@ -247,7 +249,7 @@ def test_the_exercise_is_that_of_the_variant(made):
 
 
 @pytest.mark.parametrize("pattern, words", [
-    ("9.9", r"No exercise is called 9.9. Did you mean .+ is all of chapter 4"),
+    ("77.7", r"No exercise is called 77.7. Did you mean .+ is all of chapter 4"),
     ("1", "No exercise is called 1[.]"), ("", "No exercise is called"),
 ])
 def test_an_exercise_that_is_not_there_is_named(tmp_path, pattern, words):
