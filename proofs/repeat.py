@@ -1,10 +1,12 @@
 """Run every chapter ten times with one thread and ten times with two: the same outputs each time.
 
-``python proofs/repeat.py`` stores the table as proofs/repeat.md and fails if any run differs
-from the stored outputs. nbval does the comparing.
+``python proofs/repeat.py`` stores what came of it as proofs/repeat.json, prints the table
+proofs/repeat.md from that, and fails if any run differs from the stored outputs. nbval does the
+comparing. ``python proofs/repeat.py 6 9`` runs chapters 6 and 9 alone and keeps the other rows.
 """
 
 import datetime
+import json
 import os
 import platform
 import subprocess
@@ -18,22 +20,34 @@ from rich.progress import track
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "proofs" / "repeat.md"
+STORED = TABLE.with_suffix(".json")
 TIMES, THREADS = 10, (1, 2)
 
 
-def main():
+def main(numbers):
     chapters = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
-    runs = [(chapter, threads) for _ in range(TIMES) for chapter in chapters for threads in THREADS]
-    seconds = {(chapter, threads): [] for chapter in chapters for threads in THREADS}
+    chosen = [c for c in chapters if not numbers or c.stem[:2].lstrip("0") in numbers]
+    runs = [(chapter, threads) for _ in range(TIMES) for chapter in chosen for threads in THREADS]
+    seconds = {run: [] for run in runs}
     failures = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = track(pool.map(nbval, *zip(*runs)), total=len(runs), description="running")
-        for (chapter, threads), (took, fault) in zip(runs, results):
-            seconds[chapter, threads].append(took)
-            failures += fault
-    TABLE.write_text(table(chapters, seconds, len(failures)), encoding="utf-8")
+        for run, (took, fault) in zip(runs, results):
+            seconds[run].append(took)
+            failures += [(run, text) for text in fault]
+    stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
+    for (chapter, threads), times in seconds.items():
+        stored[f"{chapter.stem}, {threads}"] = {
+            "runs": len(times), "same": len(times) - sum(run == (chapter, threads)
+                                                         for run, _ in failures),
+            "seconds": round(median(times)), "date": str(datetime.date.today()),
+            "python": platform.python_version(), "cores": os.cpu_count()}
+    kept = [f"{chapter.stem}, {threads}" for chapter in chapters for threads in THREADS]
+    stored = {run: stored[run] for run in kept if run in stored}
+    STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    TABLE.write_text(table(stored), encoding="utf-8")
     print(TABLE.read_text(encoding="utf-8"))
-    sys.exit("\n".join(failures) or None)
+    sys.exit("\n".join(text for _, text in failures) or None)
 
 
 def nbval(chapter, threads):
@@ -51,15 +65,15 @@ def nbval(chapter, threads):
     return time.perf_counter() - start, fault
 
 
-def table(chapters, seconds, failed):
-    runs = sum(map(len, seconds.values()))
-    lines = [f"Run {runs} times on {datetime.date.today()}, Python {platform.python_version()}, "
-             f"{os.cpu_count()} cores, a run on each at a time: {runs - failed} runs gave exactly the stored outputs.", "",
-             "| chapter | threads | runs | median seconds |", "|---|---|---|---|"]
-    lines += [f"| {chapter.stem} | {threads} | {len(times)} | {median(times):.0f} |"
-              for (chapter, threads), times in seconds.items()]
+def table(stored):
+    runs, same = (sum(row[what] for row in stored.values()) for what in ("runs", "same"))
+    lines = [f"{same} of {runs} runs gave exactly the stored outputs. A run on each core at a time.",
+             "", "| chapter, threads | runs | the same | median seconds | when, where |",
+             "|---|--:|--:|--:|---|"]
+    lines += [f"| {run} | {row['runs']} | {row['same']} | {row['seconds']} | {row['date']}, "
+              f"Python {row['python']}, {row['cores']} cores |" for run, row in stored.items()]
     return "# The chapters, repeated\n\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
