@@ -17,6 +17,7 @@ import pytest
 
 from attnlib.exercises import judging, plain
 from attnlib.exercises.core import Outcome, Result
+from benchmarks import grading as benchmark
 from classroom import child, gradebook, grading
 from classroom.kit import make_kit
 from classroom.submissions import Answer, Student, Submission
@@ -503,3 +504,21 @@ def test_of_two_dask_workers_one_dies_and_no_submission_is_lost(kit, tmp_path, m
     assert summary == grading.Summary(graded=8, kept=0)
     found = {record.student: record.points for record in gradebook.records(tmp_path / "out")}
     assert found == dict.fromkeys(names, 8.0)
+
+
+# What the benchmark stored.
+
+
+def test_the_stored_table_is_what_was_measured():
+    stored = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    text = benchmark.STORED.with_suffix(".md").read_text(encoding="utf-8")
+    assert text == benchmark.markdown(stored)
+    assert stored["students"] >= 100 and stored["exercises"] == 8
+    assert benchmark.goals(stored)[1].met  # a rate, whatever else the machine was doing
+    assert benchmark.goals(stored)[0].met or stored["load"] > 1
+
+
+def test_goals_that_are_missed_are_named():
+    stored = json.loads(benchmark.STORED.read_text(encoding="utf-8"))
+    slow = stored | {"seconds": 90.1, "peers_seconds": 1.0}
+    assert benchmark.markdown(slow).count("**missed**") == 2
