@@ -189,6 +189,8 @@ def _pieces(query, key, value, chunk, *, faults=frozenset()):
         output = (1 if "output-not-shrunk" in faults else shrink) * output + part @ value[start:stop]
         total = (1 if "total-not-shrunk" in faults else shrink) * total + part.sum(-1, keepdims=True)
         top = new
+    if "added" in faults:
+        return averaged * len(starts)
     if "averaged" in faults:
         return averaged
     return output if "undivided" in faults else output / total
@@ -278,10 +280,13 @@ _PIECES = Exercise(
                             "does not.",
         "averaged": "You averaged the outputs of the chunks. A chunk with large scores should "
                     "count for more.",
+        "added": "You added the outputs of the chunks. Then all the weights of a query sum to the "
+                 "number of chunks.",
         "undivided": "Your weights do not sum to one: the last division is missing.",
     }, pairs=[("no-scale", "tail-dropped"), ("no-scale", "averaged"),
               ("no-scale", "output-not-shrunk"), ("no-scale", "total-not-shrunk"),
-              ("tail-dropped", "averaged"), ("tail-dropped", "undivided"),
+              ("tail-dropped", "averaged"),
+              ("no-scale", "added"), ("tail-dropped", "added"), ("tail-dropped", "undivided"),
               ("tail-dropped", "output-not-shrunk"), ("tail-dropped", "total-not-shrunk"),
               ("no-scale", "undivided"), ("overlap", "averaged"),
               ("output-not-shrunk", "total-not-shrunk"), ("inverted", "tail-dropped"),
@@ -431,6 +436,9 @@ _HIDDEN = Exercise(
               ("skips-hidden-chunks", "empty-is-nan"),
               ("plus-one", "top-from-zero"),
               ("plus-one", "skips-half-hidden"), ("plus-one", "big-number")]),
+    forbidden=("attnlib.attention", "attnlib.chunked_attention", "attnlib.partial_attention",
+               "attnlib.attention_weights",
+               "torch.nn.functional.scaled_dot_product_attention"),
     variants=(_hidden_safe, _hidden_loops, _hidden_torch),
 )
 
