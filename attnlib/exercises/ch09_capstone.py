@@ -1,0 +1,716 @@
+"""Chapter 9, the capstone: what its projects start from, and what people answer."""
+
+import functools
+import math
+from collections import Counter
+
+import numpy as np
+
+from ..tasks import number_words
+from .core import Case, Exercise, Mistake, broken_law, switched
+
+
+def _quietly(function):
+    """The function with numpy's warnings off: wrong versions divide by 0 and overflow."""
+    def quiet(*args, **kwargs):
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+    return quiet
+
+
+# 9.1  One loss, three units
+
+def _units(*, faults=frozenset()):
+    chances = np.array([1 / 2, 1 / 4, 1 / 8, 1 / 8])
+    bits = float(-np.log2(chances).mean())
+    if "log-of-mean" in faults:
+        bits = float(-np.log2(chances.mean()))
+    if "summed" in faults:
+        bits = 4 * bits
+    nats = bits / math.log(2) if "nats-turned" in faults else bits * math.log(2)
+    if "nats-ten" in faults:
+        nats = bits * math.log10(2)
+    perplexity = (math.exp(bits) if "e-to-bits" in faults
+                  else 1 / chances.mean() if "mean-of-chances" in faults
+                  else 1 / bits if "inverse" in faults else 2 ** bits)
+    kilo = bits * 1000 / (1 if "bits-for-bytes" in faults else 8)
+    if "nats-for-bytes" in faults:
+        kilo = nats * 1000 / 8
+    return {"nats": nats, "bits": bits, "perplexity": float(perplexity), "bytes": kilo}
+
+
+_UNITS = Exercise(
+    id="9.1", kind="by hand", points=2, minutes=8, version=1,
+    hints=(
+        "The surprise at a character of probability 1/8 is 3 bits, because 1/8 is 1/2 three times "
+        "over. Take the mean of the four surprises.",
+        "A bit is a factor of 2 and a nat a factor of e. So how many nats is one bit, and what "
+        "is the number whose surprise is the mean?",
+        "A byte has 8 bits.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_units,
+    mistakes=switched(_units, {
+        "log-of-mean": "You took the logarithm of the mean probability. Equation (9.1) takes the "
+                       "mean of the logarithms, and rare characters weigh more in it.",
+        "summed": "Your loss is the sum over the four characters. It is meant per character.",
+        "nats-turned": "Bits and nats are the wrong way round: a nat is the larger unit, so "
+                       "there are fewer of them.",
+        "nats-ten": "Your nats come from logarithms to base 10. Which base has a nat?",
+        "e-to-bits": "You raised e to a number of bits. Base of the logarithm and base of the "
+                     "power must be one.",
+        "mean-of-chances": "Your perplexity is one over the mean probability. It belongs to the "
+                           "mean surprise.",
+        "inverse": "Your perplexity is one over the loss. It is the number of equally likely "
+                   "characters that would surprise as much.",
+        "bits-for-bytes": "You gave bits where bytes were asked.",
+        "nats-for-bytes": "A file is measured in bits and bytes. You divided nats by 8.",
+    }, pairs=[("log-of-mean", "nats-turned"), ("log-of-mean", "bits-for-bytes"),
+              ("log-of-mean", "e-to-bits"), ("summed", "bits-for-bytes"), ("summed", "nats-turned"),
+              ("summed", "e-to-bits"), ("nats-turned", "e-to-bits"),
+              ("nats-turned", "bits-for-bytes"), ("nats-ten", "bits-for-bytes"),
+              ("e-to-bits", "bits-for-bytes"), ("e-to-bits", "nats-for-bytes"),
+              ("mean-of-chances", "bits-for-bytes"), ("mean-of-chances", "nats-for-bytes"),
+              ("nats-turned", "mean-of-chances"), ("nats-turned", "nats-for-bytes")]),
+    variants=(
+        lambda: {"nats": np.log(512) / 4, "bits": 9 / 4, "perplexity": 512 ** 0.25,
+                 "bytes": 2250 / 8},
+    ),
+)
+
+
+# 9.2  The baseline
+
+def _occurrences(text, gram):
+    return sum(text.startswith(gram, i) for i in range(len(text)))
+
+
+def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset()):
+    shares = np.full(len(alphabet), 1 / len(alphabet))
+    if "text-alphabet" in faults:
+        shares = np.full(len(alphabet), 1 / len(set(text)))
+    uniform = shares
+    count = str.count if "no-overlap" in faults else _occurrences
+    for n in range(1, longest + 1):
+        length = n if "too-long" in faults else n - 1
+        h = context[len(context) - length:]
+        if "from-the-front" in faults:
+            h = context[:length]
+        hits = np.array([count(text, h + character) for character in alphabet], dtype=float)
+        seen = hits.sum()
+        if "end-counted" in faults:
+            seen = count(text, h) if h else len(text) + 1.0
+        below = uniform if "always-uniform" in faults else shares
+        if "hard-back-off" in faults:
+            shares = hits / seen if seen else shares
+        elif "not-divided" in faults:
+            shares = hits + strength * below
+        elif "strength-forgotten" in faults:
+            shares = (hits + strength * below) / max(seen, 1)
+        elif "one-each" in faults:
+            shares = (hits + strength) / (seen + strength * len(alphabet))
+        else:
+            shares = (hits + strength * below) / (seen + strength)
+    return np.log(shares) if "logarithm" in faults else shares
+
+
+def _next_recursive(text, context, alphabet, longest, strength):
+    def share(n, character):
+        if n == 0:
+            return 1 / len(alphabet)
+        h = context[len(context) - n + 1:]
+        after = [text[i + n - 1] for i in range(len(text) - n + 1) if text[i:i + n - 1] == h]
+        return ((after.count(character) + strength * share(n - 1, character))
+                / (len(after) + strength))
+
+    return [share(longest, character) for character in alphabet]
+
+
+def _next_counter(text, context, alphabet, longest, strength):
+    shares = {character: 1 / len(alphabet) for character in alphabet}
+    for n in range(1, longest + 1):
+        grams = Counter(text[i:i + n] for i in range(len(text) - n + 1))
+        h = context[len(context) - n + 1:]
+        seen = sum(times for gram, times in grams.items() if gram[:-1] == h)
+        shares = {c: (grams[h + c] + strength * p) / (seen + strength) for c, p in shares.items()}
+    return np.array(list(shares.values()))
+
+
+def _next_cases(seed):
+    rng = np.random.default_rng([seed, 92])
+
+    def text(letters, n, sticky=0.0):
+        drawn = [letters[0]]
+        for _ in range(n - 1):
+            again = rng.random() < sticky
+            drawn.append(drawn[-1] if again else letters[rng.integers(len(letters))])
+        return "".join(drawn)
+
+    def case(letters, extra, n, longest, strength, sticky=0.0, context=None, hard=""):
+        learned = text(letters, n, sticky)
+        if context is None:
+            context = learned[n // 2:n // 2 + longest + 3]
+        return Case((learned, context, letters + extra, longest, strength), hard=hard)
+
+    ends = text("abc", 40)
+    return [case("abcd", "", 60, 3, 2.0), case("abc", "d", 50, 2, 1.0),
+            case("the ", "", 70, 4, rng.uniform(2, 6)), case("xyz", "", 45, 1, 3.0),
+            case("ab", "cde", 30, 2, rng.uniform(15, 30)),
+            case("ab", "c", 60, 4, 1.5, sticky=0.8, context="babaaaa",
+                 hard="a context that overlaps itself"),
+            case("abc", "z", 40, 3, 2.0, context="bazz", hard="a context that was never seen"),
+            Case((ends, ends[-5:], "abc", 4, 1.0), hard="a context that ends the text")]
+
+
+_BASELINE = Exercise(
+    id="9.2", kind="write", points=5, minutes=25, version=1,
+    hints=(
+        "Build it from below: begin with equal shares, then mix in the counts of one order after "
+        "the other, from 1 to `longest`.",
+        "For the order n, the context is the last n - 1 characters: none at all for n = 1. Mind "
+        "that `context[-0:]` is the whole context.",
+        "Count by trying every place of the text. `str.count` jumps over occurrences that "
+        "overlap: try \"aaa\".count(\"aa\").",
+    ),
+    cases=_next_cases,
+    reference=_next_shares,
+    mistakes=switched(_next_shares, {
+        "no-overlap": "Right, but for a run like \"aaa\": `str.count` counts occurrences that do "
+                      "not overlap, and your shares do not fit the text.",
+        "end-counted": "Your shares do not sum to one where the text ends with the context: there "
+                       "the context stands, and nothing comes after it.",
+        "too-long": "Your contexts are one character too long. In an n-gram, how many characters "
+                    "stand before the last?",
+        "from-the-front": "You take the first characters of the context. "
+                          "Which ones stand next to what is to come?",
+        "always-uniform": "You mix the longest count with equal shares at once. "
+                          "In (9.2) all the shorter contexts stand between.",
+        "hard-back-off": "You let the longest context that was ever seen decide alone, even if it "
+                         "was seen once. Where does the strength come in?",
+        "strength-forgotten": "Your shares sum to more than one: what you added above the fraction "
+                              "line must be added below it, too.",
+        "not-divided": "These are counts, not shares. Divide each order before the next is mixed "
+                       "in.",
+        "one-each": "You add the same to every count. In (9.2) the likelier a character is to the "
+                    "shorter context, the more it gets.",
+        "text-alphabet": "At the bottom you share among the characters of the text. The alphabet "
+                         "may hold more, and they can come as well.",
+        "logarithm": "You returned the logarithms of the shares.",
+    }, pairs=[("no-overlap", "from-the-front"),
+              ("no-overlap", "hard-back-off"), ("no-overlap", "always-uniform"),
+              ("no-overlap", "too-long"), ("too-long", "always-uniform"),
+              ("from-the-front", "always-uniform"), ("from-the-front", "hard-back-off"),
+              ("end-counted", "no-overlap"),
+              ("strength-forgotten", "no-overlap"), ("text-alphabet", "always-uniform"),
+              ("one-each", "no-overlap"), ("too-long", "hard-back-off"),
+              ("from-the-front", "too-long")]),
+    equivalent={},
+    variants=(_next_recursive, _next_counter),
+)
+
+
+# 9.3  A choosier draw
+
+_SOFTMAX = (
+    "attnlib.softmax", "torch.softmax", "torch.Tensor.softmax", "torch.log_softmax",
+    "torch.nn.functional.softmax", "torch.nn.functional.log_softmax",
+)
+
+
+@_quietly
+def _choosy(scores, temperature, k, *, faults=frozenset()):
+    axis = 0 if "first-axis" in faults else -1
+    ordered = np.sort(scores, axis=axis)
+    many = scores.shape[axis]
+    kept = k if "k-too-large" in faults and k > many else min(k, many)
+    least = np.take(ordered, [-kept], axis=axis)
+    if "one-for-all" in faults:
+        least = np.sort(scores, axis=None)[-min(k, scores.size)]
+    allowed = scores > least if "one-fewer" in faults and k < many else scores >= least
+    if "smallest" in faults:
+        allowed = scores <= np.take(ordered, [kept - 1], axis=axis)
+    if "k-ignored" in faults:
+        allowed = np.ones(scores.shape, dtype=bool)
+    if temperature == 0 and "zero-nan" not in faults:
+        top = (scores == scores.max(axis=axis, keepdims=True)) & allowed
+        return top / top.sum(axis=axis, keepdims=True)
+    warm = scores * temperature if "multiplied" in faults else scores / temperature
+    if "no-temperature" in faults:
+        warm = scores
+    if "zero-scores" in faults:
+        warm = np.where(allowed, warm, 0.0)
+    top = 0.0 if "overflow" in faults else warm.max(axis=axis, keepdims=True)
+    parts = np.exp(warm - top)
+    if not faults & {"zero-scores", "not-renormalised"}:
+        parts = np.where(allowed, parts, 0.0)
+    shares = parts / parts.sum(axis=axis, keepdims=True)
+    return np.where(allowed, shares, 0.0) if "not-renormalised" in faults else shares
+
+
+def _choosy_loops(scores, temperature, k):
+    rows = scores.reshape(-1, scores.shape[-1])
+    shares = np.zeros(rows.shape)
+    for row, out in zip(rows, shares):
+        best = sorted(range(len(row)), key=lambda j: -row[j])[:k if temperature else 1]
+        parts = {j: math.exp((row[j] - row[best[0]]) / (temperature or 1)) for j in best}
+        for j in best:
+            out[j] = parts[j] / sum(parts.values())
+    return shares.reshape(scores.shape)
+
+
+def _choosy_torch(scores, temperature, k):
+    import torch
+    best = torch.topk(scores, min(k, scores.shape[-1]) if temperature else 1, dim=-1)
+    top = best.values[..., :1]
+    parts = torch.exp((best.values - top) / (temperature or 1.0))
+    shares = torch.zeros_like(scores)
+    return shares.scatter(-1, best.indices, parts / parts.sum(-1, keepdim=True))
+
+
+def _choosy_cases(seed):
+    rng = np.random.default_rng([seed, 93])
+
+    def case(*shape, temperature, k, size=1.5, shift=0.0, apart=0.0, hard=""):
+        scores = size * rng.normal(size=shape) + shift
+        scores = scores + apart * np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+        return Case((scores, temperature, k), hard=hard)
+
+    return [case(5, 7, temperature=1.0, k=3), case(4, 6, temperature=0.5, k=2),
+            case(3, 8, temperature=2.5, k=5), case(2, 3, 7, temperature=0.8, k=4),
+            case(9, temperature=1.5, k=4), case(4, 5, temperature=1.3, k=1),
+            case(3, 6, temperature=0.7, k=11, hard="a k above the number of tokens"),
+            case(4, 7, temperature=0.0, k=3, hard="temperature 0"),
+            case(3, 5, temperature=0.01, k=4, size=30.0, hard="huge scores"),
+            case(4, 6, temperature=1.0, k=3, apart=40.0, hard="rows far from each other")]
+
+
+_CHOOSY = Exercise(
+    id="9.3", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "First decide which k tokens of each row may be drawn, then take a softmax over these "
+        "alone.",
+        "The k-th largest score of a row is found by sorting it. Every row has its own, and a row "
+        "may have fewer than k.",
+        "At temperature 0 nothing may be divided by it. What do the shares go to when the "
+        "temperature goes to 0?",
+    ),
+    cases=_choosy_cases,
+    reference=_choosy,
+    mistakes=switched(_choosy, {
+        "k-ignored": "Every token of yours can still be drawn. Where does `k` come in?",
+        "multiplied": "Your warm shares are sharper than the cold ones: scores are divided by the "
+                      "temperature.",
+        "no-temperature": "Your shares are those of temperature 1, whatever is asked for.",
+        "not-renormalised": "You cut the small shares off and left it at that. "
+                            "What do the rest sum to?",
+        "zero-scores": "You put the scores of the rest to 0. What share does a score of 0 get?",
+        "smallest": "You keep the k least likely tokens.",
+        "one-fewer": "You keep one token too few: the k-th largest itself may be drawn.",
+        "one-for-all": "The k-th largest is sought in the whole array. "
+                       "Each row has its own k tokens.",
+        "first-axis": "You share out along the first axis. The tokens lie along the last.",
+        "zero-nan": "Right but at temperature 0, where you divide by 0.",
+        "overflow": "Right for small scores. For large ones `exp` overflows: "
+                    "see equation (3.3).",
+        "k-too-large": "Right unless `k` is larger than the number of tokens: then the k-th "
+                       "largest does not exist, and all of them may be drawn.",
+    }, pairs=[("multiplied", "not-renormalised"), ("multiplied", "zero-nan"),
+              ("multiplied", "one-fewer"), ("not-renormalised", "zero-nan"),
+              ("not-renormalised", "overflow"), ("not-renormalised", "k-too-large"),
+              ("zero-scores", "zero-nan"), ("zero-nan", "overflow"), ("zero-nan", "k-too-large"),
+              ("overflow", "k-too-large"), ("k-ignored", "zero-nan"), ("k-ignored", "multiplied"),
+              ("one-for-all", "zero-nan"), ("first-axis", "zero-nan"),
+              ("no-temperature", "not-renormalised"), ("one-for-all", "not-renormalised")]),
+    equivalent={},
+    forbidden=_SOFTMAX,
+    variants=(_choosy_loops, _choosy_torch),
+)
+
+
+# 9.4  All of it, or nothing
+
+def _until(row, end, keep=True):
+    row = np.asarray(row).tolist()
+    return row[:row.index(end) + keep] if end in row else row
+
+
+def _exact_match(said, target, end, *, faults=frozenset()):
+    shorter = min(said.shape[1], target.shape[1])
+    a, b = said[:, :shorter], target[:, :shorter]
+    if "by-token" in faults:
+        real = np.cumsum(b == end, axis=1) - (b == end) == 0
+        return float((a == b)[real].mean())
+    if "padding-too" in faults:
+        return float((a == b).all(axis=1).mean())
+    if "first-token" in faults:
+        return float((a[:, 0] == b[:, 0]).mean())
+    if "lengths" in faults:
+        return float(np.mean([len(_until(s, end)) == len(_until(t, end))
+                              for s, t in zip(said, target)]))
+    if "said-prefix" in faults:
+        pairs = [(_until(s, end, False), _until(t, end, False)) for s, t in zip(said, target)]
+        found = [t[:len(s)] == s for s, t in pairs]
+    elif "no-end-needed" in faults:
+        pairs = [(s.tolist(), _until(t, end, False)) for s, t in zip(said, target)]
+        found = [s[:len(t)] == t for s, t in pairs]
+    elif "any-order" in faults:
+        found = [sorted(_until(s, end)) == sorted(_until(t, end)) for s, t in zip(said, target)]
+    else:
+        found = [_until(s, end) == _until(t, end) for s, t in zip(said, target)]
+    if "number" in faults:
+        return float(sum(found))
+    return 1 - float(np.mean(found)) if "errors" in faults else float(np.mean(found))
+
+
+def _exact_array(said, target, end):
+    n = max(said.shape[1], target.shape[1]) + 1
+    a, b = (np.pad(np.asarray(x), ((0, 0), (0, n - x.shape[1])), constant_values=-1)
+            for x in (said, target))
+    over_a, over_b = (np.cumsum(x == end, axis=1) - (x == end) > 0 for x in (a, b))
+    return float(np.where(over_a & over_b, True, (a == b) & (over_a == over_b)).all(1).mean())
+
+
+def _exact_torch(said, target, end):
+    import torch
+    found = 0
+    for s, t in zip(said, target):
+        length = int((t == end).nonzero()[0]) + 1
+        found += len(s) >= length and bool(torch.equal(s[:length], t[:length]))
+    return found / len(said)
+
+
+def _match_cases(seed):
+    rng = np.random.default_rng([seed, 94])
+    end = 1
+
+    def case(batch, n_said, n_target, rates, hard=""):
+        said = rng.integers(2, 8, size=(batch, n_said))
+        target = rng.integers(2, 8, size=(batch, n_target))
+        kinds = np.repeat(np.arange(len(rates)), rates)
+        for i, kind in enumerate(rng.permutation(np.resize(kinds, batch))):
+            length = rng.integers(2, min(n_said, n_target) - 1)
+            target[i, length] = end
+            target[i, length + 1:] = 0
+            said[i, :length + 1] = target[i, :length + 1]
+            if kind == 1:    # one token is wrong
+                said[i, rng.integers(length)] = 9
+            elif kind == 2:  # it goes on where it should stop
+                said[i, length] = rng.integers(2, 8)
+            elif kind == 3:  # it stops too early
+                said[i, length - 1] = end
+            elif kind == 4:  # two tokens have changed places
+                target[i, 0], target[i, 1] = 8, 9
+                said[i, :2] = 9, 8
+            elif kind == 5:  # said as it should be, with zeros after
+                said[i, length + 1:] = 0
+        return Case((said, target, end), hard=hard)
+
+    return [case(40, 7, 6, (8, 3, 2, 3, 2, 5)), case(30, 5, 9, (5, 2, 4, 2, 4, 3)),
+            case(50, 9, 6, (9, 5, 4, 1, 2, 3)), case(24, 8, 7, (4, 1, 1, 6, 1, 3)),
+            case(26, 6, 8, (3, 7, 3, 1, 1, 1), hard="many wrong tokens"),
+            case(33, 7, 9, (2, 1, 9, 1, 1, 1), hard="texts that do not end in time"),
+            case(36, 10, 8, (5, 1, 1, 1, 8, 2), hard="the right tokens in the wrong order")]
+
+
+_MATCH = Exercise(
+    id="9.4", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "What counts is each row up to its end sign, the sign included. Cut both rows there, then "
+        "compare.",
+        "What the model says after its end sign does not count, and the padding of the target "
+        "neither. But an end sign in the wrong place, or none at all, is a fault.",
+    ),
+    cases=_match_cases,
+    reference=_exact_match,
+    mistakes=switched(_exact_match, {
+        "by-token": "You count tokens. A row with one wrong token of five is no match at all, not "
+                    "four fifths of one.",
+        "padding-too": "You compare what stands after the end sign as well. Nothing there was "
+                       "asked for.",
+        "no-end-needed": "A row that goes on where the target ends counts as right with you. "
+                         "To stop is part of the answer.",
+        "said-prefix": "A row that stops too early counts as right with you. "
+                       "Look at the lengths of the two.",
+        "first-token": "You compare only the first token of each row.",
+        "lengths": "You compare how long the rows are, not what they say.",
+        "any-order": "The right tokens in the wrong order count as right with you.",
+        "number": "You return how many rows are right. Their share is asked for.",
+        "errors": "You return the share of wrong rows.",
+    }, pairs=[("no-end-needed", "errors"), ("no-end-needed", "number"), ("said-prefix", "number"),
+              ("said-prefix", "errors"), ("any-order", "number"), ("any-order", "errors")]),
+    equivalent={},
+    variants=(_exact_array, _exact_torch),
+)
+
+
+# 9.5  Too good to be true
+
+def _prepare_as_given(tokens, n, cut):
+    starts = np.arange(0, len(tokens) - n, n)
+    inputs = tokens[starts[:, None] + np.arange(n)]
+    targets = np.roll(inputs, -1, axis=1)
+    first = cut // n
+    return inputs, targets, inputs[first:], targets[first:]
+
+
+def _windows(tokens, n, faults):
+    last = 1 if "one-lost" in faults else 0
+    stride = 1 if "sliding" in faults else n + 1 if "gap" in faults else n
+    starts = np.arange(0, len(tokens) - n - last, stride)
+    inputs = tokens[starts[:, None] + np.arange(n)]
+    targets = tokens[starts[:, None] + np.arange(1, n + 1)]
+    if "wrapped" in faults:
+        targets = np.roll(inputs, -1, axis=1)
+    if "unshifted" in faults:
+        targets = inputs.copy()
+    if "backwards" in faults:
+        inputs, targets = targets, inputs
+    return inputs, targets
+
+
+def _prepare(tokens, n, cut, *, faults=frozenset()):
+    if "straddling" in faults:
+        inputs, targets = _windows(tokens, n, faults)
+        first = -(-cut // n)
+        return inputs[:first], targets[:first], inputs[first:], targets[first:]
+    train, test = tokens[:cut], tokens[cut:]
+    if "all-in-training" in faults:
+        train = tokens
+    if "tested-on-training" in faults:
+        test = tokens[:cut]
+    if "swapped" in faults:
+        train, test = test, train
+    return (*_windows(train, n, faults), *_windows(test, n, faults))
+
+
+def _prepare_loops(tokens, n, cut):
+    parts = []
+    for part in (tokens[:cut], tokens[cut:]):
+        starts = [i for i in range(0, len(part), n) if i + n < len(part)]
+        parts.append(np.array([part[i:i + n] for i in starts]))
+        parts.append(np.array([part[i + 1:i + n + 1] for i in starts]))
+    return tuple(parts)
+
+
+def _prepare_reshape(tokens, n, cut):
+    def windows(part):
+        whole = (len(part) - 1) // n * n
+        return part[:whole].reshape(-1, n), part[1:whole + 1].reshape(-1, n)
+    return [*windows(tokens[:cut]), *windows(tokens[cut:])]
+
+
+def _prepare_cases(seed):
+    rng = np.random.default_rng([seed, 95])
+
+    def case(length, n, cut, hard=""):
+        return Case((rng.permutation(10 * length)[:length], n, cut), hard=hard)
+
+    return [case(60, 5, 42), case(83, 7, 59), case(95, 4, 70), case(70, 6, 41),
+            case(41, 4, 26, hard="a part that fits its windows to the last token"),
+            case(64, 5, 40, hard="a last window that lacks its last target"),
+            case(55, 9, 35, hard="a cut inside a window")]
+
+
+_TOO_GOOD = Exercise(
+    id="9.5", kind="find the bug", points=4, minutes=15, version=1,
+    hints=(
+        "Run it on the numbers 0 to 19 with n = 4 and cut = 12, and read what comes back. Which "
+        "tokens of the test stand in the training part, too?",
+        "Look at the last target of every window: which token should it be, and which one is it?",
+        "Cut the tokens first, then make windows of each part. A window needs n + 1 tokens.",
+    ),
+    cases=_prepare_cases,
+    reference=_prepare,
+    mistakes=(Mistake("as-given", "This is the function as it was given. Look at the last target "
+                      "of each window, and for test windows among the training ones.",
+                      _prepare_as_given), *switched(_prepare, {
+        "all-in-training": "The training windows still go over the whole text, so that what is "
+                           "tested was learned.",
+        "wrapped": "The last target of every window is its own first token, not the next one of "
+                   "the text.",
+        "straddling": "A window straddles the cut: tokens from behind it are trained on.",
+        "unshifted": "Your targets are the inputs themselves. A model learns to repeat that at "
+                     "once, and its loss is too good to be true.",
+        "backwards": "Your targets are the tokens *before* the inputs. What is to be predicted?",
+        "sliding": "Your windows overlap: nearly every token is a target n times.",
+        "gap": "Between two windows a token is never a target.",
+        "one-lost": "You leave out the last window where it just fits. "
+                    "How many tokens does a window need?",
+        "tested-on-training": "You test on the training part. It will do well.",
+        "swapped": "Training and test part have changed places.",
+    }, pairs=[("all-in-training", "unshifted"), ("all-in-training", "sliding"),
+              ("all-in-training", "one-lost"), ("wrapped", "straddling"),
+              ("wrapped", "tested-on-training"), ("wrapped", "one-lost"),
+              ("straddling", "unshifted"), ("unshifted", "tested-on-training"),
+              ("wrapped", "swapped"), ("backwards", "straddling"), ("wrapped", "sliding"),
+              ("all-in-training", "backwards"), ("sliding", "one-lost"), ("wrapped", "gap")])),
+    variants=(_prepare_loops, _prepare_reshape),
+)
+
+
+# 9.6  What would you see?
+
+_SEEN = {"a": "better", "b": "better", "c": "better", "d": "same", "e": "same", "f": "worse"}
+_GUESSES = {"a": "worse", "b": "worse", "c": "same", "d": "worse", "e": "worse", "f": "same"}
+
+
+def _symptoms(*, faults=frozenset()):
+    return {letter: _GUESSES[letter] if letter in faults else word
+            for letter, word in _SEEN.items()}
+
+
+_SYMPTOMS = Exercise(
+    id="9.6", kind="predict", points=3, minutes=10, version=1,
+    hints=(
+        "Ask of each change: what does the model see when it predicts, and what is it asked for? "
+        "A bug that tells it the answer makes the loss better.",
+        "For c: how surprising is the second of two characters that are always alike? For d: does "
+        "the model know what a character looks like? For e: is anything generated for a loss?",
+    ),
+    cases=lambda seed: [Case()],
+    reference=_symptoms,
+    mistakes=switched(_symptoms, {
+        "a": "Case a: without the mask the next character can be looked at. "
+             "What does that do to the loss?",
+        "b": "Case b: how hard is it to say what one is looking at?",
+        "c": "Case c: every other character is now no surprise at all. "
+             "The loss is a mean over all of them.",
+        "d": "Case d: to the model a character is a number in a list. Does it matter which?",
+        "e": "Case e: is anything generated when a loss is computed?",
+        "f": "Case f: what is left to learn when the order is random?",
+    }, pairs=[("a", "b"), ("a", "c"), ("a", "d"), ("a", "e"), ("a", "f"), ("b", "c"), ("b", "d"),
+              ("b", "e"), ("b", "f"), ("c", "d"), ("c", "e"), ("c", "f"), ("d", "e"), ("d", "f"),
+              ("e", "f")]),
+    variants=(lambda: {letter: word.title() for letter, word in _SEEN.items()},),
+)
+
+
+# 9.7  Pieces of words
+
+def _merged(parts, pair):
+    out = []
+    for part in parts:
+        if out and (out[-1], part) == pair:
+            out[-1] += part
+        else:
+            out.append(part)
+    return out
+
+
+def _pieces(texts, size, *, faults=frozenset()):
+    pieces = sorted(set("".join(texts)))
+    free = size - len(pieces)
+    if "characters" in faults:
+        return pieces
+    if "words" in faults:
+        words = Counter(word for text in texts for word in text.split() if len(word) > 1)
+        return pieces + [word for word, _ in words.most_common(free)]
+    if "pairs-alone" in faults:
+        pairs = Counter(text[i:i + 2] for text in texts for i in range(len(text) - 1))
+        return pieces + [pair for pair, _ in pairs.most_common(free)]
+    if "whole-texts" in faults:
+        return pieces + sorted(set(texts), key=len)[-free:]
+    found, parts = list(pieces), [list(text) for text in texts]
+    while len(found) < size + ("one-too-many" in faults):
+        pairs = Counter(pair for some in parts for pair in zip(some, some[1:]))
+        pair = pairs.most_common()[-1 if "rarest" in faults else 0][0]
+        if "".join(pair) in found:
+            break
+        found.append("".join(pair))
+        parts = [_merged(some, pair) for some in parts]
+    return found[len(pieces):] if "characters-lost" in faults else found
+
+
+def _cut(text, pieces):
+    """The text as pieces, always the longest that fits."""
+    longest, known, parts, start = max(map(len, pieces)), set(pieces), [], 0
+    while start < len(text):
+        length = next(n for n in range(longest, 0, -1) if text[start:start + n] in known)
+        parts.append(text[start:start + length])
+        start += length
+    return parts
+
+
+def _count(texts, pieces):
+    return sum(len(_cut(text, pieces)) for text in texts)
+
+
+@functools.lru_cache(maxsize=64)
+def _goal(texts, size):
+    return _count(texts, _pieces(texts, size))
+
+
+def _pieces_judge(cases, outcomes):
+    for case, outcome in zip(cases, outcomes):
+        texts, size = case.args
+        pieces = outcome.value
+        if not isinstance(pieces, (list, tuple)) or not pieces or not all(
+                isinstance(piece, str) and piece for piece in pieces):
+            return broken_law("The answer is a list of pieces: strings of one or more characters.")
+        if len(set(pieces)) > size:
+            return broken_law(f"{len(set(pieces))} different pieces, and {size} were allowed.")
+        missing = sorted(set("".join(texts)) - set(pieces))
+        if missing:
+            return broken_law("A character of the texts is no piece of its own, so that some text "
+                              "of the same characters could not be cut.", f"missing: {missing}")
+        count, goal = _count(texts, pieces), _goal(tuple(texts), size)
+        if count > 1.1 * goal:
+            return broken_law(
+                f"Your pieces cut the texts into {count} parts. Ours need {goal}, and a tenth more "
+                "would do.", f"{len(texts)} texts such as {texts[0]!r}, {size} pieces"
+                f" {case.hard and f'({case.hard})'}")
+    return None
+
+
+def _pieces_cases(seed):
+    rng = np.random.default_rng([seed, 97])
+
+    def numbers(count, below=10000):
+        return [" ".join(number_words(int(i))) for i in rng.integers(below, size=count)]
+
+    letters = rng.permutation(list("abcdefgh"))
+    stems = ["".join(letters[rng.integers(8, size=4)]) for _ in range(6)]
+    runs = ["".join(stems[i] for i in rng.integers(6, size=4)) for _ in range(36)]
+    return [Case((numbers(40), 30)), Case((numbers(45, 1000), 32)),
+            Case((runs, 18), hard="texts without spaces")]
+
+
+def _pieces_by_saving(texts, size):
+    """Cut by the pieces so far, and add the pair of parts that is most frequent."""
+    pieces = sorted(set("".join(texts)))
+    while len(pieces) < size:
+        cut = [_cut(text, pieces) for text in texts]
+        pairs = Counter(a + b for parts in cut for a, b in zip(parts, parts[1:]))
+        pieces.append(next(pair for pair, _ in pairs.most_common() if pair not in pieces))
+    return tuple(pieces)
+
+
+_PIECES = Exercise(
+    id="9.7", kind="open-ended", points=6, minutes=30, version=1,
+    hints=(
+        "Begin with the single characters: all of them, or some text cannot be cut. "
+        "What pair of neighbours would save most if it were one piece?",
+        "Glue that pair together in all texts, then count the neighbours again. "
+        "Pieces grow out of pieces.",
+    ),
+    cases=_pieces_cases,
+    reference=None,
+    mistakes=switched(_pieces, {
+        "characters": "These are the single characters. With the places that are left you can "
+                      "save more than half of the parts.",
+        "words": "You added the most common words. That helps where there are spaces, and longer "
+                 "words and parts of words would still save more.",
+        "pairs-alone": "You added the most common pairs, all counted in the texts as they were. "
+                       "After a pair has become a piece, count again: pieces can grow.",
+        "whole-texts": "You added whole texts. A piece is worth what it saves, and a long one "
+                       "that occurs once saves little.",
+        "rarest": "You glue the rarest pair. Which pair saves most?",
+        "one-too-many": "There is one piece too many. The single characters count as well.",
+        "characters-lost": "The single characters are not among your pieces. What happens to a "
+                           "word that no longer piece fits?",
+    }),
+    judge=_pieces_judge,
+    variants=(_pieces, _pieces_by_saving),
+)
+
+EXERCISES = (_UNITS, _BASELINE, _CHOOSY, _MATCH, _TOO_GOOD, _SYMPTOMS, _PIECES)
