@@ -173,7 +173,7 @@ def _block_cases(seed):
         def w(rows, columns):
             return rng.normal(size=(rows, columns)) / math.sqrt(rows) * 1.5
         attend = (w(d, d_k), w(d, d_k), w(d, d_v), w(d_v, d))
-        x = rng.normal(size=(*leading, n, d)) * size + rng.normal()
+        x = rng.normal(size=(*leading, n, d)) * size + rng.normal() * min(size, 1)
         return Case((x, attend, w(d, hidden), w(hidden, d), pre_norm), hard=hard)
 
     return [case(n=5, d=6, d_k=3, d_v=4, hidden=9, pre_norm=True),
@@ -182,7 +182,9 @@ def _block_cases(seed):
             case(2, n=6, d=5, d_k=3, d_v=5, hidden=8, pre_norm=False),
             case(n=1, d=8, d_k=3, d_v=8, hidden=10, pre_norm=True, hard="a single word"),
             case(n=3, d=4, d_k=5, d_v=4, hidden=7, pre_norm=False, size=100.0,
-                 hard="large inputs")]
+                 hard="large inputs"),
+            case(n=4, d=6, d_k=3, d_v=5, hidden=8, pre_norm=True, size=0.004,
+                 hard="features that hardly differ")]
 
 
 _BLOCK = Exercise(
