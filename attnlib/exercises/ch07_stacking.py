@@ -87,6 +87,8 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
             return x / np.sqrt((x ** 2).mean(-1, keepdims=True) + 1e-5)
         if "no-root" in faults:
             return (x - x.mean(-1, keepdims=True)) / (x.var(-1, keepdims=True) + 1e-5)
+        if "root-first" in faults:
+            return (x - x.mean(-1, keepdims=True)) / (x.var(-1, keepdims=True) ** 0.5 + 1e-5)
         if "one-less" in faults:
             return (x - x.mean(-1, keepdims=True)) / np.sqrt(
                 x.var(-1, keepdims=True, ddof=1) + 1e-5)
@@ -214,6 +216,8 @@ _BLOCK = Exercise(
         "whole": "Your norm takes one mean over everything. Each word has a mean of its own.",
         "no-mean": "Your norm divides, but does not take the mean away first.",
         "no-root": "Your norm divides by the variance. Which power of it is a length?",
+        "root-first": "Your small constant is added to the root. Look at what stands under the "
+                      "root in the task.",
         "one-less": "Your variance is divided by one less than the width. Which function of "
                     "yours does that by itself?",
         "no-scale": "Your scores are not divided by the root of d_k.",
