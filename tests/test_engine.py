@@ -265,6 +265,29 @@ def test_a_class_or_module_forbids_all_of_its_functions():
         watching.functions_named("attnlib.no_such_function")
 
 
+LATE = """
+import sys
+from attnlib.exercises import core, runner
+
+def answer(x):
+    import torch
+    import attnlib
+    x = torch.as_tensor(x)
+    return attnlib.local_attention(x, x, x, window=9).numpy()
+
+import numpy as np
+assert "attnlib.multilevel" not in sys.modules
+outcome, = runner.run(answer, [core.Case((np.ones((4, 3)),))], forbidden=core.READY_MADE)
+print(outcome.forbidden)
+"""
+
+
+def test_what_an_answer_imports_itself_is_watched_too():
+    pytest.importorskip("torch")
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True)
+    assert "attnlib.multilevel.local_attention" in done.stdout
+
+
 def test_what_is_allowed_is_not_called_forbidden():
     exercise = replace(EXERCISE, forbidden=("attnlib.attention.softmax",))
     assert said(lambda q, k: attnlib.attention_weights(q, k), exercise)

@@ -5,13 +5,7 @@ import math
 import numpy as np
 
 from ..attention import additive_scores, attention, softmax
-from .core import Case, Exercise, Mistake, broken_law, switched, with_numbers
-
-_FORBIDDEN = (
-    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
-    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
-)
-
+from .core import READY_MADE, Case, Exercise, Mistake, broken_law, switched, with_numbers
 
 def _exponentials(scores, axis, overflow=False):
     """The numerators of a softmax; without the shift that keeps them finite, if asked."""
@@ -336,7 +330,7 @@ _SELF_ATTENTION = Exercise(
               ("over-queries", "keys-averaged"), ("over-queries", "inputs-averaged"),
               ("by-root-d", "over-queries"), ("by-d_k", "over-queries"),
               ("by-root-d", "inputs-averaged"), ("no-projection", "inputs-averaged")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_self_attention_loops, _self_attention_einsum, _self_attention_torch),
 )
 
@@ -432,7 +426,7 @@ _BATCH = Exercise(
     }, pairs=[("axis-left", "scale-left"), ("no-scale", "axis-left"), ("top-left", "scale-left"),
               ("axis-two", "scale-left"), ("by-d_k", "axis-left"), ("no-scale", "over-queries"),
               ("over-queries", "scale-left")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_batch_einsum, _batch_torch, _batch_loops),
 )
 

@@ -6,13 +6,7 @@ import numpy as np
 
 from ..attention import attention_weights
 from ..diagnostics import effective_keys
-from .core import Case, Exercise, broken_law, switched, with_numbers
-
-_FORBIDDEN = (
-    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
-    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
-)
-
+from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
 
 def _shares(scores, axis=-1, overflow=False):
     with np.errstate(over="ignore", invalid="ignore"):
@@ -178,7 +172,7 @@ _HEADS = Exercise(
                 for b in ("sliced-rows", "over-queries", "every-other")),
               ("by-root-dim", "scores"), ("by-root-width", "scores"), ("no-scale", "scores"),
               ("by-root-heads", "over-queries"), ("by-root-heads", "sliced-rows")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_heads_loops, _heads_einsum, _heads_torch),
 )
 
@@ -272,7 +266,7 @@ _FOLLOW = Exercise(
               ("own-only", "transposed"), ("diagonal", "transposed"), ("sign", "transposed"),
               ("own-only", "by-scores"), ("diagonal", "by-scores"), ("sign", "by-scores"),
               ("own-scale", "by-scores"), ("weights-unscaled", "by-scores")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_follow_mean, _follow_loops, _follow_torch),
 )
 
@@ -384,7 +378,7 @@ _NORMALISED = Exercise(
               ("squared", "zeros"), ("zeros", "over-queries"), ("zeros", "scores"),
               ("zeros", "reversed-axes"), ("none", "no-g"), ("none", "divided-by-g"),
               ("and-root", "over-queries"), ("no-g", "over-queries")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_normalised_loops, _normalised_after, _normalised_torch),
 )
 

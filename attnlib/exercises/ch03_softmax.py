@@ -6,13 +6,11 @@ import numpy as np
 
 from ..attention import merge_partials, softmax
 from ..diagnostics import effective_keys
-from .core import Case, Exercise, Mistake, broken_law, switched, with_numbers
+from .core import READY_MADE, Case, Exercise, Mistake, broken_law, switched, with_numbers
 
 _SOFTMAX = (
-    "attnlib.softmax", "attnlib.attention", "attnlib.attention_weights",
-    "attnlib.partial_attention", "torch.softmax", "torch.Tensor.softmax", "torch.log_softmax",
+    *READY_MADE, "attnlib.softmax", "torch.softmax", "torch.Tensor.softmax", "torch.log_softmax",
     "torch.nn.functional.softmax", "torch.nn.functional.log_softmax",
-    "torch.nn.functional.scaled_dot_product_attention",
 )
 
 

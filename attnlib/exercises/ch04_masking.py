@@ -6,13 +6,7 @@ import numpy as np
 
 from ..attention import attention, softmax
 from ..masks import window_mask
-from .core import Case, Exercise, broken_law, switched, with_numbers
-
-_FORBIDDEN = (
-    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
-    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
-)
-
+from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
 
 def _shares(scores, axis=-1, overflow=False, empty_is_nan=False):
     """A softmax with or without what keeps it finite: the shift, and a total above 0."""
@@ -208,7 +202,7 @@ _MASKED = Exercise(
               ("polarity", "filled"), ("polarity", "overflow"), ("after", "overflow"),
               ("over-queries", "nan-rows"), ("over-queries", "filled"), ("in-place", "nan-rows"),
               ("multiplied", "overflow"), ("added", "overflow"), ("after", "polarity")]),
-    forbidden=(*_FORBIDDEN, "attnlib.softmax"),
+    forbidden=(*READY_MADE, "attnlib.softmax"),
     variants=(_masked_loops, _masked_torch),
 )
 
@@ -521,7 +515,7 @@ _ATTEND = Exercise(
               ("nan-rows", "polarity"), ("average", "no-scale"), ("rank", "no-scale"),
               ("nan-rows", "queries"), ("average", "first-length"), ("average", "queries"),
               ("nan-rows", "first-length")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_attend_loops, _attend_torch),
 )
 
@@ -693,7 +687,7 @@ _REMEMBER = Exercise(
               ("top-left", "not-kept"), ("new-only", "not-kept"), ("no-mask", "new-first"),
               ("no-scale", "not-kept"), ("no-mask", "old-kept"), ("no-mask", "over-queries"),
               ("no-mask", "overflow"), ("top-left", "overflow"), ("past-only", "old-kept")]),
-    forbidden=_FORBIDDEN,
+    forbidden=READY_MADE,
     variants=(_remember_loops, _remember_torch),
 )
 

@@ -14,6 +14,12 @@ STATUSES = (
 )
 KINDS = ("by hand", "write", "find the bug", "predict", "open-ended")
 CODE_KINDS = ("write", "find the bug")
+READY_MADE = (  # attention, for ``forbidden``
+    "attnlib.attention", "attnlib.attention_weights", "attnlib.partial_attention",
+    "attnlib.multilevel.chunked_attention", "attnlib.multilevel.hierarchical_attention",
+    "attnlib.multilevel.local_attention", "attnlib.layers.MultiHeadAttention",
+    "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
+)
 
 
 @dataclass(frozen=True, eq=False)

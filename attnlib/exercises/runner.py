@@ -19,7 +19,8 @@ from dataclasses import replace
 from .core import Outcome
 from .plain import Notes, has_torch, identical, import_torch, of_kind, plain, type_name
 from .watching import (
-    CHARACTERS_SHOWN, LINES_SHOWN, FirstLines, Limit, Watch, replaced_functions, streams_to,
+    CHARACTERS_SHOWN, LINES_SHOWN, FirstLines, Limit, Watch, imported, replaced_functions,
+    streams_to,
 )
 
 SECONDS = 10.0
@@ -50,11 +51,11 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         return [Outcome(untouched=True)] * len(cases)
     if takes == "torch":
         import_torch()
-    had_torch, limit = has_torch(), Limit(seconds)
+    before, limit = imported(), Limit(seconds)
     replaced_functions()  # knows from now on what is the libraries' own
     call = functools.partial(_call, answer, watch=Watch(forbidden), limit=limit, names=names)
     outcomes = _within(limit, call, cases, takes)
-    if has_torch() and not had_torch and not limit.fired:  # now its functions can be watched too
+    if imported() != before and not limit.fired:  # now their functions can be watched too
         return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes

@@ -83,7 +83,7 @@ def functions_named(name):
         name: of a function, or of a class or module, which stands for all of its own functions.
 
     Returns:
-        List of functions; empty where the library is not imported.
+        List of functions; empty where what it leads through is not imported.
 
     Raises:
         ImportError, AttributeError: if the library has nothing of this name.
@@ -92,7 +92,7 @@ def functions_named(name):
     'softmax'
     """
     owner, _, attribute = name.rpartition(".")
-    if name.partition(".")[0] not in sys.modules:
+    if not _imported(name):
         return []
     try:
         thing = getattr(importlib.import_module(owner), attribute)
@@ -102,6 +102,26 @@ def functions_named(name):
         return [f for f in vars(thing).values() if isinstance(f, types.FunctionType)
                 and f.__module__ == getattr(thing, "__module__", thing.__name__)]
     return [thing]
+
+
+def _imported(name):
+    """Whether the modules that a dotted name leads through are imported."""
+    top, *parts = name.split(".")
+    if top not in sys.modules:
+        return False
+    for part in parts:
+        top = f"{top}.{part}"
+        if top not in sys.modules:
+            try:
+                return importlib.util.find_spec(top) is None  # if not a module, an attribute
+            except ModuleNotFoundError:  # an attribute's attribute
+                return True
+    return True
+
+
+def imported():
+    """Names of the watched modules that are imported."""
+    return frozenset(WATCHED) & sys.modules.keys()
 
 
 def _attribute_of(name):
