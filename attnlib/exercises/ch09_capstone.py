@@ -33,7 +33,9 @@ def _units(*, faults=frozenset()):
     perplexity = (math.exp(bits) if "e-to-bits" in faults
                   else 1 / chances.mean() if "mean-of-chances" in faults
                   else 1 / bits if "inverse" in faults else 2 ** bits)
-    kilo = bits * 1000 / (1 if "bits-for-bytes" in faults else 8)
+    if "swapped" in faults:
+        nats, bits = bits, nats
+    kilo = (nats if "swapped" in faults else bits) * 1000 / (1 if "bits-for-bytes" in faults else 8)
     if "nats-for-bytes" in faults:
         kilo = nats * 1000 / 8
     return {"nats": nats, "bits": bits, "perplexity": float(perplexity), "bytes": kilo}
@@ -54,6 +56,7 @@ _UNITS = Exercise(
         "log-of-mean": "You took the logarithm of the mean probability. Equation (9.1) takes the "
                        "mean of the logarithms, and rare characters weigh more in it.",
         "summed": "Your loss is the sum over the four characters. It is meant per character.",
+        "swapped": "What you call nats are bits, and your bits are nats.",
         "nats-turned": "Bits and nats are the wrong way round: a nat is the larger unit, so "
                        "there are fewer of them.",
         "nats-ten": "Your nats come from logarithms to base 10. Which base has a nat?",
@@ -67,6 +70,7 @@ _UNITS = Exercise(
         "nats-for-bytes": "A file is measured in bits and bytes. You divided nats by 8.",
     }, pairs=[("log-of-mean", "nats-turned"), ("log-of-mean", "bits-for-bytes"),
               ("log-of-mean", "e-to-bits"), ("summed", "bits-for-bytes"), ("summed", "nats-turned"),
+              ("swapped", "bits-for-bytes"), ("swapped", "log-of-mean"), ("swapped", "e-to-bits"),
               ("summed", "e-to-bits"), ("nats-turned", "e-to-bits"),
               ("nats-turned", "bits-for-bytes"), ("nats-ten", "bits-for-bytes"),
               ("e-to-bits", "bits-for-bytes"), ("e-to-bits", "nats-for-bytes"),
@@ -94,6 +98,8 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
     for n in range(1, longest + 1):
         length = n if "too-long" in faults else n - 1
         h = context[len(context) - length:]
+        if "minus-zero" in faults and n == 1:
+            h = context
         if "from-the-front" in faults:
             h = context[:length]
         hits = np.array([count(text, h + character) for character in alphabet], dtype=float)
@@ -181,6 +187,8 @@ _BASELINE = Exercise(
                        "the context stands, and nothing comes after it.",
         "too-long": "Your contexts are one character too long. In an n-gram, how many characters "
                     "stand before the last?",
+        "minus-zero": "Your 1-grams have a context. The last 0 characters are none, but "
+                      "`context[-0:]` is everything.",
         "from-the-front": "You take the first characters of the context. "
                           "Which ones stand next to what is to come?",
         "always-uniform": "You mix the longest count with equal shares at once. "
@@ -197,6 +205,7 @@ _BASELINE = Exercise(
                          "may hold more, and they can come as well.",
         "logarithm": "You returned the logarithms of the shares.",
     }, pairs=[("no-overlap", "from-the-front"),
+              ("minus-zero", "no-overlap"), ("minus-zero", "end-counted"),
               ("no-overlap", "hard-back-off"), ("no-overlap", "always-uniform"),
               ("no-overlap", "too-long"), ("too-long", "always-uniform"),
               ("from-the-front", "always-uniform"), ("from-the-front", "hard-back-off"),
@@ -658,7 +667,7 @@ def _pieces_judge(cases, outcomes):
             return broken_law(
                 f"Your pieces cut the texts into {count} parts. Ours need {goal}, and a tenth more "
                 "would do.", f"{len(texts)} texts such as {texts[0]!r}, {size} pieces"
-                f" {case.hard and f'({case.hard})'}")
+                + f" ({case.hard})" * bool(case.hard))
     return None
 
 
