@@ -151,6 +151,13 @@ def test_local_in_blocks_with_any_leading_axes(lead):
                                attention(*arrays, window=9, causal=True), equal_nan=True)
 
 
+@pytest.mark.parametrize("n", [3, 100])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_local_keeps_the_dtype_with_blocks_and_without(dtype, n):
+    x = normal(0, n, 2, dtype=dtype)
+    assert local_attention(x, x, x, window=2).dtype == dtype
+
+
 def test_local_of_keys_without_numbers_is_the_mean_of_what_is_seen():
     nothing, value = normal(0, 3, 0), normal(1, 3, 2)
     close(local_attention(nothing, nothing, value, window=1), value)
