@@ -63,11 +63,13 @@ student: $(READY)
 bench: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
 	$(PY) -m benchmarks
+	$(PY) -m benchmarks.grading
 
 proofs: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
 	$(PY) -m proofs.exercises
 	$(PY) -m proofs.newcomer
+	$(PY) -m proofs.attacks
 	$(PY) proofs/repeat.py
 	$(PY) proofs/mutation.py
 

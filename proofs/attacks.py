@@ -64,6 +64,7 @@ def table(stored):
             f"{'**yes**' if row['earned'] is None else 'no'} | {row['earned'] or 0:g} |"
             for row in stored["attacks"]]
     return "\n".join([
+        "# Attacks on the grading", "",
         f"{len(rows)} attacks, tried on {date.day} {date:%B %Y} with {stored['bubblewrap']}, "
         f"Python {stored['python']} and {stored['system']}. After each, an honest submission was "
         "graded by the same sandbox and got all its points.", "",
