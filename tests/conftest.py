@@ -1,10 +1,13 @@
 """What every test file shares: hypothesis' settings, the two kinds of array, exact messages."""
 
+import shutil
 from contextlib import contextmanager
 
 import hypothesis
 import numpy as np
 import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("mutants", max_examples=20, deadline=None, derandomize=True,
@@ -87,3 +90,19 @@ def _raises(error, message):
 def raises():
     """``with raises(error, message)``: of exactly this type, saying exactly this."""
     return _raises
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, with every host unreachable."""
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("page tests need chromium: on Debian or Ubuntu, sudo apt install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[
+            "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+            "--host-resolver-rules=MAP * ~NOTFOUND"])
+        yield browser
+        browser.close()

@@ -5,7 +5,7 @@ import random
 import re
 
 import pytest
-from test_site import chromium, serious_faults  # noqa: F401  (chromium is a fixture)
+from test_site import serious_faults
 
 from attnlib.exercises import get
 from classroom import handout, reports, similarity
@@ -76,7 +76,7 @@ def grades(tmp_path_factory):
 
 
 @pytest.fixture
-def look(chromium):  # noqa: F811
+def look(chromium):
     """look(path, width, scheme) -> the page; whatever it complains of fails the test."""
     contexts, complaints = [], []
 

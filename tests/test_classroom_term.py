@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from classroom_class import PATTERNS, WRONG, write_class
 from test_classroom_reports import look  # noqa: F401  (a fixture)
-from test_site import chromium, serious_faults  # noqa: F401
+from test_site import serious_faults
 
 from attnlib.exercises import get
 from classroom import export, reports
