@@ -210,8 +210,7 @@ def _local_rows(query, key, value, start, band, finite):
     seen = _cut(start, stop, first, last, query.device, **band)
     key, value = key[..., first:last, :], value[..., first:last, :]
     if finite:  # torch's own kernel is faster, but lets a hidden NaN through its mask
-        return scaled_dot_product_attention(query, key, value, attn_mask=seen,
-                                            scale=_scale(query))
+        return scaled_dot_product_attention(query, key, value, attn_mask=seen)
     return attention(query, key, value, mask=seen)
 
 

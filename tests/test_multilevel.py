@@ -164,6 +164,13 @@ def test_local_of_keys_without_numbers_is_the_mean_of_what_is_seen():
     close(local_attention(nothing, nothing, value, window=3), value.mean(0).expand(3, 2))
 
 
+@pytest.mark.parametrize("window, causal", [(1, True), (3, True), (3, False)])
+def test_local_takes_every_block_once(window, causal):
+    arrays, band = self_attention_inputs(50), dict(window=window, causal=causal)
+    with mock.patch("attnlib.multilevel.BLOCK", 2), mock.patch("attnlib.multilevel.GROUP", 2):
+        assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
+
+
 @pytest.mark.parametrize("window, causal, block", [(9, True, 4), (5, False, 8), (1, True, 3)])
 def test_windows_whose_gradients_are_added_at_once_do_not_overlap(window, causal, block):
     """Where they did, threads would write to one place at the same time."""
