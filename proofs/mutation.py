@@ -70,7 +70,7 @@ def outcomes(run):
                                 "-k", only],
         "pytest_add_cli_args_test_selection": [f"tests/test_{test}.py" for test in tests],
         "process_isolation": "forkserver",  # torch's threads do not survive a fork
-        "timeout_multiplier": 5.0,
+        "timeout_multiplier": 2.0,
         "timeout_constant": 60.0,  # leaves a slow or busy machine time to start three processes
     }
     (folder / "pyproject.toml").write_text(

@@ -4,6 +4,7 @@ import itertools
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from unittest import mock
 
@@ -484,7 +485,8 @@ def ring(tmp_path_factory):
 @pytest.fixture
 def alone():
     """A group of this process alone."""
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1,
+                            timeout=timedelta(seconds=10))  # a message nobody sends
     yield
     dist.destroy_process_group()
 
