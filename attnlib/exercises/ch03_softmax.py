@@ -727,10 +727,9 @@ def _thermostat(scores, keys, *, faults=frozenset()):
         return _bisect(lambda weights: 1 / float(weights.max()), scores, keys)
     if "entropy" in faults:
         return _bisect(_entropy, scores, keys)
-    if "fixed-range" in faults:
-        between = np.geomspace(1e-2, 1e2, 4001)
-        return float(min(between, key=lambda t: abs(_keys_at(scores, t) - keys)))
     temperature = _bisect(lambda weights: math.exp(_entropy(weights)), scores, keys)
+    if "fixed-range" in faults:
+        return float(np.clip(temperature, 1e-2, 1e2))
     return 1 / temperature if "inverse" in faults else temperature
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..attention import attention, softmax
 from ..diagnostics import reachable
 from ..masks import causal_mask
-from .core import Case, Exercise, broken_law, switched
+from .core import READY_MADE, Case, Exercise, broken_law, switched
 
 
 # 8.1  The bill on paper
@@ -291,9 +291,7 @@ _PIECES = Exercise(
               ("no-scale", "undivided"), ("overlap", "averaged"),
               ("output-not-shrunk", "total-not-shrunk"), ("inverted", "tail-dropped"),
               ("overlap", "no-scale"), ("no-scale", "inverted")]),
-    forbidden=("attnlib.attention", "attnlib.chunked_attention", "attnlib.partial_attention",
-               "attnlib.attention_weights",
-               "torch.nn.functional.scaled_dot_product_attention"),
+    forbidden=READY_MADE,
     variants=(_pieces_loops, _pieces_by_lse, _pieces_torch),
 )
 
@@ -436,9 +434,7 @@ _HIDDEN = Exercise(
               ("skips-hidden-chunks", "empty-is-nan"),
               ("plus-one", "top-from-zero"),
               ("plus-one", "skips-half-hidden"), ("plus-one", "big-number")]),
-    forbidden=("attnlib.attention", "attnlib.chunked_attention", "attnlib.partial_attention",
-               "attnlib.attention_weights",
-               "torch.nn.functional.scaled_dot_product_attention"),
+    forbidden=READY_MADE,
     variants=(_hidden_safe, _hidden_loops, _hidden_torch),
 )
 
@@ -564,7 +560,7 @@ _NEAR_FAR = Exercise(
               ("past-only", "no-scale"), ("past-only", "near-past-only"),
               ("sums", "two-softmaxes"), ("full-size", "own-twice"), ("counted", "no-scale"),
               ("two-softmaxes", "no-scale"), ("past-only", "own-twice")]),
-    forbidden=("attnlib.hierarchical_attention",),
+    forbidden=("attnlib.multilevel.hierarchical_attention",),
     variants=(_near_far_masked, _near_far_torch),
 )
 
