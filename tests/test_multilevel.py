@@ -496,34 +496,29 @@ def joined(name, ranks=(0, 1, 2)):
     return [torch.cat([slices[rank] for rank in ranks], -2) for slices in ring_ranks.inputs(name)]
 
 
-@pytest.mark.parametrize("name", ring_ranks.CASES)
-def test_ring_is_attention_over_all_slices(ring, alone, name):
+def assert_attention_over_all(name, result):
     *arrays, grad_output = joined(name)
     half = arrays[0].dtype == torch.bfloat16
     expected = with_gradients(attention, [x.double() for x in arrays], grad_output.double())
-    for result in (ring_ranks.on_this_rank(*joined(name)),
-                   [torch.cat(parts, -2) for parts in zip(*(rank[name] for rank in ring))]):
-        for actual, wanted in zip(result, expected):
-            assert actual.dtype == arrays[0].dtype
-            close(actual.double(), wanted, 3e-2 if half else 1e-12)
+    for actual, wanted in zip(result, expected):
+        assert actual.dtype == arrays[0].dtype
+        close(actual.double(), wanted, 3e-2 if half else 1e-12)
 
 
-def test_ring_in_a_group_of_some_ranks(ring, alone):
-    *arrays, grad_output = joined("unequal slices", ring_ranks.PAIR)
-    for parts, wanted in zip(zip(*(ring[rank]["pair"] for rank in ring_ranks.PAIR)),
-                             with_gradients(attention, arrays, grad_output)):
-        close(torch.cat(parts, -2), wanted)
+def test_ring_without_processes_says_what_is_missing(raises):
+    with raises(ValueError, "ring_attention needs torch.distributed.init_process_group first; "
+                            "torchrun starts the processes"):
+        ring_attention(*self_attention_inputs(3))
+
+
+@pytest.mark.parametrize("name", ring_ranks.CASES)
+def test_a_ring_of_one_is_attention(alone, name):
+    assert_attention_over_all(name, ring_ranks.on_this_rank(*joined(name)))
+
+
+def test_a_ring_of_one_in_a_group_that_is_named(alone):
+    arrays = self_attention_inputs(5)
     close(ring_attention(*arrays, group=dist.group.WORLD), attention(*arrays))
-
-
-def test_slices_that_do_not_fit_are_refused_on_every_rank(ring, alone):
-    ring_attention(*self_attention_inputs(2))
-    for rank in ring:
-        assert rank["misfit"] == (
-            "ring_attention needs the same leading axes, widths and dtype on every rank, got "
-            "(leading axes, d_k, d_v, dtype) (torch.Size([]), 3, 3, torch.float32) on rank 0, "
-            "(torch.Size([]), 4, 4, torch.float32) on rank 1, "
-            "(torch.Size([]), 3, 3, torch.float32) on rank 2")
 
 
 def test_ring_differentiated_twice_raises(alone, raises):
@@ -533,10 +528,26 @@ def test_ring_differentiated_twice_raises(alone, raises):
         torch.autograd.grad(ring_attention(query, key, value).sum(), query, create_graph=True)
 
 
-def test_ring_without_processes_says_what_is_missing(raises):
-    with raises(ValueError, "ring_attention needs torch.distributed.init_process_group first; "
-                            "torchrun starts the processes"):
-        ring_attention(*self_attention_inputs(3))
+@pytest.mark.parametrize("name", ring_ranks.CASES)
+def test_ring_is_attention_over_all_slices(ring, name):
+    assert_attention_over_all(
+        name, [torch.cat(parts, -2) for parts in zip(*(rank[name] for rank in ring))])
+
+
+def test_ring_in_a_group_of_some_ranks(ring):
+    *arrays, grad_output = joined("unequal slices", ring_ranks.PAIR)
+    for parts, wanted in zip(zip(*(ring[rank]["pair"] for rank in ring_ranks.PAIR)),
+                             with_gradients(attention, arrays, grad_output)):
+        close(torch.cat(parts, -2), wanted)
+
+
+def test_slices_that_do_not_fit_are_refused_on_every_rank(ring):
+    for rank in ring:
+        assert rank["misfit"] == (
+            "ring_attention needs the same leading axes, widths and dtype on every rank, got "
+            "(leading axes, d_k, d_v, dtype) (torch.Size([]), 3, 3, torch.float32) on rank 0, "
+            "(torch.Size([]), 4, 4, torch.float32) on rank 1, "
+            "(torch.Size([]), 3, 3, torch.float32) on rank 2")
 
 
 # All of them.
