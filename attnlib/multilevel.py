@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from array_api_compat import is_torch_array
 from array_api_compat import torch as xp
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import pad
 
 from .attention import (
     _check_inputs, _check_mask, _weighted_sum, _wide_dtype, attention, merge_partials,
@@ -54,17 +54,12 @@ def local_attention(query, key, value, *, window, causal=False):
     query, key, value, dtype = _prepare(query, key, value)
     whole_number("window", window, 1)
     band = dict(causal=causal, window=window)
-    n_q, offset = query.shape[-2], key.shape[-2] - query.shape[-2]
-    last = max(n_q - (0 if causal else window - 1), 0)  # later rows lack keys on the right
-    blocks = (last - max(window - 1 - offset, 0)) // BLOCK  # earlier rows lack keys on the left
-    first = last - max(blocks, 0) * BLOCK
-    finite = (key.sum() + value.sum()).isfinite()
-    edge, middle, other_edge = query.split([first, last - first, n_q - last], dim=-2)
-    left = _local_rows(edge, key, value, offset, band, finite)
-    right = _local_rows(other_edge, key, value, offset + last, band, finite)
-    if first == last:
-        return torch.cat([left, right], dim=-2).to(dtype)
-    return _local_blocks(left, middle, right, key, value, offset + first, band, finite).to(dtype)
+    if (key.sum() + value.sum()).isfinite():
+        flat = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (query, key, value))
+        output = _Band.apply(*flat, band).reshape(*query.shape[:-1], value.shape[-1])
+    else:  # the products in _Band would let a hidden NaN through
+        output = _local_rows(query, key, value, band)
+    return output.to(dtype)
 
 
 def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=512,
@@ -202,89 +197,102 @@ def _cut(start, stop, first, last, device, **band):
 # local_attention
 
 
-def _local_rows(query, key, value, start, band, finite):
-    """Queries from position ``start`` on, all at once: the few that lack keys on one side."""
-    stop, before = start + query.shape[-2], band["window"] - 1
-    first = max(start - before, 0)
-    last = min(stop + (0 if band["causal"] else before), key.shape[-2])
-    seen = _cut(start, stop, first, last, query.device, **band)
-    key, value = key[..., first:last, :], value[..., first:last, :]
-    if finite:  # torch's own kernel is faster, but lets a hidden NaN through its mask
-        return scaled_dot_product_attention(query, key, value, attn_mask=seen)
-    return attention(query, key, value, mask=seen)
-
-
-def _local_blocks(left, query, right, key, value, start, band, finite):
-    """Queries from position ``start`` on, in blocks that all see their windows alike.
-
-    Returns their output between ``left`` and ``right``.
-    """
-    before = band["window"] - 1
-    reach = before + BLOCK + (0 if band["causal"] else before)
-    key, value = key[..., start - before:, :], value[..., start - before:, :]
-    seen = _cut(before, before + BLOCK, 0, reach, query.device, **band)  # (BLOCK, reach)
-    if finite:
-        bias = torch.where(seen, 0.0, -math.inf).to(query)
-        return _Band.apply(left, query, right, key, value, bias)
-    middle = attention(_windows(query, BLOCK), _windows(key, reach), _windows(value, reach),
-                       mask=seen).flatten(-3, -2)
-    return torch.cat([left, middle, right], dim=-2)
-
-
 class _Band(torch.autograd.Function):
-    """Attention of each block of queries to its own window of keys, a group of blocks at once.
-
-    The output is written between the rows of ``left`` and ``right``: to join the three
-    afterwards would take as much memory again.
-    """
+    """Attention of each block of queries to its own window of keys, some blocks at once."""
 
     @staticmethod
-    def forward(left, query, right, key, value, bias):
-        n, first, reach = query.shape[-2], left.shape[-2], bias.shape[-1]
-        output = query.new_empty(*query.shape[:-2], first + n + right.shape[-2], value.shape[-1])
-        output[..., :first, :], output[..., first + n:, :] = left, right
-        q, out = _windows(query, BLOCK), _windows(output[..., first:first + n, :], BLOCK)
-        k, v = _windows(key, reach), _windows(value, reach)
-        for group in _groups(q.shape[:-2], 1):
-            torch.bmm(_band_weights(q[group], k[group], bias), v[group], out=out[group])
+    def forward(query, key, value, band):
+        output = query.new_zeros(*query.shape[:-1], value.shape[-1])
+        for (q, out), (k, v), bias in _tiles((query, output), (key, value), band):
+            torch.bmm(_band_weights(q, k, bias), v, out=out)
         return output
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        left, query, right, *saved = inputs
-        ctx.rows = left.shape[-2], query.shape[-2], right.shape[-2]
-        ctx.save_for_backward(query, *saved, output)
+        *tensors, ctx.band = inputs
+        ctx.save_for_backward(*tensors, output)
 
     @staticmethod
     def backward(ctx, grad_output):
         _only_once("local_attention")
-        query, key, value, bias, output = ctx.saved_tensors
-        grad_left, grad, grad_right = grad_output.split(ctx.rows, dim=-2)
-        mean = (grad_output * output).sum(dim=-1, keepdim=True).split(ctx.rows, dim=-2)[1]
+        query, key, value, output = ctx.saved_tensors
         grads = [torch.zeros_like(x) for x in (query, key, value)]
-        q, grad, mean, grad_q = (_windows(x, BLOCK) for x in (query, grad, mean, grads[0]))
-        k, v, grad_k, grad_v = (_windows(x, bias.shape[-1]) for x in (key, value, *grads[1:]))
-        for group in _groups(q.shape[:-2], -(-bias.shape[-1] // BLOCK)):  # no window overlaps
-            weights = _band_weights(q[group], k[group], bias)
-            grad_scores = weights * (grad[group] @ v[group].mT - mean[group]) * _scale(query)
-            grad_q[group].baddbmm_(grad_scores, k[group])
-            grad_k[group].baddbmm_(grad_scores.mT, q[group])
-            grad_v[group].baddbmm_(weights.mT, grad[group])
-        return grad_left, grads[0], grad_right, *grads[1:], None
+        tiles = _tiles((query, output, grad_output, grads[0]), (key, value, *grads[1:]), ctx.band,
+                       apart=True)
+        for (q, out, grad, grad_q), (k, v, grad_k, grad_v), bias in tiles:
+            weights = _band_weights(q, k, bias)
+            mean = (grad * out).sum(dim=-1, keepdim=True)  # of a row's weights' gradients
+            grad_scores = (grad @ v.mT).sub_(mean).mul_(weights).mul_(_scale(q))
+            torch.bmm(grad_scores, k, out=grad_q)
+            grad_k += grad_scores.mT @ q
+            grad_v += weights.mT @ grad
+        return *grads, None
 
 
-def _windows(x, reach):
-    """``(..., n, d)`` as ``(..., blocks, reach, d)``: a view, although the windows overlap."""
-    return x.unfold(-2, reach, BLOCK).mT
+def _tiles(queries, keys, band, apart=False):
+    """What is computed at once: some blocks of queries, their windows of keys, and their bias.
+
+    Args:
+        queries, keys: tensors ``(heads, n_q, ...)`` and ``(heads, n_k, ...)``.
+        band: causal and window.
+        apart: whether no two windows of a tile may overlap, because something is added to them.
+
+    Yields:
+        Views ``(tile, block, ...)`` of queries, views ``(tile, reach, ...)`` of keys, and the bias
+        ``(block, reach)``, -inf where a key is hidden. Every query that sees a key comes once.
+    """
+    (heads, n_q), n_k = queries[0].shape[:2], keys[0].shape[1]
+    before, after = _reach(band)
+    last = max(n_q - after, 0)  # later rows lack keys on the right
+    blocks = (last - max(before - (n_k - n_q), 0)) // BLOCK  # earlier rows lack keys on the left
+    first = last - max(blocks, 0) * BLOCK
+    for edge in ((0, first), (last, n_q)):
+        for rows, columns, seen in _row_blocks(*edge, n_q, n_k, band, keys[0].device):
+            for tile in (slice(h, h + GROUP) for h in range(0, heads, GROUP)):
+                yield ([x[tile, rows] for x in queries], [x[tile, columns] for x in keys],
+                       _hiding(seen, keys[0]))
+    if first == last:
+        return
+    start, reach = n_k - n_q + first - before, before + BLOCK + after
+    queries = [x[:, first:last].unfold(1, BLOCK, BLOCK).mT for x in queries]
+    keys = [x[:, start:].unfold(1, reach, BLOCK).mT for x in keys]  # a view, although they overlap
+    bias = _hiding(_cut(before, before + BLOCK, 0, reach, keys[0].device, **band), keys[0])
+    step = -(-reach // BLOCK) if apart else 1
+    for head, phase in itertools.product(range(heads), range(step)):
+        for i in range(phase, blocks, step * GROUP):
+            tile = head, slice(i, i + step * GROUP, step)
+            yield [x[tile] for x in queries], [x[tile] for x in keys], bias
 
 
-def _groups(shape, step):
-    """Indices into (leading axes, blocks): GROUP blocks of one head, ``step`` apart."""
-    *lead, blocks = shape
-    for head in itertools.product(*map(range, lead)):
-        for first in range(step):
-            for start in range(first, blocks, step * GROUP):
-                yield *head, slice(start, start + step * GROUP, step)
+def _local_rows(query, key, value, band):
+    """All rows by `attention`, a block at a time."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    found = [attention(query[..., rows, :], key[..., columns, :], value[..., columns, :], mask=seen)
+             for rows, columns, seen in _row_blocks(0, n_q, n_q, n_k, band, query.device)]
+    empty = n_q - sum(x.shape[-2] for x in found)
+    return torch.cat([query.new_zeros(*query.shape[:-2], empty, value.shape[-1]), *found], dim=-2)
+
+
+def _row_blocks(start, stop, n_q, n_k, band, device):
+    """Blocks of the rows start..stop that see a key: rows, the columns they see, and what of them.
+    """
+    before, after = _reach(band)
+    offset = n_k - n_q
+    start = max(start, -offset - after)  # earlier rows see nothing
+    for i in range(start, stop, BLOCK):
+        rows = slice(i, min(i + BLOCK, stop))
+        columns = slice(max(offset + i - before, 0), min(offset + rows.stop + after, n_k))
+        yield rows, columns, _cut(offset + i, offset + rows.stop, columns.start, columns.stop,
+                                  device, **band)
+
+
+def _reach(band):
+    """How many keys a row sees before its own position, and after."""
+    return band["window"] - 1, 0 if band["causal"] else band["window"] - 1
+
+
+def _hiding(seen, like):
+    return torch.where(seen, 0.0, -math.inf).to(like)
 
 
 def _band_weights(query, key, bias):
@@ -349,8 +357,9 @@ def _attend(query, key, value, blocks):
         top = scores.amax(dim=-1)
         part = _weighted(weights, value[head][columns], seen)
         part_lse = top - weights.amax(dim=-1).log()  # the largest weight is exp(top - lse)
-        empty = top == -math.inf  # a query that sees nothing here: so far 0 / 0
-        part[empty], part_lse[empty] = 0, -math.inf
+        empty = top == -math.inf
+        if empty.any():  # a query that sees nothing here: so far 0 / 0
+            part[empty], part_lse[empty] = 0, -math.inf
         merged = torch.logaddexp(lse[head][rows], part_lse)
         share = torch.exp(part_lse - merged.clamp(min=torch.finfo(merged.dtype).min))
         output[head][rows].lerp_(part, share[:, None])
@@ -370,8 +379,8 @@ def _gradients(query, key, value, output, lse, grad_output, blocks):
         weights = torch.exp(_block_scores(q, k, seen) - lse[head][rows][:, None])
         grad_scores = grad @ v.mT - mean[head][rows]
         if seen is not None:
-            grad_scores = torch.where(seen, grad_scores, 0.0)
-        grad_scores = grad_scores * weights * scale
+            grad_scores.masked_fill_(~seen, 0.0)
+        grad_scores *= weights * scale
         grad_query[head][rows] += _weighted(grad_scores, k, seen)
         grad_key[head][columns].addmm_(grad_scores.mT, q)
         grad_value[head][columns].addmm_(weights.mT, grad)
@@ -387,12 +396,14 @@ def _only_once(name):
 
 def _block_scores(query, key, seen):
     scores = query * _scale(query) @ key.mT
-    return scores if seen is None else torch.where(seen, scores, -math.inf)
+    return scores if seen is None else scores.masked_fill_(~seen, -math.inf)
 
 
 def _weighted(weights, value, seen):
     """weights @ value; where something is hidden, its weight of 0 silences even a NaN."""
-    return weights @ value if seen is None else _weighted_sum(xp, weights, value)
+    if seen is None or value.sum().isfinite():
+        return weights @ value
+    return _weighted_sum(xp, weights, value)
 
 
 def _scale(query):

@@ -43,7 +43,7 @@ def main(folder):
         results["pair"] = on_this_rank(*(slices[rank] for slices in inputs("unequal slices")),
                                        group=pair)
     try:
-        on_this_rank(*(torch.zeros(2, 4 if rank == 1 else 3) for _ in range(4)))
+        on_this_rank(*(torch.zeros(5, 2, 4 if rank == 1 else 3) for _ in range(4)))
     except ValueError as error:
         results["misfit"] = str(error)
     torch.save(results, Path(folder) / f"{rank}.pt")

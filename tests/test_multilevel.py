@@ -172,34 +172,62 @@ def test_local_takes_every_block_once(window, causal):
         assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
 
 
+def tiles(n_q, n_k, window, causal, heads=1, block=64, **how):
+    """The tiles of a band, as the numbers of the queries and of the keys in them."""
+    queries, keys = (torch.arange(heads * n).reshape(heads, n, 1) for n in (n_q, n_k))
+    band = dict(window=window, causal=causal)
+    with mock.patch("attnlib.multilevel.BLOCK", block):
+        for (q,), (k,), bias in multilevel._tiles((queries,), (keys,), band, **how):
+            yield q[..., 0], k[..., 0], bias
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("window, causal", [(9, True), (5, False), (1, True), (40, False)])
+@pytest.mark.parametrize("n_q, n_k", [(60, 60), (60, 50), (20, 60), (3, 3)])
+def test_tiles_hold_every_pair_of_the_band_once(n_q, n_k, window, causal, apart):
+    band = torch.zeros(2 * n_q, 2 * n_k, dtype=torch.int64)
+    for q, k, bias in tiles(n_q, n_k, window, causal, heads=2, block=4, apart=apart):
+        for rows, columns in zip(q, k):
+            band[rows[:, None], columns[None]] += bias == 0
+    wanted = torch.from_numpy(attnlib.window_mask(n_q, n_k, window=window, causal=causal)).long()
+    assert torch.equal(band, torch.block_diag(wanted, wanted))
+
+
 @pytest.mark.parametrize("window, causal, block", [(9, True, 4), (5, False, 8), (1, True, 3)])
 def test_windows_whose_gradients_are_added_at_once_do_not_overlap(window, causal, block):
     """Where they did, threads would write to one place at the same time."""
     reach = window - 1 + block + (0 if causal else window - 1)
-    with (mock.patch("attnlib.multilevel.BLOCK", block),
-          mock.patch("attnlib.multilevel._groups", side_effect=multilevel._groups) as groups):
+    together = 0
+    for _, k, _ in tiles(60, 60, window, causal, heads=2, block=block, apart=True):
+        assert len(k.flatten().unique()) == k.numel()
+        if len(k) > 1 and k.shape[1] == reach:  # and no further apart than that needs
+            together += 1
+            assert k[1, 0] - k[0, 0] < reach + block
+    assert together
+    with mock.patch("attnlib.multilevel._tiles", side_effect=multilevel._tiles) as calls:
         with_gradients(lambda *x: local_attention(*x, window=window, causal=causal),
                        self_attention_inputs(60))
-    (_, forward), (_, backward) = (call.args for call in groups.call_args_list)
-    assert forward == 1
-    assert (backward - 1) * block < reach <= backward * block
+    assert [call.kwargs for call in calls.call_args_list] == [{}, dict(apart=True)]
+
+
+@pytest.mark.parametrize("heads, block, together", [(3, 64, [3]), (130, 64, [64, 64, 2])])
+def test_the_edges_of_many_heads_are_done_together(heads, block, together):
+    assert [len(q) for q, _, _ in tiles(5, 5, 3, True, heads=heads, block=block)] == together
 
 
 @pytest.mark.parametrize("n_q, n_k, causal, rows, blocks", [
-    (8 + 128, 136, True, [8, 0], 128), (8 + 127, 135, True, [71, 0], 64),
-    (8 + 63, 71, True, [71, 0], 0), (0, 0, True, [0, 0], 0), (64, 80, True, [0, 0], 64),
-    (4 + 64, 72, True, [4, 0], 64), (8 + 128 + 8, 144, False, [8, 8], 128),
-    (8 + 127 + 8, 143, False, [71, 8], 64), (8 + 8, 16, False, [8, 8], 0), (5, 5, False, [0, 5], 0),
+    (8 + 128, 136, True, 8, 128), (8 + 127, 135, True, 71, 64), (8 + 63, 71, True, 71, 0),
+    (0, 0, True, 0, 0), (64, 80, True, 0, 64), (4 + 64, 72, True, 4, 64), (4, 0, True, 0, 0),
+    (9, 4, True, 4, 0), (20, 4, False, 12, 0),
+    (8 + 128 + 8, 144, False, 16, 128), (8 + 127 + 8, 143, False, 79, 64),
+    (8 + 8, 16, False, 16, 0), (5, 5, False, 5, 0),
 ])
 def test_only_what_lacks_a_whole_window_is_done_outside_the_blocks(n_q, n_k, causal, rows, blocks):
-    query, key, value = normal(0, n_q, 4), normal(1, n_k, 4), normal(2, n_k, 4)
-    apply = multilevel._Band.apply
-    with (mock.patch("attnlib.multilevel.BLOCK", 64),
-          mock.patch("attnlib.multilevel._local_rows", side_effect=multilevel._local_rows) as edges,
-          mock.patch.object(multilevel._Band, "apply", side_effect=apply) as band):
-        local_attention(query, key, value, window=9, causal=causal)
-    assert [call.args[0].shape[-2] for call in edges.call_args_list] == rows
-    assert sum(call.args[1].shape[-2] for call in band.call_args_list) == blocks
+    """And what sees nothing is not done at all."""
+    reach = 9 - 1 + 64 + (0 if causal else 9 - 1)
+    sizes = [(q.numel(), k.shape[1]) for q, k, _ in tiles(n_q, n_k, 9, causal)]
+    assert sum(size for size, width in sizes if width < reach) == rows
+    assert sum(size for size, width in sizes if width == reach) == blocks
 
 
 @pytest.mark.parametrize("causal, seen", [(True, 5), (False, 9)])
@@ -545,9 +573,9 @@ def test_slices_that_do_not_fit_are_refused_on_every_rank(ring):
     for rank in ring:
         assert rank["misfit"] == (
             "ring_attention needs the same leading axes, widths and dtype on every rank, got "
-            "(leading axes, d_k, d_v, dtype) (torch.Size([]), 3, 3, torch.float32) on rank 0, "
-            "(torch.Size([]), 4, 4, torch.float32) on rank 1, "
-            "(torch.Size([]), 3, 3, torch.float32) on rank 2")
+            "(leading axes, d_k, d_v, dtype) (torch.Size([5]), 3, 3, torch.float32) on rank 0, "
+            "(torch.Size([5]), 4, 4, torch.float32) on rank 1, "
+            "(torch.Size([5]), 3, 3, torch.float32) on rank 2")
 
 
 # All of them.
