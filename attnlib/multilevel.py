@@ -54,10 +54,10 @@ def local_attention(query, key, value, *, window, causal=False):
     query, key, value, dtype = _prepare(query, key, value)
     whole_number("window", window, 1)
     band = dict(causal=causal, window=window)
-    if (key.sum() + value.sum()).isfinite():
+    if (query.norm() * key.norm() + value.sum()).isfinite():  # no score is larger
         flat = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (query, key, value))
         output = _Band.apply(*flat, band).reshape(*query.shape[:-1], value.shape[-1])
-    else:  # the products in _Band would let a hidden NaN through
+    else:  # _Band's mask would let a hidden NaN or infinity through
         output = _local_rows(query, key, value, band)
     return output.to(dtype)
 
@@ -223,7 +223,7 @@ class _Band(torch.autograd.Function):
             weights = _band_weights(q, k, bias)
             mean = (grad * out).sum(dim=-1, keepdim=True)  # of a row's weights' gradients
             grad_scores = (grad @ v.mT).sub_(mean).mul_(weights).mul_(_scale(q))
-            torch.bmm(grad_scores, k, out=grad_q)
+            grad_q += grad_scores @ k
             grad_k += grad_scores.mT @ q
             grad_v += weights.mT @ grad
         return *grads, None
@@ -274,8 +274,7 @@ def _local_rows(query, key, value, band):
 
 
 def _row_blocks(start, stop, n_q, n_k, band, device):
-    """Blocks of the rows start..stop that see a key: rows, the columns they see, and what of them.
-    """
+    """Blocks of the rows start..stop that see a key; for each the columns, and what is seen."""
     before, after = _reach(band)
     offset = n_k - n_q
     start = max(start, -offset - after)  # earlier rows see nothing

@@ -259,6 +259,14 @@ def test_what_local_may_not_see_does_not_reach_it(causal, bad, broken):
     assert not output[:, ~hidden].isfinite().all(-1).any()
 
 
+def test_a_score_out_of_sight_may_overflow():
+    query, key = torch.full((100, 1), 1e20), torch.ones(100, 1)
+    key[70] = 1e20
+    for function in (attention, local_attention):
+        output = function(query, key, normal(0, 100, 2).float(), window=3, causal=True)
+        assert output.isnan().any(-1).nonzero()[:, 0].tolist() == [70, 71, 72]
+
+
 @pytest.mark.parametrize("causal", [False, True])
 def test_local_takes_memory_linear_in_the_length(causal):
     def function(query, key, value):
