@@ -215,6 +215,11 @@ def test_the_edges_of_many_heads_are_done_together(heads, block, together):
     assert [len(q) for q, _, _ in tiles(5, 5, 3, True, heads=heads, block=block)] == together
 
 
+def test_blocks_next_to_each_other_are_done_together_in_groups():
+    assert [len(q) for q, _, _ in tiles(8 + 130 * 4, 8 + 130 * 4, 9, True, block=4)] == [
+        1, 1, 64, 64, 2]  # two blocks at the edge, then groups
+
+
 @pytest.mark.parametrize("n_q, n_k, causal, rows, blocks", [
     (8 + 128, 136, True, 8, 128), (8 + 127, 135, True, 71, 64), (8 + 63, 71, True, 71, 0),
     (0, 0, True, 0, 0), (64, 80, True, 0, 64), (4 + 64, 72, True, 4, 64), (4, 0, True, 0, 0),
@@ -371,15 +376,16 @@ def test_differentiating_twice_raises(raises, name, keywords):
 
 @pytest.mark.parametrize("function", [
     lambda *x: local_attention(*x, window=3), lambda *x: chunked_attention(*x, causal=True),
+    lambda query, key, value: local_attention(query, key, value.where(value < 1, NAN), window=3),
     lambda *x: hierarchical_attention(*x, chunk=3, causal=True)],
-    ids=["local", "chunked", "hierarchical"])
+    ids=["local", "chunked", "local with NaNs", "hierarchical"])
 def test_a_default_device_elsewhere_does_not_matter(function):
     """Everything is made on the inputs' device."""
     arrays = self_attention_inputs(100)
     expected = function(*arrays)
     with torch.device("meta"):
         actual = function(*arrays)
-    assert torch.equal(actual, expected)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
 
 
 def test_chunked_sees_the_past_alone():
