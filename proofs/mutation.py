@@ -76,12 +76,25 @@ def outcomes(run):
     (folder / "pyproject.toml").write_text(
         (ROOT / "pyproject.toml").read_text() + "\n[tool.mutmut]\n"
         + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+    memory = {file: folder / "mutants" / f"{file}.meta" for file in settings["only_mutate"]}
+    for stored in memory.values():
+        forget_survivors(stored)
     subprocess.run([sys.executable, "-m", "mutmut", "run", "--max-children", "2", *mutants],
                    cwd=folder, check=True)
-    for file in settings["only_mutate"]:
-        stored = json.loads((folder / "mutants" / f"{file}.meta").read_text())
-        for name, code in stored["exit_code_by_key"].items():
+    for file, stored in memory.items():
+        for name, code in json.loads(stored.read_text())["exit_code_by_key"].items():
             yield file, name, status_by_exit_code[code]
+
+
+def forget_survivors(stored):
+    """A new test may kill what survived: mutmut tries again what has no exit code."""
+    if not stored.exists():
+        return
+    results = json.loads(stored.read_text())
+    results["exit_code_by_key"] = {
+        name: code if status_by_exit_code[code] in DEAD else None
+        for name, code in results["exit_code_by_key"].items()}
+    stored.write_text(json.dumps(results))
 
 
 def share(statuses):

@@ -512,7 +512,7 @@ def test_hierarchical_takes_as_much_as_it_says():
 
 
 @pytest.fixture(scope="module")
-def ring(tmp_path_factory):
+def ranks(tmp_path_factory):
     """What each of three processes returned, by case."""
     folder = tmp_path_factory.mktemp("ring")
     path = [str(Path(attnlib.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
@@ -531,6 +531,16 @@ def alone():
                             timeout=timedelta(seconds=10))  # a message nobody sends
     yield
     dist.destroy_process_group()
+
+
+@pytest.fixture
+def ring(alone, ranks):
+    """What each of three processes returned, after the same work in this process alone.
+
+    mutmut tries a mutant on those tests that call its function in their own process.
+    """
+    ring_ranks.on_this_rank(*joined("equal slices"))
+    return ranks
 
 
 def joined(name, ranks=(0, 1, 2)):
