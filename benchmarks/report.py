@@ -27,7 +27,7 @@ class Goal:
     def row(self):
         sign = "≥" if self.at_least else "≤"
         measured = "not measured here" if self.measured is None else f"{self.measured:.2f}"
-        return [self.what, f"{sign} {self.bound:g}", measured,
+        return [self.what, f"{sign}\N{NO-BREAK SPACE}{self.bound:g}", measured,
                 "met" if self.met else f"**missed**: {self.why}"]
 
 
