@@ -62,6 +62,7 @@ def student_edition(chapter):
         if "solution" in tags(cell):
             continue
         cell = nbformat.from_dict(cell)
+        cell.metadata = {"tags": tags(cell)} if tags(cell) else {}
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:

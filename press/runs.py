@@ -9,6 +9,29 @@ from rich.console import Console
 from .chapters import ROOT, chapter_paths
 from .editions import text
 
+KEPT = ("tags", "mystnb")  # metadata of a cell that means something
+
+
+def tidy(notebook, chapter):
+    """Take what editors leave in a notebook out of it, in place.
+
+    Metadata of a cell is its tags and what the site is told; the kernel is "Python 3", whoever
+    ran it; a cell's id begins with its chapter, so that no id stands in two chapters.
+
+    Args:
+        notebook: a notebook, changed.
+        chapter: the stem of its file, such as `03_softmax`.
+    """
+    begin = f"{chapter.partition('_')[0]}-"
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict(
+            {name: cell.metadata[name] for name in KEPT if name in cell.metadata})
+        if not cell.id.startswith(begin):
+            cell.id = begin + cell.id
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"}})
+
 
 def execute(path):
     """Run a notebook from top to bottom in its own folder and write its outputs into it.
@@ -27,9 +50,7 @@ def execute(path):
     client = NotebookClient(notebook, timeout=300, record_timing=False, coalesce_streams=True,
                             resources={"metadata": {"path": str(path.parent)}})
     client.execute()
-    notebook.metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3",
-                                        "language": "python"},
-                         "language_info": {"name": "python"}}
+    tidy(notebook, path.stem)
     path.write_text(text(notebook), encoding="utf-8")
     return time.perf_counter() - start
 

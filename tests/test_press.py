@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from attnlib.exercises import exercises
-from press import claims, editions, rules
+from press import claims, editions, rules, runs
 from press.chapters import ROOT, Chapter, chapter_paths, settings
 
 PATHS = pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
@@ -342,3 +342,17 @@ def test_a_claim_without_a_cell_and_a_cell_without_a_claim_are_named(chapter, mo
         claims.print_page()
     del listed[0]
     assert "| Q9 | y | **holds** | 1 nat |" in claims.print_page()
+
+
+def test_what_an_editor_leaves_behind_is_taken_out_and_no_id_stands_in_two_chapters():
+    notebooks = {}
+    for name in ("01_one", "02_two"):
+        notebook = new_notebook(cells=[markdown("# One"), code("1", "figure", mystnb={"a": 1})])
+        notebook.cells[0].metadata.update(cell_marker='r"""', lines_to_next_cell=2)
+        notebook.cells[0].id, notebook.cells[1].id = "c01", "02-c02"
+        runs.tidy(notebook, name)
+        runs.tidy(notebook, name)
+        notebooks[name] = [(cell.id, dict(cell.metadata)) for cell in notebook.cells]
+    figure = {"tags": ["figure"], "mystnb": {"a": 1}}
+    assert notebooks == {"01_one": [("01-c01", {"tags": []}), ("01-02-c02", figure)],
+                         "02_two": [("02-c01", {"tags": []}), ("02-c02", figure)]}
