@@ -93,28 +93,9 @@ def copy(generator, batch, length, vocabulary):
     """
     _check(generator, batch=batch, length=length, vocabulary=vocabulary)
     tokens = generator.integers(vocabulary, size=(batch, length))
-    return _after_separator(tokens, tokens, vocabulary)
-
-
-def reverse(generator, batch, length, vocabulary):
-    """Say backwards what was said: ``a b c | c b a``.
-
-    Args:
-        generator, batch, length, vocabulary: as in `copy`.
-
-    Returns:
-        inputs, targets: ``(batch, 2 * length)``, as in `copy`.
-
-    Raises:
-        TypeError, ValueError: as `copy`.
-
-    >>> inputs, targets = reverse(np.random.default_rng(0), batch=1, length=3, vocabulary=5)
-    >>> inputs, targets
-    (array([[4, 3, 2, 5, 2, 3]]), array([[-100, -100, -100,    2,    3,    4]]))
-    """
-    _check(generator, batch=batch, length=length, vocabulary=vocabulary)
-    tokens = generator.integers(vocabulary, size=(batch, length))
-    return _after_separator(tokens, tokens[:, ::-1], vocabulary)
+    between, nothing = np.full((batch, 1), vocabulary), np.full((batch, length), IGNORE)
+    inputs = np.concatenate((tokens, between, tokens[:, :-1]), axis=1)  # (batch, 2 * length)
+    return inputs, np.concatenate((nothing, tokens), axis=1)
 
 
 def induction(generator, batch, n, vocabulary):
@@ -149,97 +130,6 @@ def induction(generator, batch, n, vocabulary):
     pattern = _different(generator, batch, n // 2, vocabulary)  # (batch, n // 2)
     tokens = np.take_along_axis(pattern, np.arange(n + 1) % period, axis=1)  # (batch, n + 1)
     return tokens[:, :-1], np.where(np.arange(n) >= period, tokens[:, 1:], IGNORE)
-
-
-def key_value_stream(generator, batch, pairs, keys, values):
-    """Each key stands before its value, again and again: ``k1 v1 k2 v2 k1 v1 k3 v3 k2 ...``.
-
-    Args:
-        generator: numpy ``Generator`` to draw from.
-        batch: number of sequences; each has its own value for each key.
-        pairs: number of pairs in a sequence.
-        keys: number of keys, the tokens 0 to ``keys - 1``.
-        values: number of values, the ``values`` tokens after those.
-
-    Returns:
-        inputs: ``(batch, 2 * pairs)``.
-        targets: ``(batch, 2 * pairs)``: at each key that stood before, its value.
-
-    Raises:
-        TypeError, ValueError: if ``generator`` is none, or a size not a whole number of at least 1.
-
-    Source: Olsson et al. 2022 (induction heads).
-
-    >>> inputs, targets = key_value_stream(np.random.default_rng(5), 1, pairs=4, keys=3, values=5)
-    >>> inputs, targets
-    (array([[2, 3, 1, 7, 1, 7, 1, 7]]), array([[-100, -100, -100, -100,    7, -100,    7, -100]]))
-    """
-    _check(generator, batch=batch, pairs=pairs, keys=keys, values=values)
-    value_of = generator.integers(keys, keys + values, size=(batch, keys))
-    key = generator.integers(keys, size=(batch, pairs))
-    value = np.take_along_axis(value_of, key, axis=1)  # (batch, pairs)
-    earlier = np.tril(key[:, :, None] == key[:, None, :], -1).any(-1)  # (batch, pairs)
-    asked = np.where(earlier, value, IGNORE)
-    return _interleave(key, value), _interleave(asked, np.full_like(asked, IGNORE))
-
-
-def look_up(generator, batch, items, keys, values):
-    """Items that each have a key and a value, and a question for the value of one key.
-
-    Args:
-        generator: numpy ``Generator`` to draw from.
-        batch: number of questions, each with items of its own.
-        items: number of items; their keys differ.
-        keys: number of different keys, at least ``items``.
-        values: number of different values.
-
-    Returns:
-        key: ``(batch, items)``, below ``keys``.
-        value: ``(batch, items)``, below ``values``.
-        query: ``(batch,)``, one of the keys.
-        target: ``(batch,)``, its value.
-
-    Raises:
-        TypeError, ValueError: if ``generator`` is none, or a size not a whole number or too small.
-
-    >>> key, value, query, target = look_up(np.random.default_rng(0), 1, items=3, keys=5, values=9)
-    >>> key, value, query, target
-    (array([[2, 4, 3]]), array([[0, 0, 1]]), array([3]), array([1]))
-    """
-    _check(generator, batch=batch, items=items, values=values)
-    whole_number("keys", keys, items)
-    key = _different(generator, batch, items, keys)  # (batch, items)
-    value = generator.integers(values, size=(batch, items))
-    asked = generator.integers(items, size=(batch, 1))
-    return (key, value, np.take_along_axis(key, asked, axis=1)[:, 0],
-            np.take_along_axis(value, asked, axis=1)[:, 0])
-
-
-def associative_recall(generator, batch, items, keys, values):
-    """`look_up` as one sequence of tokens: ``k1 v1 k2 v2 k3 v3 k2``, and its value is asked.
-
-    Args:
-        generator, batch, items, keys, values: as in `look_up`. Keys are the tokens 0 to
-            ``keys - 1``, values the ``values`` tokens after those.
-
-    Returns:
-        inputs: ``(batch, 2 * items + 1)``.
-        targets: ``(batch, 2 * items + 1)``: the value, at the last position.
-
-    Raises:
-        TypeError, ValueError: as `look_up`.
-
-    Source: Graves et al. 2014, section 4.3; Ba et al. 2016, section 4.1 (one symbol each).
-
-    >>> inputs, targets = associative_recall(np.random.default_rng(0), 1, items=3, keys=5, values=9)
-    >>> inputs, targets
-    (array([[2, 5, 4, 5, 3, 6, 3]]), array([[-100, -100, -100, -100, -100, -100,    6]]))
-    """
-    key, value, query, target = look_up(generator, batch, items, keys, values)
-    inputs = np.concatenate((_interleave(key, value + keys), query[:, None]), axis=1)
-    targets = np.full_like(inputs, IGNORE)
-    targets[:, -1] = target + keys
-    return inputs, targets
 
 
 def k_hop(generator, batch, items, hops):
@@ -569,18 +459,6 @@ def _check(generator, **sizes):
 def _different(generator, batch, many, among):
     """In each row, ``many`` different numbers below ``among``: (batch, many)."""
     return generator.permuted(np.tile(np.arange(among), (batch, 1)), axis=1)[:, :many]
-
-
-def _interleave(first, second):
-    """a1 b1 a2 b2 ...: (batch, n) and (batch, n) -> (batch, 2 * n)"""
-    return np.stack((first, second), axis=-1).reshape(len(first), -1)
-
-
-def _after_separator(tokens, answer, separator):
-    batch, length = tokens.shape
-    between = np.full((batch, 1), separator)
-    inputs = np.concatenate((tokens, between, answer[:, :-1]), axis=1)  # (batch, 2 * length)
-    return inputs, np.concatenate((np.full((batch, length), IGNORE), answer), axis=1)
 
 
 def _padded(texts, words):
