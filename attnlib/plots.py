@@ -229,6 +229,58 @@ def masks(named, *, across=3):
     return list(grid[:len(named)])
 
 
+def schematic(boxes, arrows, *, new=(), height=None, axes=None):
+    """Boxes and arrows: which array is made from which, and by what.
+
+    A box is an array, with its shape under its name; the label of an arrow says what is done.
+    What a chapter adds to the schematic of the chapter before is filled.
+
+    Args:
+        boxes: name -> ``(column, row, text)``: places on a grid, row 0 on top, fractions welcome;
+            the text may have several lines. A box without text is a bare point to bend around.
+        arrows: ``(from, to)`` or ``(from, to, label)``, the names of boxes. The label stands
+            beside the middle of the arrow: on the right of one that goes down, else above it.
+        new: names of the boxes to fill.
+        height: inches; if not given, what the rows need.
+        axes: where to draw; a new figure if not given.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: if an arrow or ``new`` names a box that there is not; the message names it.
+
+    >>> axes = schematic({"s": (0, 0, "scores"), "a": (0, 1, "shares")},
+    ...                  [("s", "a", "softmax")], new=["a"])
+    >>> [text.get_text() for text in axes.texts if text.get_text()]
+    ['scores', 'shares', 'softmax']
+    """
+    missing = {*(name for arrow in arrows for name in arrow[:2]), *new} - boxes.keys()
+    if missing:
+        raise ValueError(f"there is no box {', '.join(sorted(map(repr, missing)))}; there are "
+                         + ", ".join(map(repr, boxes)))
+    rows = [row for _, row, _ in boxes.values()]
+    columns = [column for column, _, _ in boxes.values()]
+    if axes is None:
+        axes = figure(height=height or 0.85 * (max(rows) - min(rows) + 1))
+    drawn = {name: _box(axes, column, row, text, name in new)
+             for name, (column, row, text) in boxes.items()}
+    for start, end, *label in arrows:
+        here, there = (np.array(boxes[name][:2], dtype=float) for name in (start, end))
+        tip = "-|>" if boxes[end][2] else "-"
+        axes.annotate("", there, here, arrowprops=dict(
+            arrowstyle=tip, color=PALETTE["black"], lw=1.3, mutation_scale=13,
+            shrinkA=0, shrinkB=0, patchA=drawn[start], patchB=drawn[end]))
+        down = abs(there - here)[1] > abs(there - here)[0]
+        axes.annotate("".join(label), (here + there) / 2, (6, 0) if down else (0, 4),
+                      textcoords="offset points", ha="left" if down else "center",
+                      va="center" if down else "bottom", color=PALETTE["blue"], fontsize=10)
+    axes.set_xlim(min(columns) - 0.5, max(columns) + 0.5)
+    axes.set_ylim(max(rows) + 0.5, min(rows) - 0.5)
+    axes.set_axis_off()
+    return axes
+
+
 def patches(image, weights, *, title=None, axes=None):
     """A picture cut into patches, each framed as thickly as it is looked at.
 
@@ -267,6 +319,16 @@ def patches(image, weights, *, title=None, axes=None):
     axes.set(xticks=[], yticks=[])
     axes.set_title(title or "", loc="left", fontsize=10)
     return axes
+
+
+def _box(axes, column, row, text, filled):
+    """Draw a box around its text; return its outline, None for a bare point."""
+    if not text:
+        return None
+    box = dict(boxstyle="round,pad=0.35", linewidth=1.3, edgecolor=PALETTE["blue" if filled else
+               "grey"], facecolor="#D6E6F2" if filled else "white")
+    return axes.text(column, row, text, ha="center", va="center", linespacing=1.35,
+                     bbox=box).get_bbox_patch()
 
 
 def _frame(left, top, width, height, thickness):

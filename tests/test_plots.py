@@ -313,6 +313,37 @@ def test_masks_refuses_what_is_no_mask(mask):
         plots.masks({"odd": mask})
 
 
+def test_a_schematic_joins_its_boxes_and_fills_the_new_ones():
+    axes = plots.schematic({"s": (0, 0, "scores\n(n,)"), "corner": (2, 0, ""),
+                            "a": (0, 2, "shares\n(n,)"), "b": (2, 2, "values\n(n, d_v)")},
+                           [("s", "a", "softmax"), ("s", "corner"), ("corner", "b", "across")],
+                           new=["a"])
+    axes.figure.canvas.draw()
+    assert [t for t in texts(axes) if t] == ["scores\n(n,)", "shares\n(n,)", "values\n(n, d_v)",
+                                             "softmax", "across"]
+    boxes = {t.get_text().split("\n")[0]: t.get_bbox_patch() for t in axes.texts
+             if t.get_bbox_patch()}
+    blue, white = colors.to_rgba(plots.PALETTE["blue"]), (1, 1, 1, 1)
+    assert boxes["shares"].get_edgecolor() == blue
+    assert boxes["shares"].get_facecolor() != white
+    assert boxes["scores"].get_edgecolor() != blue and boxes["scores"].get_facecolor() == white
+    arrows = [t.arrow_patch for t in axes.texts if getattr(t, "arrow_patch", None)]
+    assert len(arrows) == 3
+    first = arrows[0].get_window_extent()  # from under the one box to above the other
+    assert first.y1 <= boxes["scores"].get_window_extent().y0 + 1
+    assert first.y0 >= boxes["shares"].get_window_extent().y1 - 1
+    shown = [t.get_window_extent() for t in axes.texts if t.get_text()]
+    assert all(axes.figure.bbox.contains(*box.min) and axes.figure.bbox.contains(*box.max)
+               for box in shown)
+    assert all(t.get_fontsize() >= 10 for t in axes.texts)
+
+
+@pytest.mark.parametrize(("arrows", "new"), [([("a", "c")], []), ([], ["c"])])
+def test_schematic_names_a_box_that_is_missing(arrows, new):
+    with pytest.raises(ValueError, match="no box 'c'.*'a'"):
+        plots.schematic({"a": (0, 0, "a")}, arrows, new=new)
+
+
 # patches
 
 def test_patches_are_framed_by_weight_where_they_lie():
