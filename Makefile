@@ -56,9 +56,11 @@ notebooks: $(READY)
 	$(PY) -m press notebooks
 	$(PY) -m press claims
 	$(PY) -m press student
+	$(PY) -m press reference
 
 student: $(READY)
 	$(PY) -m press student
+	$(PY) -m press reference
 
 bench: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt

@@ -4,7 +4,7 @@ import subprocess
 
 import click
 
-from . import claims, cover, editions, runs
+from . import claims, cover, editions, reference, runs
 
 
 @click.group()
@@ -25,6 +25,14 @@ def student():
     changed = editions.print_students()
     click.echo("\n".join(f"printed student/{path.name}" for path in changed)
                or "student/ is up to date")
+
+
+@press.command(name="reference")
+def reference_pages():
+    """Print the pages about attnlib into book/attnlib/."""
+    changed = reference.print_pages()
+    click.echo("\n".join(f"printed {path.relative_to(reference.ROOT)}" for path in changed)
+               or "book/attnlib/ is up to date")
 
 
 @press.command(name="claims")

@@ -73,7 +73,8 @@ def settings():
 def toc_files():
     """The files `_toc.yml` lists, in order, as paths from the root without suffix."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    entries = [entry for part in toc["parts"] for entry in part["chapters"]]
+    entries = [entry for part in toc["parts"] for chapter in part["chapters"]
+               for entry in (chapter, *chapter.get("sections", ()))]
     return [toc["root"], *(entry["file"] for entry in entries)]
 
 

@@ -1,7 +1,6 @@
 """The pages around the chapters: every name that they name is there."""
 
 import ast
-import importlib
 import inspect
 import re
 
@@ -11,10 +10,7 @@ import attnlib
 from attnlib.exercises import exercises, get
 from press import cover
 from press.chapters import ROOT, Chapter, chapter_paths
-from press.docstrings import list_what_is_returned
 
-MODULES = ("attention", "masks", "positions", "heads", "layers", "multilevel", "diagnostics",
-           "tasks", "plots", "claims")
 CITED = re.compile(r"([A-Z][\w-]+(?: et al\.| and [A-Z][\w-]+)?) (\d{4})")
 ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/([\d.]+\d)")
 
@@ -98,34 +94,6 @@ def test_the_references_are_in_order_and_name_each_once():
     assert keys == sorted(set(keys)) and len(keys) == page("references").count("\n- ")
     links = re.findall(r"\]\((https://\S+)\)", page("references"))
     assert len(links) == len(set(links)) == len(keys)
-
-
-# The page about attnlib. test_site looks at it built.
-
-
-def public():
-    """Every public name: what `attnlib` has, and what its other modules define."""
-    for name in attnlib.__all__:
-        yield f"{getattr(attnlib, name).__module__}.{name}"
-    for module in ("tasks", "plots", "claims"):
-        module = importlib.import_module(f"attnlib.{module}")
-        for name, thing in vars(module).items():
-            if getattr(thing, "__module__", "") == module.__name__ and name[0] != "_":
-                yield f"{module.__name__}.{name}"
-    for name in ("check", "hint", "progress"):
-        yield f"{getattr(importlib.import_module('attnlib.exercises'), name).__module__}.{name}"
-
-
-def test_several_things_returned_are_a_list():
-    lines = ["One.", "", "Returns:", "    output: a sum,", "        of all.", "    lse: its log.",
-             "", "Raises:"]
-    list_what_is_returned(None, "function", "f", None, None, lines)
-    assert lines == ["One.", "", "Returns:", "    A tuple of", "", "    - **output**: a sum,",
-                     "      of all.", "    - **lse**: its log.", "", "Raises:"]
-    single = ["Returns:", "    output: one thing."]
-    list_what_is_returned(None, "function", "f", None, None, single)
-    assert single == ["Returns:", "    output: one thing."]
-    assert inspect.getdoc(attnlib.partial_attention).count("\nReturns:\n    output: ") == 1
 
 
 # The opening page, the notation.
