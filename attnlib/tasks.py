@@ -3,10 +3,11 @@
 Every generator takes first the numpy ``Generator`` that it draws from (`repeatable` makes one)
 and returns numpy arrays: tokens are int64, counted from 0. Where a task asks for tokens at some
 positions alone, ``targets`` hold `IGNORE` at the others, which torch's ``cross_entropy`` skips.
-Only `train` and `accuracy` need torch. Nothing is downloaded.
+Only `accuracy` and `train`, which stands in ``training.py``, need torch. Nothing is downloaded.
 """
 
 import importlib.util
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -46,24 +47,68 @@ def sentence():
     return list(_SENTENCE), np.array(list(_SENTENCE.values()))
 
 
+# What a chapter depends on: its seed and its budget.
+
+
+def _from_environment(name, default, least):
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise ValueError(f"the environment variable {name} must be a whole number of at least "
+                         f"{least}, got {text!r}: unset it to read the book as it is printed")
+    return int(text)
+
+
+BOOK_SEED = _from_environment("BOOK_SEED", 0, 0)
+"""Which draw of all data and all starts; 0 is the printed book."""
+
+BOOK_BUDGET = _from_environment("BOOK_BUDGET", 1, 1)
+"""How many times longer everything is trained that `steps` counts; 1 is the printed book."""
+
+
 def repeatable(seed=0):
     """Make what follows the same on every run: seed it, and let torch use one thread.
 
     Args:
-        seed: whole number; another seed gives another run.
+        seed: whole number of at least 0; another seed gives another run.
 
     Returns:
-        A ``numpy.random.Generator`` that starts from ``seed``. If torch is installed, its own
-        generator is seeded too.
+        A ``numpy.random.Generator`` that starts from ``seed`` and `BOOK_SEED`, so that no two
+        books share a stream. If torch is installed, its own generator is seeded too.
+
+    Raises:
+        TypeError, ValueError: if ``seed`` is not a whole number of at least 0.
 
     >>> float(repeatable(3).random()) == float(repeatable(3).random())
     True
     """
+    whole_number("seed", seed, 0)
     if importlib.util.find_spec("torch") is not None:
         import torch
         torch.set_num_threads(1)
-        torch.manual_seed(seed)
-    return np.random.default_rng(seed)
+        start = np.random.SeedSequence([seed, BOOK_SEED]).generate_state(1)[0]
+        torch.manual_seed(int(start) if BOOK_SEED else seed)
+    return np.random.default_rng([seed, BOOK_SEED])
+
+
+def steps(n):
+    """How long to train what is trained until it no longer matters: n times `BOOK_BUDGET`.
+
+    A number of steps that a claim is *about* is written as it is, without this function.
+
+    Args:
+        n: whole number of steps in the printed book, at least 1.
+
+    Returns:
+        A whole number of steps.
+
+    Raises:
+        TypeError, ValueError: if ``n`` is not a whole number of at least 1.
+
+    >>> steps(200) // BOOK_BUDGET
+    200
+    """
+    whole_number("n", n, 1)
+    return n * BOOK_BUDGET
 
 
 # Tasks on tokens.
@@ -378,52 +423,12 @@ def digits():
 # Training, on torch.
 
 
-def train(parameters, loss_of_step, steps, *, lr=3e-3):
-    """The book's one recipe: Adam, a short warm-up, a linear end.
+def __getattr__(name):
+    if name == "train":
+        from .training import train
 
-    The rate grows over the first 5 % of the steps and falls to 0 over the last 30 %. Adam looks
-    at each number by itself, so that runs with several seeds can be trained at once: give it all
-    their parameters, and let the loss have one entry per run. The runs are the same as alone.
-    Two ways do this well. A list of models, whose losses are stacked, is the simple one.
-    Parameters with a leading seed axis ``(seeds, d_in, d_out)``, over which `attention`
-    broadcasts, are about a quarter faster where models are tiny. ``torch.vmap`` was no faster
-    than the list, and cannot pass where `attention` looks for a NaN.
-
-    Args:
-        parameters: the tensors to train, as in ``model.parameters()``; changed.
-        loss_of_step: called with the step, 0 to ``steps - 1``; returns the loss, a tensor of any
-            shape (one entry per run) whose sum is minimised.
-        steps: number of steps.
-        lr: the largest learning rate.
-
-    Returns:
-        Numpy array ``(steps, ...)``: the loss at each step, before it.
-
-    Raises:
-        TypeError, ValueError: if ``steps`` is not a whole number of at least 1.
-
-    Source: Kingma and Ba 2015 (Adam); its betas (0.9, 0.98) as in Vaswani et al. 2017, section 5.3.
-
-    >>> import torch
-    >>> x = torch.tensor([2.0, -3.0], requires_grad=True)  # two runs
-    >>> losses = train([x], lambda step: (x - 1)**2, steps=300, lr=0.1)
-    >>> losses.shape, bool((losses[-1] < 1e-4).all())
-    ((300, 2), True)
-    """
-    import torch
-
-    whole_number("steps", steps, 1)
-    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98))
-    losses = []
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = lr * min(1, (step + 1) / (0.05 * steps), (steps - step) / (0.3 * steps))
-        loss = loss_of_step(step)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        optimizer.step()
-        losses.append(loss.detach().numpy())
-    return np.stack(losses)
+        return train
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def accuracy(scores, targets):

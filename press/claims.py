@@ -7,7 +7,7 @@ import yaml
 from .chapters import ROOT, Chapter, chapter_paths
 
 PAGE = ROOT / "book" / "claims.md"
-LINE = re.compile(r"^Claim (?P<id>[A-Z]\d+) · (?P<verdict>[^·\n]+?) · (?P<measured>.+)$", re.MULTILINE)
+LINE = re.compile(r"^Claim (?P<id>[A-Z]\d+[a-z]?) · (?P<verdict>[^·\n]+?) · (?P<measured>.+)$", re.MULTILINE)
 HEAD = """\
 # The claims
 

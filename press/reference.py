@@ -25,6 +25,7 @@ MODULES = {  # in the order of the book
     "multilevel": "Multi-level attention",
     "diagnostics": "Diagnostics",
     "tasks": "Tasks",
+    "training": "Training",
     "plots": "Figures",
     "claims": "Claims",
     "exercises": "Exercises",
@@ -102,7 +103,7 @@ def public(node, module):
 
     if node.name[0] == "_":
         return False
-    return module in ("tasks", "plots", "claims") or node.name in attnlib.__all__
+    return module in ("tasks", "training", "plots", "claims") or node.name in attnlib.__all__
 
 
 def page(module):

@@ -53,7 +53,7 @@ def dress(app, doctree):
             box(section, heading)
     for cell in doctree.findall(lambda node: "tag_claim" in node.get("classes", ())
                                 if isinstance(node, nodes.Element) else False):
-        claim = re.search(r"^Claim ([A-Z]\d+) ·", cell.astext(), re.MULTILINE)
+        claim = re.search(r"^Claim ([A-Z]\d+[a-z]?) ·", cell.astext(), re.MULTILINE)
         if claim:
             anchor = f"claim-{claim[1].lower()}"
             cell["ids"].append(anchor)

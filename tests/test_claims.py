@@ -10,13 +10,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attnlib.claims import claim
+from attnlib.claims import VERDICTS, claim
 
 BOOK = Path(__file__).parent.parent / "book"
-LINE = re.compile(r"Claim ([A-Z]\d+) · (holds|does not hold|holds when [^·]+) · ([^·]+)\n")
+LINE = re.compile(r"Claim ([A-Z]\d+[a-z]?) · (holds|holds in part|does not hold|undecided here|"
+                  r"holds in part when [^·]+) · ([^·]+)( · [^·]+)?\n")
 
 
-@pytest.mark.parametrize("verdict", ["holds", "does not hold", "holds when d_v = d"])
+@pytest.mark.parametrize("verdict", VERDICTS)
 def test_prints_exactly_one_line_and_returns_nothing(capsys, verdict):
     assert claim("K12", verdict, "3 of 8 rows") is None
     printed = capsys.readouterr()
@@ -24,9 +25,37 @@ def test_prints_exactly_one_line_and_returns_nothing(capsys, verdict):
     assert printed.err == ""
 
 
+def test_prints_a_condition_and_a_scale(capsys):
+    claim("X2a", "holds in part", "3 of 8 rows", when="d_v = d", scale="width 32, 200 steps")
+    claim("X2b", "undecided here", "3 of 8 rows", scale="200 steps of 5 runs")
+    assert capsys.readouterr().out == (
+        "Claim X2a · holds in part when d_v = d · 3 of 8 rows · width 32, 200 steps\n"
+        "Claim X2b · undecided here · 3 of 8 rows · 200 steps of 5 runs\n")
+
+
+@pytest.mark.parametrize("verdict", ["holds", "does not hold", "undecided here", "holds when n = 1"])
+def test_a_condition_goes_with_a_part_alone(verdict):
+    with pytest.raises(ValueError, match="^(when goes with|verdict must be)"):
+        claim("Q1", verdict, "3 of 8 rows", when="n = 1")
+
+
+@pytest.mark.parametrize("wrong", ["", " n = 1", "n = 1 · m = 2", "n = 1\nm = 2"])
+def test_refuses_other_conditions_and_scales(wrong):
+    with pytest.raises(ValueError, match="^when must be one line"):
+        claim("Q1", "holds in part", "3 of 8 rows", when=wrong)
+    with pytest.raises(ValueError, match="^scale must be one line"):
+        claim("Q1", "holds", "3 of 8 rows", scale=wrong)
+
+
+def test_refuses_a_scale_without_a_number():
+    with pytest.raises(ValueError, match="^scale must hold a number"):
+        claim("Q1", "holds", "3 of 8 rows", scale="small models")
+
+
 @pytest.mark.parametrize("verdict", [
     "", "Holds", "holds.", "holds when", "holds when ", "it holds", "hold", "does not  hold",
-    "does not hold when n = 1", "holds if d = 2", "true", "holds when · n", "holds\n", " holds",
+    "does not hold when n = 1", "holds if d = 2", "true", "holds when · n",
+    "holds in part when n = 1", "undecided", "Undecided here", "does not hold here", "holds\n", " holds",
 ])
 def test_refuses_other_verdicts(verdict):
     with pytest.raises(ValueError, match="^verdict must be"):
@@ -49,7 +78,8 @@ def test_accepts_measurements(capsys, measured):
     assert capsys.readouterr().out.endswith(f" · {measured}\n")
 
 
-@pytest.mark.parametrize("id", ["", "1", "Q", "q1", "Q1a", "QQ1", "Q 1", "Q1 ", "Q1\n"])
+@pytest.mark.parametrize("id", ["", "1", "Q", "q1", "Q1A", "Q1ab", "QQ1", "Q 1", "Q1 a", "Q1 ",
+                                "Q1\n"])
 def test_refuses_other_ids(id):
     with pytest.raises(ValueError, match="^id must be"):
         claim(id, "holds", "3 rows")
@@ -68,7 +98,7 @@ def test_refuses_what_is_no_string(position, name, wrong):
 def test_whatever_it_prints_has_the_fixed_form(id, verdict, measured):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(ValueError):
-        claim(id, f"holds when {verdict}", f"{measured} 3 rows")
+        claim(id, "holds in part", f"{measured} 3 rows", when=verdict, scale=f"3 rows {measured}")
     assert printed.getvalue() == "" or LINE.fullmatch(printed.getvalue())
 
 

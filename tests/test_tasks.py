@@ -1,7 +1,7 @@
 """The tasks, each solved by a program that reads the inputs alone and knows the rule in words."""
 
-import itertools
 import math
+import os
 import subprocess
 import sys
 
@@ -223,6 +223,51 @@ def test_repeatable_seeds_numpy_and_torch():
     assert all(a != b for a, b in zip(first, draw(5)))
 
 
+def test_the_first_book_draws_as_ever():
+    assert tasks.BOOK_SEED == 0 and tasks.BOOK_BUDGET == 1, "run the tests without BOOK_..."
+    assert tasks.repeatable(4).random() == np.random.default_rng(4).random()
+    drawn = torch.rand(1)
+    torch.manual_seed(4)
+    assert drawn == torch.rand(1)
+
+
+def test_no_two_books_share_a_stream(monkeypatch):
+    """An offset added to the seeds would make book 0's seed 1 book 1's seed 0."""
+    drawn = set()
+    for book in range(10):
+        monkeypatch.setattr(tasks, "BOOK_SEED", book)
+        for seed in range(10):
+            drawn |= {tasks.repeatable(seed).random(), torch.rand((), dtype=torch.float64).item()}
+    assert len(drawn) == 200
+
+
+def test_steps_follow_the_budget(monkeypatch):
+    assert tasks.steps(200) == 200
+    monkeypatch.setattr(tasks, "BOOK_BUDGET", 3)
+    assert tasks.steps(200) == 600
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        tasks.steps(0)
+
+
+@pytest.mark.parametrize("name", ["BOOK_SEED", "BOOK_BUDGET"])
+@pytest.mark.parametrize("wrong", ["-1", "x", "1.5", "1e3", "²", "0x1"])
+def test_a_book_that_is_none_is_refused_in_one_line(name, wrong):
+    result = subprocess.run([sys.executable, "-c", "import attnlib.tasks"], text=True,
+                            capture_output=True, env=os.environ | {name: wrong})
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ValueError: the environment variable {name} must be a whole number")
+    assert repr(wrong) in last
+
+
+@pytest.mark.parametrize("given, found", [(dict(BOOK_SEED="3", BOOK_BUDGET=" 10 "), "3 10"),
+                                          (dict(BOOK_SEED="", BOOK_BUDGET=""), "0 1")])
+def test_seed_and_budget_come_from_the_environment(given, found):
+    result = subprocess.run([sys.executable, "-c", "from attnlib.tasks import *\n"
+                             "print(BOOK_SEED, BOOK_BUDGET)"], text=True,
+                            capture_output=True, env=os.environ | given)
+    assert result.stdout.strip() == found, result.stderr
+
+
 def test_sentence():
     words, embeddings = tasks.sentence()
     assert " ".join(words) == "anna poured the tea because she was cold"
@@ -249,7 +294,6 @@ def test_sentence():
     (lambda: tasks.number_words(-1), ValueError, "at least 0, got -1"),
     (lambda: tasks.number_words("7"), TypeError, "whole number, got '7'"),
     (lambda: tasks.translation(rng(0), 10001), ValueError, "at most 10000, got 10001"),
-    (lambda: tasks.train([torch.ones(1, requires_grad=True)], None, 0), ValueError, "steps"),
 ])
 def test_bad_input_says_what_is_wrong(call, error, message):
     with pytest.raises(error, match=message):
@@ -292,50 +336,7 @@ def test_tasks_work_without_torch():
     assert result.stdout.strip() == "(1, 4) True", result.stderr
 
 
-# Training.
-
-
-def test_train_is_adam_with_a_warm_up_and_a_linear_end():
-    """Against Adam and its schedule written out in numpy."""
-    x = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
-    steps, lr = 40, 0.1
-    losses = tasks.train([x], lambda step: (x**4 + step * x).sum(), steps, lr=lr)
-    y, m, v, expected = np.array([1.0, -2.0]), 0.0, 0.0, []
-    for step in range(steps):
-        expected.append((y**4 + step * y).sum())
-        gradient = 4 * y**3 + step
-        m, v = 0.9 * m + 0.1 * gradient, 0.98 * v + 0.02 * gradient**2
-        rate = lr
-        if step < 2:  # 5 % of 40
-            rate = lr * (step + 1) / 2
-        if step >= 28:  # the last 30 %
-            rate = lr * (40 - step) / 12
-        y = y - rate * m / (1 - 0.9**(step + 1)) / (
-            np.sqrt(v / (1 - 0.98**(step + 1))) + 1e-8)
-    np.testing.assert_allclose(losses, expected, rtol=1e-9)
-    np.testing.assert_allclose(x.detach().numpy(), y, rtol=1e-9)
-
-
-def test_runs_that_train_together_are_the_runs_alone():
-    data = torch.randn(30, 8, 3, generator=torch.Generator().manual_seed(0))
-
-    def model(seed):
-        torch.manual_seed(seed)
-        return torch.nn.Linear(3, 1)
-
-    def loss(net, step):
-        return (net(data[step])[:, 0] - data[step].prod(-1)).square().mean()
-
-    together = [model(seed) for seed in range(3)]
-    parameters = itertools.chain(*(net.parameters() for net in together))
-    losses = tasks.train(
-        parameters, lambda step: torch.stack([loss(net, step) for net in together]), 30)
-    assert losses.shape == (30, 3)
-    for seed, net in enumerate(together):
-        alone = model(seed)
-        np.testing.assert_array_equal(
-            tasks.train(alone.parameters(), lambda step: loss(alone, step), 30), losses[:, seed])
-        assert torch.equal(alone.weight, net.weight)
+# Scores.
 
 
 def test_accuracy_counts_what_is_asked():
