@@ -38,7 +38,7 @@ def split_heads(x, heads):
         raise ValueError(f"heads must divide the width d of x, got heads {heads} "
                          f"and x {tuple(x.shape)}")
     x = xp.reshape(x, (*leading, n, heads, d // heads))  # (..., n, heads, d / heads)
-    return xp.moveaxis(x, -2, -3)  # (..., heads, n, d / heads)
+    return _exchanged(xp, x)  # (..., heads, n, d / heads)
 
 
 def merge_heads(x):
@@ -63,7 +63,7 @@ def merge_heads(x):
     """
     xp = _check_axes(x, "(..., heads, n, d)")
     *leading, heads, n, d = x.shape
-    x = xp.moveaxis(x, -3, -2)  # (..., n, heads, d)
+    x = _exchanged(xp, x)  # (..., n, heads, d)
     return xp.reshape(x, (*leading, n, heads * d))  # (..., n, heads * d)
 
 
@@ -101,3 +101,8 @@ def _check_axes(x, wanted):
     if x.ndim < wanted.count(","):
         raise ValueError(f"x must be {wanted}, got x {tuple(x.shape)}")
     return xp
+
+
+def _exchanged(xp, x):
+    """The heads and the positions change places. (torch.vmap has no rule for moveaxis.)"""
+    return xp.permute_dims(x, (*range(x.ndim - 3), x.ndim - 2, x.ndim - 3, x.ndim - 1))

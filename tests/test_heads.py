@@ -63,6 +63,15 @@ def test_inputs_stay_as_they_are(kind):
     np.testing.assert_array_equal(kind.read(x), before)
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("function", [lambda x: split_heads(x, 2), merge_heads,
+                                      lambda x: repeat_heads(x, 3)])
+def test_vmap_follows(function, gradients):
+    x = torch.arange(120.0).reshape(5, 2, 3, 4)
+    with torch.set_grad_enabled(gradients):
+        torch.testing.assert_close(torch.vmap(function)(x), function(x))
+
+
 @pytest.mark.parametrize("function", [lambda x: split_heads(x, 2), merge_heads,
                                       lambda x: repeat_heads(x, 3)])
 def test_gradients_are_the_derivatives(function):
