@@ -108,6 +108,6 @@ def test_the_list_of_claims_is_sound():
     assert len(set(ids)) == len(ids)
     for entry in claims:
         assert set(entry) == {"id", "text", "chapter"}, entry
-        assert re.fullmatch(r"[A-Z]\d+", entry["id"]), entry
+        assert re.fullmatch(r"[A-Z]\d+[a-z]?", entry["id"]), entry
         assert (BOOK / f"{entry['chapter']}.ipynb").exists(), entry
         assert entry["text"].endswith(".") and "·" not in entry["text"], entry

@@ -10,6 +10,7 @@ from leaks import Secrets, disguised, normalised, shingles
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from attnlib.claims import claim
 from attnlib.exercises import exercises
 from press import claims, editions, rules, runs
 from press.chapters import ROOT, Chapter, chapter_paths, settings
@@ -317,7 +318,19 @@ def test_the_claims_page_is_what_press_prints():
 
 def test_a_claim_is_read_from_the_stored_output(chapter):
     cells = [claim_cell("Claim Q9 · holds when d is small · 3.1 nats at d = 4")]
-    assert claims.measured(chapter(cells)) == {"Q9": ("holds when d is small", "3.1 nats at d = 4")}
+    assert claims.measured(chapter(cells)) == {
+        "Q9": ("holds", "d is small", "3.1 nats at d = 4", None)}
+
+
+@pytest.mark.parametrize("verdict, when", [
+    ("holds", None), ("holds in part", None), ("holds in part", "d is small"),
+    ("does not hold", None), ("undecided here", None)])
+@pytest.mark.parametrize("scale", [None, "width 32, 200 steps"])
+def test_what_claim_prints_is_what_press_reads(chapter, capsys, verdict, when, scale):
+    claim("X2a", verdict, "3.1 nats at d = 4", when=when, scale=scale)
+    cells = [claim_cell(capsys.readouterr().out)]
+    assert claims.measured(chapter(cells)) == {
+        "X2a": (verdict, when, "3.1 nats at d = 4", scale)}
 
 
 @pytest.mark.parametrize("cells, words", [
