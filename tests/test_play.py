@@ -1,0 +1,409 @@
+"""Figures to play with: their arithmetic is attnlib's, for everybody's hand, on every ground."""
+
+import functools
+import http.server
+import re
+import threading
+from importlib.metadata import distribution
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import attnlib
+from attnlib import play
+from attnlib.play import figures, showing
+
+FOLDER = Path(play.__file__).parent
+NAMES = ("chunks", "compare", "heads", "lookup", "masks", "reach", "rotary", "scaling",
+         "temperature")
+WORDS = ["the", "cat", "sat", "she", "purred", "then", "left"]
+CLOSE = dict(rtol=0, atol=1e-12)
+
+
+def rng_of(seed):
+    return np.random.default_rng([seed, 24])
+
+
+def examples():
+    """One figure of each kind."""
+    rng = rng_of(0)
+    past = attnlib.causal_mask(7)
+    leak = past.copy()
+    leak[1, 5] = True
+    return [
+        play.chunks(rng.normal(size=12), rng.uniform(-1, 1, 12)),
+        play.compare(lambda scores: np.exp(scores) / np.exp(scores).sum()),
+        play.heads(),
+        play.lookup(rng.normal(size=(7, 2)), rng.normal(size=(7, 2)), WORDS, [1.0, 0.5],
+                    axes=("name", "action"), value_axes=("being", "doing")),
+        play.masks({"causal": past, "a leak": leak}, WORDS, start="a leak"),
+        play.reach(), play.rotary(np.tile([1.0, 0.0], 4), np.tile([1.0, 0.0], 4)),
+        play.scaling(), play.temperature(rng.normal(size=7), WORDS)]
+
+
+# The files and what Python makes of them.
+
+
+def test_every_file_belongs_to_a_figure_and_is_small():
+    scripts = {path.stem: path.stat().st_size for path in FOLDER.glob("*.js")}
+    assert scripts.keys() == {*NAMES, "play", "look", "maths"}
+    assert {figure.name for figure in examples()} == set(NAMES) == set(play.__all__) - {"Play"}
+    assert sum(scripts.pop(shared) for shared in ("play", "look", "maths")) <= 16_384
+    assert all(size <= 10_240 for size in scripts.values()), scripts
+
+
+def test_the_scripts_are_packaged():
+    files = distribution("attnlib").files or ()
+    packaged = {file.name for file in files if "play" in str(file)}
+    assert packaged >= {"play.js"} or (Path(attnlib.__file__).parents[1] / "pyproject.toml").exists()
+    settings = (FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"attnlib.play"' in settings and re.search(r'"attnlib.play" = \["\*\.js"\]', settings)
+
+
+@pytest.mark.parametrize("figure", examples(), ids=lambda figure: figure.name)
+def test_one_script_has_no_name_twice(figure):
+    code = showing.script(figure.name)
+    assert not re.search(r"^\s*(import|export)\b", code, re.MULTILINE)
+    names = re.findall(r"^(?:async )?(?:function|const|let) (?:\[)?(\w+)", code, re.MULTILINE)
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("figure", examples(), ids=lambda figure: figure.name)
+def test_what_is_stored_repeats_and_is_whole(figure):
+    again = {one.name: one for one in examples()}[figure.name]
+    assert figure.element() == again.element()
+    assert "NaN" not in figure.element() or figure.name == "compare"
+    assert len(figure.element().encode()) <= 20_480
+    assert figure._repr_html_().startswith(figure.element()) and figure.data["cases"]
+
+
+def test_names_with_markup_are_words():
+    element = play.temperature([1.0, 2.0], ["<b>'&", '"</script>'], title="<i>'").element()
+    assert "<b>" not in element and "</script>" not in element and "<i>" not in element
+    assert element.count("'") == 6  # the three attributes' own quotes
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: play.temperature([1, np.nan], "ab"), "scores must be finite numbers, got nan"),
+    (lambda: play.temperature([1, np.inf], "ab"), "scores must be finite numbers, got inf"),
+    (lambda: play.temperature([1.0], "ab"), "scores must have the shape (2,), got (1,)"),
+    (lambda: play.temperature([], []), "from 1 to 24 words fit into the figure, got 0"),
+    (lambda: play.temperature(range(200), range(200)),
+     "from 1 to 24 words fit into the figure, got 200"),
+    (lambda: play.lookup(np.eye(2), np.eye(3), "ab", [1, 0], axes="xy", value_axes="uv"),
+     "values must have the shape (2, 2), got (3, 3)"),
+    (lambda: play.masks({"m": np.eye(2, dtype=bool)}, "abc"),
+     "the mask 'm' must be (3, 3) for 3 names, got (2, 2)"),
+    (lambda: play.masks({"m": np.eye(3, dtype=bool)}, "abc", start="n"),
+     "start must be one of m, got 'n'"),
+    (lambda: play.rotary(np.ones(3), np.ones(3)),
+     "query must have an even number of features from 4 to 16, got 3"),
+    (lambda: play.rotary(np.ones(4), np.ones(4), base=1),
+     "base must lie between 10 and 1e6, got 1"),
+    (lambda: play.heads(7), "n is at most 6, d one of 4, 8, 12 and heads one of 1, 2, 4, got n 7, "
+                            "d 8, heads 2"),
+    (lambda: play.reach(7), "n must lie between 8 and 48, got 7"),
+    (lambda: play.chunks([1.0], [1.0], cuts=(1, 0)), "cuts must ascend from 0 to 1, got (1, 0)"),
+    (lambda: play.chunks([], []), "from 1 to 24 scores fit into the figure, got 0"),
+    (lambda: showing.plain([float("nan")]), "a figure to play with cannot show NaN: look for it "
+                                            "in what it is given"),
+])
+def test_bad_input_says_what_is_wrong(call, message, raises):
+    with raises(ValueError, message):
+        call()
+
+
+def test_what_is_no_whole_number_or_function_is_refused(raises):
+    with raises(TypeError, "function must be a function of three scores, got 3"):
+        play.compare(3)
+    with raises(TypeError, "the mask 'm' must be boolean (True = may attend), got float64"):
+        play.masks({"m": np.eye(3)}, "abc")
+    with pytest.raises(TypeError, match="width"):
+        play.scaling((2.5,))
+
+
+def test_a_reader_s_function_may_do_anything():
+    def raising(scores):
+        raise RuntimeError("no")
+
+    assert set(play.compare(raising).data["yours"]) == {"RuntimeError: no"}
+    assert set(play.compare(lambda scores: scores[:2]).data["yours"]) == {
+        "shape (2,) instead of (3,)"}
+    spoilt = play.compare(lambda scores: scores.fill(0) or scores + np.nan).data
+    assert spoilt["yours"][0] == ["NaN"] * 3 and spoilt["cases"][0]["input"]["scores"][0] == -4
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The address of a page with every figure as the site has them, and of one as a notebook."""
+    folder = tmp_path_factory.mktemp("play")
+    (folder / "play").symlink_to(FOLDER)
+    head = ("<!doctype html><html lang=en><meta charset=utf-8><title>play</title>"
+            "<meta name=viewport content='width=device-width'><style>body{margin:1rem;color:#222;"
+            "background:#fff}@media (prefers-color-scheme:dark){body{color:#ced6dd;"
+            "background:#14181e}}</style><main><h1>Figures</h1>")
+    modules = "".join(f"<script type=module src=play/{name}.js></script>" for name in NAMES)
+    elements = "".join(figure.element() for figure in examples())
+    outputs = "".join(f"<div>{figure._repr_html_()}</div>" for figure in examples() * 2)
+    (folder / "site.html").write_text(f"{head}{elements}</main>{modules}", encoding="utf-8")
+    (folder / "notebook.html").write_text(f"{head}{outputs}</main>", encoding="utf-8")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def page(chromium, site):
+    page, faults = chromium.new_page(), []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{site}/site.html")
+    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+    yield page
+    page.close()
+    assert not faults
+
+
+def computed(page, name, inputs):
+    """What the figure's own arithmetic makes of inputs."""
+    return page.evaluate("""([name, inputs]) => {
+        const { compute } = document.querySelector(`[data-play=${name}]`).play;
+        return inputs.map(compute); }""", [name, showing.plain(inputs)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_showing_is_equal_to_its_cases(page, name):
+    checked = page.eval_on_selector(f"[data-play={name}]", "(e) => e.play.checked")
+    assert checked["equal"] and checked["numbers"] >= 50 and checked["largest"] <= 5.1e-10
+    assert "as attnlib computes them" in page.locator(f"[data-play={name}] small").inner_text()
+
+
+@pytest.mark.parametrize("name, key", [
+    ("lookup", "scale"), ("temperature", "temperature"), ("scaling", "scale"), ("rotary", "m")])
+def test_an_arithmetic_that_is_off_by_little_is_refused(page, name, key):
+    seen = page.evaluate("""async ([name, key]) => {
+        const { compare } = await import("/play/maths.js");
+        const { play } = document.querySelector(`[data-play=${name}]`);
+        return compare((input) => play.compute({ ...input, [key]: 1.0001 * input[key] + 1e-4 }),
+                       play.data.cases); }""", [name, key])
+    assert not seen["equal"]
+
+
+def test_a_wrong_reference_shows_the_cross(chromium, site):
+    page = chromium.new_page()
+    page.route("**/site.html", lambda route: route.fulfill(
+        body=route.fetch().text().replace('"effective":', '"effective":1', 1),
+        content_type="text/html"))
+    page.goto(f"{site}/site.html")
+    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+    proofs = page.locator("[data-play] small").all_inner_texts()
+    page.close()
+    assert sum(proof.startswith("✗ off attnlib by") for proof in proofs) == 1
+
+
+def test_lookup_on_fresh_inputs(page):
+    rng = rng_of(1)
+    inputs = [dict(keys=rng.normal(size=(6, 2)).round(6), values=rng.normal(size=(6, 2)).round(6),
+                   query=rng.normal(0, 9, 2).round(6), scale=0.5, hidden=rng.random(6) < part)
+              for part in np.linspace(0, 1, 60)]
+    for x, got in zip(inputs, computed(page, "lookup", inputs), strict=True):
+        weights = attnlib.attention_weights(x["query"][None], x["keys"], scale=0.5,
+                                            mask=~x["hidden"][None])
+        np.testing.assert_allclose(got["weights"], weights[0], **CLOSE)
+        np.testing.assert_allclose(got["output"], (weights @ x["values"])[0], **CLOSE)
+        np.testing.assert_allclose(got["effective"], attnlib.effective_keys(weights)[0], **CLOSE)
+
+
+def test_temperature_on_fresh_inputs(page):
+    rng = rng_of(2)
+    inputs = [dict(scores=np.where(rng.random(7) < 0.2, -np.inf, rng.normal(0, 3, 7).round(6)),
+                   temperature=float(2.0 ** rng.integers(-5, 6)),
+                   shift=float(rng.integers(-300, 301)), scale=float(2.0 ** rng.integers(-3, 4)))
+              for _ in range(60)]
+    for x, got in zip(inputs, computed(page, "temperature", inputs), strict=True):
+        weights = attnlib.softmax((x["scores"] * x["scale"] + x["shift"]) / x["temperature"])
+        np.testing.assert_allclose(got["weights"], weights, **CLOSE)
+        np.testing.assert_allclose(got["entropy"], attnlib.entropy(weights[None])[0], **CLOSE)
+
+
+def test_scaling_on_fresh_inputs(page):
+    import torch
+
+    rng = rng_of(3)
+    inputs = []
+    for case in range(60):
+        keys = rng.normal(size=(2 + case % 7, 1 + case)).round(3)
+        dots = (rng.normal(size=(2, 1 + case)) @ keys.T).round(3)
+        inputs.append(dict(dots=dots, gram=keys @ keys.T, scale=float(2.0 ** -rng.integers(0, 6))))
+    for x, got in zip(inputs, computed(page, "scaling", inputs), strict=True):
+        x = {name: torch.tensor(value, dtype=torch.float64) for name, value in x.items()}
+        for row, (by_scores, by_query) in enumerate(zip(got["by_scores"], got["by_query"],
+                                                        strict=True)):
+            scores = x["dots"][row] * x["scale"]
+            jacobian = torch.autograd.functional.jacobian(attnlib.softmax, scores)
+            steps = jacobian @ x["gram"] @ jacobian.T
+            np.testing.assert_allclose(by_scores, jacobian.norm(), **CLOSE)
+            np.testing.assert_allclose(by_query ** 2, x["scale"] ** 2 * torch.trace(steps),
+                                       rtol=1e-9, atol=1e-12)
+
+
+def test_masks_on_fresh_inputs(page):
+    rng = rng_of(4)
+    stacks = [[rng.random((9, 9)) < part for _ in range(1 + i % 3)]
+              for i, part in enumerate(np.linspace(0, 1, 60))]
+    inputs = [dict(layers=[showing.rows(mask) for mask in stack]) for stack in stacks]
+    for stack, got in zip(stacks, computed(page, "masks", inputs), strict=True):
+        assert got["reach"] == showing.rows(attnlib.reachable(stack))
+        assert got["pairs"] == [int(mask.sum()) for mask in stack]
+
+
+def test_rotary_on_fresh_inputs(page):
+    rng = rng_of(5)
+    inputs = [dict(query=rng.normal(size=8).round(6), key=rng.normal(size=8).round(6),
+                   m=int(rng.integers(0, 129)), n=int(rng.integers(0, 129)),
+                   base=round(rng.uniform(10, 1e4), 3)) for _ in range(60)]
+    for x, got in zip(inputs, computed(page, "rotary", inputs), strict=True):
+        turned = attnlib.rotate(np.stack((x["query"], x["key"]))[:, None],
+                                np.array([[x["m"]], [x["n"]]]), x["base"])[:, 0]
+        np.testing.assert_allclose(got["query"], turned[0], **CLOSE)
+        np.testing.assert_allclose(got["score"], turned[0] @ turned[1], **CLOSE)
+
+
+def test_heads_on_every_input(page):
+    inputs = [dict(n=n, d=d, heads=heads, path=path) for n in range(1, 7) for d in (4, 8, 12)
+              for heads in (1, 2, 4)
+              for path in ("right", "split by reshape", "merge by reshape")]
+    for x, got in zip(inputs, computed(page, "heads", inputs), strict=True):
+        flat = np.arange(x["n"] * x["d"]).reshape(x["n"], x["d"])
+        right = attnlib.split_heads(flat, x["heads"])
+        split = flat.reshape(right.shape) if x["path"] == "split by reshape" else right
+        merged = attnlib.merge_heads(split) if x["path"] == "right" else split.reshape(flat.shape)
+        assert got == dict(split=split.tolist(), merged=merged.tolist())
+
+
+def test_reach_and_its_count_for_long_texts(page):
+    inputs = [dict(n=20, depth=3, causal=causal, window=window, gap=gap, globals=globals_,
+                   grow=False)
+              for window in (1, 2, 5) for causal in (True, False) for gap in (1, 2, 5)
+              for globals_ in (0, 1, 3)]
+    for x, got in zip(inputs, computed(page, "reach", inputs), strict=True):
+        assert got["counted"] == sum(got["pairs"]), x
+        if (x["gap"], x["globals"]) == (1, 0):
+            mask = attnlib.window_mask(20, window=x["window"], causal=x["causal"])
+            assert got["reach"] == showing.rows(attnlib.reachable([mask] * 3))
+            assert got["pairs"] == [int(mask.sum())] * 3
+
+
+def test_chunks_on_fresh_inputs(page):
+    rng = rng_of(6)
+    inputs = [dict(scores=np.where(rng.random(9) < 0.2, -np.inf, rng.normal(0, 3, 9).round(6))
+                   + float(rng.choice([0, 300, -300])), values=rng.uniform(-1, 1, 9).round(6),
+                   cuts=sorted(rng.integers(0, 10, 2).tolist())) for _ in range(60)]
+    for x, got in zip(inputs, computed(page, "chunks", inputs), strict=True):
+        output, lse = attnlib.partial_attention(
+            np.ones((1, 1)), x["scores"][:, None], x["values"][:, None], scale=1.0,
+            mask=x["scores"] > -np.inf)
+        np.testing.assert_allclose(got["output"], output[0, 0], **CLOSE)
+        if np.isfinite(lse[0]):
+            np.testing.assert_allclose(got["lse"], lse[0], rtol=1e-12)
+        else:
+            assert got["lse"] is None
+
+
+def test_the_notebook_s_own_code_runs_with_two_of_each(chromium, site):
+    page, faults = chromium.new_page(), []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(f"{site}/notebook.html")
+    alive = page.evaluate("""[...document.querySelectorAll("[data-play]")]
+        .map((e) => Boolean(e.play?.checked.equal && e.shadowRoot.querySelector("svg, input")))""")
+    page.close()
+    assert alive == [True] * 2 * len(NAMES) and not faults
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 390, 1400])
+def test_no_figure_is_wider_than_its_page_or_fails_axe(chromium, site, width, scheme):
+    from axe_core_python.sync_playwright import Axe
+
+    page = chromium.new_page(viewport=dict(width=width, height=900), color_scheme=scheme)
+    page.goto(f"{site}/site.html")
+    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page)["violations"]
+    dark = page.locator("[data-play=reach] .card.dark").count()
+    page.close()
+    assert not [(one["id"], one["nodes"][0]["html"][:200]) for one in found]
+    assert dark == (scheme == "dark")
+
+
+def test_a_finger_drags_to_where_it_ends(chromium, site):
+    context = chromium.new_context(viewport=dict(width=390, height=900), has_touch=True,
+                                   is_mobile=True)
+    page = context.new_page()
+    page.goto(f"{site}/site.html")
+    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+    knob = page.locator("[data-play=temperature] .handle").first
+    knob.scroll_into_view_if_needed()
+    box, top = knob.locator(".knob").bounding_box(), page.evaluate("scrollY")
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    touch = context.new_cdp_session(page)
+    move = lambda kind, to: touch.send("Input.dispatchTouchEvent", dict(  # noqa: E731
+        type=kind, touchPoints=[] if kind == "touchEnd" else [dict(x=x, y=to)]))
+    before = page.evaluate("document.querySelector('[data-play=temperature]').play.ui.state.scores[0]")
+    move("touchStart", y)
+    for step in range(1, 30):
+        move("touchMove", y - step)
+    move("touchEnd", 0)
+    page.wait_for_timeout(100)
+    after = page.evaluate("document.querySelector('[data-play=temperature]').play.ui.state.scores[0]")
+    assert page.evaluate("scrollY") == top
+    context.close()
+    assert after == pytest.approx(min(4, before + 29 * 8 / 116), abs=0.06)
+
+
+def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
+    page = chromium.new_page()
+    page.goto(f"{site}/site.html")
+    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+    page.evaluate("window.heard = []; addEventListener('keydown', (e) => heard.push(e.key))")
+    state = lambda name, part: page.evaluate(  # noqa: E731
+        f"document.querySelector('[data-play={name}]').play.ui.state.{part}")
+    knob = page.locator("[data-play=temperature] .handle").first
+    knob.focus()
+    before = state("temperature", "scores[0]")
+    for key in ("ArrowUp", "ArrowUp", "a", "d"):
+        page.keyboard.press(key)
+    assert state("temperature", "scores[0]") == pytest.approx(before + 0.2, abs=0.051)
+    page.keyboard.press("Delete")
+    assert state("temperature", "scores[0]") is None
+    page.keyboard.press("Tab")
+    assert page.evaluate("heard") == ["Tab"]
+    assert knob.get_attribute("role") == "slider" and "hidden" in knob.get_attribute("aria-valuetext")
+    page.wait_for_timeout(700)
+    assert page.locator("[data-play=temperature] [role=status]").inner_text()
+    divider = page.locator("[data-play=chunks] .divider").first
+    divider.focus()
+    page.keyboard.press("Home")
+    assert state("chunks", "cuts[0]") == 0
+    page.keyboard.press("End")
+    assert state("chunks", "cuts[0]") == state("chunks", "cuts[1]")
+    page.locator("[data-play=chunks] header button").click()
+    page.wait_for_timeout(50)
+    assert state("chunks", "cuts[0]") == 4
+    page.close()
+
+
+def test_figures_of_figures_have_documented_functions():
+    assert {name for name in NAMES} == {
+        name for name in dir(figures) if getattr(getattr(figures, name), "__module__", "")
+        == figures.__name__ and name[0] != "_"}
