@@ -28,8 +28,10 @@ MODULES = {  # in the order of the book
     "training": "Training",
     "plots": "Figures",
     "claims": "Claims",
+    "play": "Figures to play with",
     "exercises": "Exercises",
 }
+PACKAGES = ("play", "exercises")  # their names are those that the package imports
 OPENING = """\
 # attnlib
 
@@ -84,8 +86,8 @@ def names(module):
     """The public names of a module, in the order of its file, methods after their class."""
     found = []
     for node in tree(module).body:
-        if isinstance(node, ast.ImportFrom) and module == "exercises":
-            inside = {each.name: each for each in tree(f"exercises.{node.module}").body
+        if isinstance(node, ast.ImportFrom) and module in PACKAGES:
+            inside = {each.name: each for each in tree(f"{module}.{node.module}").body
                       if isinstance(each, (ast.FunctionDef, ast.ClassDef))}
             found += [Name(alias.name, module, inside[alias.name]) for alias in node.names]
         elif isinstance(node, (ast.FunctionDef, ast.ClassDef)) and public(node, module):

@@ -11,6 +11,7 @@ from operator import attrgetter
 import pytest
 
 import attnlib
+from attnlib import play
 from press import reference
 
 NAMES = [name for module in reference.MODULES for name in reference.names(module)]
@@ -31,6 +32,7 @@ def test_every_public_name_is_described():
         wanted |= {(module, name) for name, thing in defined.items() if name[0] != "_"
                    and getattr(thing, "__module__", "") == f"attnlib.{module}"}
     wanted |= {("exercises", name) for name in ("check", "hint", "progress", "get", "exercises")}
+    wanted |= {("play", name) for name in play.__all__}
     assert described == wanted and len(wanted) > 50
 
 
@@ -38,7 +40,7 @@ def test_no_module_of_the_mathematics_is_left_out():
     files = {path.stem for path in reference.PACKAGE.glob("*.py")}
     defining = {getattr(attnlib, name).__module__.removeprefix("attnlib.")
                 for name in attnlib.__all__}
-    assert defining <= reference.MODULES.keys() <= files | {"exercises"}
+    assert defining <= reference.MODULES.keys() <= files | set(reference.PACKAGES)
 
 
 @EACH

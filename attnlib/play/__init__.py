@@ -4,11 +4,11 @@ Each function returns a `Play` that a notebook shows by itself. It carries a sma
 to begin with, and *cases*, inputs with what attnlib says of them; the figure's own arithmetic is
 compared with them each time it is shown, and the result stands under it.
 
-figures.py    one function for each figure: its inputs, and its cases by attnlib's own functions
-showing.py    `Play`: the element, its script, and the numbers in them
-play.js       the frame: controls, dragging, keys, the comparison
-look.js       how all of them look; maths.js  the equations that several share
-NAME.js       what figure NAME computes and draws
+- ``figures.py``: one function for each figure: its inputs, and its cases by attnlib's own functions.
+- ``showing.py``: `Play`: the element, its script, and the numbers in them.
+- ``play.js``: the frame: controls, dragging, keys, the comparison.
+- ``look.js``: how all of them look; ``maths.js``: the equations that several share.
+- ``NAME.js``: what figure NAME computes and draws.
 """
 
 from .figures import chunks, compare, heads, lookup, masks, reach, rotary, scaling, temperature
