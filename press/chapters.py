@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
-TAGS = ("exercise", "stub", "check", "solution", "claim", "figure")
+TAGS = ("exercise", "stub", "check", "solution", "claim", "figure", "lab", "play")
 HEADING = re.compile(r"### Exercise (?P<id>\d+\.\d+) (?P<stars>★{1,3}) · (?P<title>\S.*)")
 
 

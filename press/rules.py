@@ -23,6 +23,7 @@ def faults(chapter, exercise_ids):
     cellwise = (unexecuted, unknown_tags, markup, links, figure_without_alt)
     found = [f"{chapter.where(i)}: {fault}" for i, cell in enumerate(chapter.cells)
              for rule in cellwise for fault in rule(cell)]
+    found += play_under_its_picture(chapter)
     order = list(cell_order(chapter))
     if order:
         return found + order
@@ -72,6 +73,14 @@ def figure_without_alt(cell):
     if "figure" in tags(cell) and len(alt.split()) < 6:
         yield ("a figure needs alt text that says what it shows: put it in the cell's metadata, "
                '{"mystnb": {"image": {"alt": "..."}}}')
+
+
+def play_under_its_picture(chapter):
+    """A figure to play with needs a still one, for paper and for whoever runs no script."""
+    for i, _ in chapter.tagged("play"):
+        if i == 0 or "figure" not in tags(chapter.cells[i - 1]):
+            yield (f"{chapter.where(i)}: a figure to play with stands directly under its picture: "
+                   "put a `figure` cell on the same thing above it")
 
 
 def cell_order(chapter):

@@ -1,5 +1,6 @@
 """Executes the chapters and stores their outputs, the same on every run."""
 
+import re
 import time
 
 import nbformat
@@ -9,6 +10,7 @@ from rich.console import Console
 from .chapters import ROOT, chapter_paths
 from .editions import text
 
+PLAY = re.compile(r"<script>/\* attn-play \*/.*?</script>", re.DOTALL)
 KEPT = ("tags", "mystnb")  # metadata of a cell that means something
 
 
@@ -16,7 +18,8 @@ def tidy(notebook, chapter):
     """Take what editors leave in a notebook out of it, in place.
 
     Metadata of a cell is its tags and what the site is told; the kernel is "Python 3", whoever
-    ran it; a cell's id begins with its chapter, so that no id stands in two chapters.
+    ran it; a cell's id begins with its chapter, so that no id stands in two chapters. Of a figure
+    to play with the numbers are stored, not its code, which is in attnlib.
 
     Args:
         notebook: a notebook, changed.
@@ -28,6 +31,10 @@ def tidy(notebook, chapter):
             {name: cell.metadata[name] for name in KEPT if name in cell.metadata})
         if not cell.id.startswith(begin):
             cell.id = begin + cell.id
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = PLAY.sub("<script>/* attn-play */</script>",
+                                                    output.data["text/html"])
     notebook.metadata = nbformat.from_dict({
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"}})

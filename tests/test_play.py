@@ -407,3 +407,32 @@ def test_figures_of_figures_have_documented_functions():
     assert {name for name in NAMES} == {
         name for name in dir(figures) if getattr(getattr(figures, name), "__module__", "")
         == figures.__name__ and name[0] != "_"}
+
+
+def test_nbval_compares_the_numbers_and_not_the_code(tmp_path):
+    import subprocess
+    import sys
+
+    import nbformat
+    from nbclient import NotebookClient
+
+    from press import runs
+
+    cell = nbformat.v4.new_code_cell("from attnlib import play\nplay.heads(2, 4)")
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    NotebookClient(notebook, timeout=600).execute()
+    runs.tidy(notebook, "06_multihead")
+    (output,) = cell.outputs
+    assert output.data["text/html"].endswith("<script>/* attn-play */</script>")
+    path, root = tmp_path / "06_multihead.ipynb", FOLDER.parents[1]
+
+    def nbval():
+        nbformat.write(notebook, path)
+        return subprocess.run([sys.executable, "-m", "pytest", "--nbval", path, "-q", "-p",
+                               "no:cacheprovider", "-c", "pyproject.toml"], cwd=root,
+                              capture_output=True, text=True)
+
+    run = nbval()
+    assert run.returncode == 0, run.stdout
+    output.data["text/html"] = output.data["text/html"].replace('"here":0', '"here":1')
+    assert nbval().returncode == 1

@@ -112,6 +112,10 @@ def misspelt_tag(cells):
     cells[1].metadata["tags"].append("figrue")
 
 
+def play_without_picture(cells):
+    cells.insert(1, code("play.heads()", "play"))
+
+
 def check_before_stub(cells):
     cells[4], cells[5] = cells[5], cells[4]
 
@@ -162,6 +166,7 @@ FAULTS = [  # the planted fault, the cell that is named, words of the remedy
     (no_alt, 2, '{"mystnb": {"image": {"alt": "..."}}}'),
     (untagged_picture, 2, "tag it `figure`"),
     (misspelt_tag, 2, "use one of exercise"),
+    (play_without_picture, 2, "stands directly under its picture"),
     (check_before_stub, 4, "followed by cells tagged stub, check, solution"),
     (no_solution, 4, "followed by cells tagged stub, check, solution"),
     (untagged_between, 9, "tag it `solution` or move it"),
