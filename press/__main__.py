@@ -29,10 +29,10 @@ def student():
 
 @press.command(name="reference")
 def reference_pages():
-    """Print the pages about attnlib into book/attnlib/."""
+    """Print the pages about attnlib into book/reference/."""
     changed = reference.print_pages()
     click.echo("\n".join(f"printed {path.relative_to(reference.ROOT)}" for path in changed)
-               or "book/attnlib/ is up to date")
+               or "book/reference/ is up to date")
 
 
 @press.command(name="claims")

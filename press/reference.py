@@ -15,7 +15,7 @@ from .chapters import ROOT
 
 PACKAGE = ROOT / "attnlib"
 INDEX = ROOT / "book" / "attnlib.md"
-PAGES = ROOT / "book" / "attnlib"
+PAGES = ROOT / "book" / "reference"
 MODULES = {  # in the order of the book
     "attention": "Attention",
     "masks": "Masks",
@@ -125,7 +125,7 @@ def index():
     for module, title in MODULES.items():
         rows = [f"| {link(name)} | {cell(name)} |"
                 for name in names(module) if "." not in name.path]
-        parts += [f"## [{title}](attnlib/{module}.md)",
+        parts += [f"## [{title}](reference/{module}.md)",
                   "\n".join(["| name | what it is |", "|---|---|", *rows])]
     return "\n\n".join(parts) + "\n"
 
@@ -137,7 +137,7 @@ def cell(name):
 
 def link(name, from_module=None):
     """A link to a name, from the page of a module or (without one) from the index."""
-    folder = "" if from_module else "attnlib/"
+    folder = "" if from_module else "reference/"
     file = "" if name.module == from_module else f"{folder}{name.module}.md"
     return f"[`{name.path}`]({file}#{name.anchor})"
 

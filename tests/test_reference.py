@@ -92,17 +92,23 @@ def test_the_reference_is_printed_as_the_library_is():
     assert not reference.stale()
 
 
+def test_the_pages_hide_no_package_from_the_chapters():
+    """A folder beside the notebooks with a package's name would be imported in its stead."""
+    folders = {path.name for path in (reference.ROOT / "book").iterdir() if path.is_dir()}
+    assert not folders & {"attnlib", "press", "classroom", "numpy", "torch", "matplotlib"}
+
+
 def test_a_page_that_is_stale_missing_or_too_much_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "INDEX", tmp_path / "attnlib.md")
-    monkeypatch.setattr(reference, "PAGES", tmp_path / "attnlib")
+    monkeypatch.setattr(reference, "PAGES", tmp_path / "reference")
     assert len(reference.print_pages()) == len(reference.MODULES) + 1 and not reference.stale()
     assert not reference.print_pages()
-    (tmp_path / "attnlib" / "masks.md").unlink()
-    (tmp_path / "attnlib" / "heads.md").write_text("old")
-    (tmp_path / "attnlib" / "gone.md").write_text("of a module that is gone")
+    (tmp_path / "reference" / "masks.md").unlink()
+    (tmp_path / "reference" / "heads.md").write_text("old")
+    (tmp_path / "reference" / "gone.md").write_text("of a module that is gone")
     assert [line.partition(" is stale")[0] for line in reference.stale()] == [
-        "attnlib/gone.md", "attnlib/heads.md", "attnlib/masks.md"]
+        "reference/gone.md", "reference/heads.md", "reference/masks.md"]
     reference.print_pages()
     assert not reference.stale()
 
