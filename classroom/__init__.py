@@ -5,7 +5,7 @@ handout.py      the student's notebook, the key and the rubric
 variants.py     other numbers, shapes and names for each student
 nbgrader.py     the same assignment as an nbgrader source tree
 submissions.py  finds the notebooks that were handed in, whose they are, and the answers in them
-sandbox.py      runs a student's code under bubblewrap; child.py is what runs inside
+sandbox/        the wall: runs a student's code under bubblewrap
 grading.py      one submission in, one record out; a whole class over an executor
 gradebook.py    the records, one file per student
 reports.py      pages for the students and for the instructor; similarity.py finds similar pairs

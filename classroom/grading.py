@@ -26,14 +26,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import attnlib
-from attnlib.exercises import judging, plain
-from attnlib.exercises.core import Exercise, Outcome, Result
-from attnlib.exercises.watching import WATCHED
+from attnlib.exercises import judging
+from attnlib.exercises.core import Exercise, Result
+from attnlib.running import plain
+from attnlib.running.outcome import Outcome
+from attnlib.running.watching import WATCHED
 
-from . import child
 from .gradebook import Mark, Record, read_record, write_record
 from .kit import Kit
-from .sandbox import NoSandbox, Sandbox, file_array, probe
+from .sandbox import server
+from .sandbox.outside import NoSandbox, Sandbox, file_array, probe
 from .submissions import Submission, content, find, markers, submissions
 
 SECONDS = 10.0
@@ -176,7 +178,7 @@ def read(sandbox, data):
     """
     state, body = sandbox.ask({"do": "read"}, [file_array(data)])
     try:
-        message, _ = child.unpacked(body)
+        message, _ = server.unpacked(body)
         if "problem" in message:
             return {}, f"What was handed in is {message['problem']}: it cannot be graded."
         return {"cells": [str(cell) for cell in message["cells"]],
@@ -267,14 +269,14 @@ def judged(ready, body, answer):
         `Result`.
     """
     try:
-        message, arrays = child.unpacked(body)
+        message, arrays = server.unpacked(body)
         if "missing" in message:
             return Result("raised", f"Running its cell did not define `{answer.function}`: the "
                                     "cell stops before.")
         if sum(array.size for array in arrays) > ready.numbers:
             return ENDED["size"]
         outcomes = plain.unpack(message["outcomes"], Once(arrays))
-        if len(message["outcomes"]) > child.TEXT or len(outcomes) != len(ready.cases):
+        if len(message["outcomes"]) > server.TEXT or len(outcomes) != len(ready.cases):
             return ENDED["size"]
         names = {*ready.request["names"], *(f"argument {i}" for i in range(1, 20)),
                  *(name for case in ready.cases for name in case.kwargs)}

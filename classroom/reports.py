@@ -213,7 +213,7 @@ ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent / "templ
                           autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                           lstrip_blocks=True)
 ENVIRONMENT.filters.update(with_code=with_code, number=number, mean=mean, median=median)
-ENVIRONMENT.globals.update(words=WORDS, group=group, shown=SHOWN)
+ENVIRONMENT.globals.update(words=WORDS, group=group, shown=SHOWN, palette=plots.PALETTE)
 
 
 def _save(path, text):

@@ -1,7 +1,7 @@
 """What was handed in: which files, whose they are, and where in a notebook the answers stand.
 
 Nothing here trusts a file: no link is followed, no archive unpacked, and a notebook is read in the
-sandbox (`classroom.answering.read`).
+sandbox (`classroom.sandbox.answer.read`).
 """
 
 import csv

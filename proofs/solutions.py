@@ -10,7 +10,7 @@ import warnings
 import answers
 import numpy as np
 
-from attnlib.exercises import plain, watching
+from attnlib.running import plain, watching
 
 INPUTS, SECONDS = 1000, 5.0
 

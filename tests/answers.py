@@ -16,7 +16,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from attnlib.exercises import judging, plain, runner
+from attnlib.exercises import judging
+from attnlib.running import plain, runner
 
 BOOK = Path(__file__).parent.parent / "book"
 TORCH = importlib.util.find_spec("torch") is not None

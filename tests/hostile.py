@@ -284,7 +284,7 @@ return torch.jit.CompilationUnit(code).attend(q, k, v)"""),
 layer = torch.nn.MultiheadAttention(q.shape[-1], 1, bias=False, batch_first=True)
 return layer(q, k, v)[0]"""),
     lifting("hides what the watcher saw", LIFT, """
-from attnlib.exercises import watching
+from attnlib.running import watching
 watching.Watch.seen = lambda self: ()
 watching.Watch._profile = lambda *_: None
 return attnlib.attention(query, key, value)"""),
@@ -355,7 +355,7 @@ head = json.dumps([{"outcomes": text}, [["<f8", [0, 10**15, 10**15]]]]).encode()
 os.write(3, b"!" + len(head).to_bytes(8, "little") + head)
 os._exit(0)"""),
     instead("forges", "says that its numbers are of half precision", "the numbers show it", """
-from attnlib.exercises import runner
+from attnlib.running import runner
 keep = runner.replace
 def forged(outcome, **changes):
     return keep(outcome, **(changes | {"half": True}))

@@ -11,7 +11,7 @@ from instructors import PAGE, answered, blocks, shell, solutions
 
 from classroom import export, grading
 from classroom.__main__ import classroom
-from classroom.sandbox import NoSandbox
+from classroom.sandbox.outside import NoSandbox
 
 NO_SCALE = """\
 def self_attention(x, w_query, w_key, w_value):

@@ -15,11 +15,14 @@ import classroom_class
 import numpy as np
 import pytest
 
-from attnlib.exercises import judging, plain
-from attnlib.exercises.core import Outcome, Result
+from attnlib.exercises import judging
+from attnlib.exercises.core import Result
+from attnlib.running import plain
+from attnlib.running.outcome import Outcome
 from benchmarks import grading as benchmark
-from classroom import child, gradebook, grading
+from classroom import gradebook, grading
 from classroom.kit import make_kit
+from classroom.sandbox import server
 from classroom.submissions import Answer, Student, Submission
 
 ROOT = Path(__file__).parent.parent
@@ -197,7 +200,7 @@ def test_different_variants_in_one_notebook_are_noted(varied):
 
 
 def body(outcomes, arrays=()):
-    return child.packed({"outcomes": outcomes}, arrays)
+    return server.packed({"outcomes": outcomes}, arrays)
 
 
 @pytest.fixture
@@ -207,7 +210,7 @@ def ready(kit):
 
 def reply(outcomes):
     text, arrays = plain.pack(outcomes)
-    return child.packed({"outcomes": text}, arrays)
+    return server.packed({"outcomes": text}, arrays)
 
 
 HERE = Answer(0, "recent")
@@ -218,10 +221,10 @@ def test_right_values_pass_and_every_forged_reply_earns_nothing(ready):
     values = [outcome.value for outcome in ready.expected]
     text, arrays = plain.pack(ready.expected)
     forged = [
-        b"", b"\0" * 8, b"\xff" * 40, child.packed([]), child.packed({}), child.packed(None),
-        child.packed({"outcomes": 7}), child.packed({"outcomes": "{}"}), body("[]"),
+        b"", b"\0" * 8, b"\xff" * 40, server.packed([]), server.packed({}), server.packed(None),
+        server.packed({"outcomes": 7}), server.packed({"outcomes": "{}"}), body("[]"),
         body("[null]"), body("[[]]"), body('[{"value": {"array": 0}}]'), body("[" * 10**5),
-        child.packed({"outcomes": text}), child.packed({"outcomes": text}, arrays[:-1]),
+        server.packed({"outcomes": text}), server.packed({"outcomes": text}, arrays[:-1]),
         body(text.replace('"array": 1', '"array": 0'), arrays),
         body(text.replace('"raised": ""', '"raised": "ValueError"'), arrays),
         body(text.replace('"untouched": false', '"untouched": true'), arrays),
@@ -244,7 +247,7 @@ def test_an_array_of_a_reply_can_be_named_once():
 
 
 def test_large_text_is_not_judged(ready, monkeypatch):
-    monkeypatch.setattr(child, "TEXT", 100)
+    monkeypatch.setattr(server, "TEXT", 100)
     assert grading.judged(ready, reply(ready.expected), HERE).status == "wrong_kind"
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import attnlib
-from attnlib.exercises import plain
-from classroom import child, jail, sandbox
-from classroom.sandbox import NoSandbox, Sandbox, probe
+from attnlib.running import plain
+from classroom.sandbox import limits, outside, server
+from classroom.sandbox.outside import NoSandbox, Sandbox, probe
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
 
@@ -31,11 +31,11 @@ def says(box, body, cells=(), seconds=10.0):
     """What a function with this body gives back inside."""
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
     state, sent = box.ask({"do": "answer", "cells": [*cells, f"def f():\n{lines}"], "name": "f",
-                           "cases": sandbox.one_case(), "takes": "numpy", "forbidden": [],
+                           "cases": outside.one_case(), "takes": "numpy", "forbidden": [],
                            "names": []}, seconds=seconds)
     if not sent:
         return state
-    message, arrays = child.unpacked(sent)
+    message, arrays = server.unpacked(sent)
     outcome, = plain.unpack(message["outcomes"], arrays)
     return outcome if outcome.timed_out else outcome.raised or outcome.value
 
@@ -52,7 +52,7 @@ def test_it_is_probed_by_running_it(box):
 def test_nothing_of_the_host_is_there(box):
     seen = says(box, "import os\nreturn [where for where, _, _ in os.walk('/')]")
     home, here = str(Path.home()), str(Path(attnlib.__file__).parents[1])
-    allowed = [str(path) for path in sandbox.needed()] + ["/scratch", "/dev", "/sandbox"]
+    allowed = [str(path) for path in outside.needed()] + ["/scratch", "/dev", "/sandbox"]
     for folder in seen:
         assert any(f"{place}/".startswith(f"{folder.rstrip('/')}/") or folder.startswith(place)
                    for place in allowed), folder
@@ -64,7 +64,7 @@ def test_nothing_of_the_host_is_there(box):
 
 def sandbox_names(home):
     """What of the home folder leads to Python itself."""
-    return sorted({str(path)[len(home) + 1:].partition("/")[0] for path in sandbox.needed()
+    return sorted({str(path)[len(home) + 1:].partition("/")[0] for path in outside.needed()
                    if str(path).startswith(home + "/")})
 
 
@@ -78,18 +78,46 @@ assert check("1.1", f) is None and hint("1.1") is None and progress() is None
 return [attnlib.__version__, float(attnlib.softmax(np.zeros(2))[0]),
         attnlib.local_attention.__name__, tasks.sentence()[0][0]]
 """) == [attnlib.__version__, 0.5, "local_attention", "anna"]
-    names = [name for name in sandbox.sources() if name.startswith("attnlib.exercises.")]
-    assert sorted(names) == [f"attnlib.exercises.{name}"
-                             for name in ("core", "plain", "runner", "watching")]
     assert says(box, "import attnlib.exercises.registry") == "ModuleNotFoundError"
+    assert says(box, "import classroom.grading") == "ModuleNotFoundError"
+
+
+def test_what_enters_is_this_and_nothing_else():
+    assert sorted(outside.sources()) == sorted([
+        "attnlib", *(f"attnlib.{name}" for name in (
+            "attention", "claims", "diagnostics", "heads", "layers", "masks", "multilevel", "plots",
+            "positions", "tasks")),
+        "attnlib.running", *(f"attnlib.running.{name}" for name in (
+            "outcome", "plain", "runner", "watching")),
+        "attnlib.exercises", "classroom", "classroom.sandbox",
+        "classroom.sandbox.answer", "classroom.sandbox.limits"])
+    for name in ("attnlib.exercises", "classroom", "classroom.sandbox"):  # in their place
+        assert len(outside.sources()[name]) < 100
+
+
+@linux
+@pytest.mark.parametrize("change, name", [
+    ("torch.softmax = torch.log_softmax", "torch.softmax"),
+    ("torch.nn.functional.relu = torch.nn.functional.silu", "torch.nn.functional.relu"),
+    ("torch.Tensor.sum = torch.Tensor.mean", "torch.Tensor.sum"),
+    ("import attnlib.multilevel as m; m.local_attention = m.chunked_attention",
+     "attnlib.multilevel.local_attention"),
+    ("import array_api_compat.torch as t; t.sum = t.prod", "array_api_compat.torch.sum"),
+])
+def test_what_a_cell_replaces_in_a_library_is_noticed(box, change, name):
+    state, sent = box.ask({"do": "answer", "cells": [f"import torch\n{change}", "f = abs"],
+                           "name": "f", "cases": outside.one_case(), "takes": "numpy",
+                           "forbidden": [], "names": []})
+    message, arrays = server.unpacked(sent)
+    assert plain.unpack(message["outcomes"], arrays)[0].replaced == (name,)
 
 
 def test_an_installed_attnlib_is_covered(tmp_path, monkeypatch):
     (tmp_path / "attnlib/exercises").mkdir(parents=True)
-    monkeypatch.setattr(sandbox, "site_folders", lambda: [str(tmp_path)])
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: "/usr/bin/bwrap")
-    monkeypatch.setattr(sandbox.sys, "platform", "linux")
-    words = sandbox.walls({})
+    monkeypatch.setattr(outside, "site_folders", lambda: [str(tmp_path)])
+    monkeypatch.setattr(outside.shutil, "which", lambda name: "/usr/bin/bwrap")
+    monkeypatch.setattr(outside.sys, "platform", "linux")
+    words = outside.walls({})
     place = words.index(str(tmp_path / "attnlib"))
     assert words[place - 1] == "--tmpfs" and place > words.index(str(tmp_path))
 
@@ -144,8 +172,8 @@ def test_a_lost_sandbox_is_replaced_and_a_silent_one_given_up(monkeypatch):
         assert says(box, "return 2") == 2
         second = box.process
         assert second is not first
-        monkeypatch.setattr(sandbox, "SLACK", -30.0)
-        state, body = box.ask({"do": "read"}, [sandbox.file_array(b"{}")], seconds=1)
+        monkeypatch.setattr(outside, "SLACK", -30.0)
+        state, body = box.ask({"do": "read"}, [outside.file_array(b"{}")], seconds=1)
         assert (state["ended"], body, box.process) == ("lost", b"", None)
     with pytest.raises(ProcessLookupError):
         os.kill(second.pid, 0)
@@ -181,16 +209,16 @@ def test_a_bubblewrap_that_shuts_nothing_is_found_out(monkeypatch, tmp_path):
     """It runs the command as it is: everything answers, and sees the host."""
     fake_bwrap(tmp_path, monkeypatch,
                'while [ "$1" != "--" ]; do shift; done; shift\n'
-               f'for last; do :; done\nexec "$1" -s -S -P -B {child.__file__}')
-    monkeypatch.setattr(sandbox, "SCRATCH", str(tmp_path / "scratch"))
+               f'for last; do :; done\nexec "$1" -s -S -P -B {server.__file__}')
+    monkeypatch.setattr(outside, "SCRATCH", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     with Sandbox() as box, pytest.raises(NoSandbox, match="can see out"):
         probe(box)
 
 
 def test_elsewhere_than_on_linux_it_says_so(monkeypatch):
-    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
-    monkeypatch.setattr(sandbox.platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(outside.sys, "platform", "darwin")
+    monkeypatch.setattr(outside.platform, "system", lambda: "Darwin")
     with pytest.raises(NoSandbox, match="it is for Linux, and this is Darwin"):
         probe(Sandbox())
 
@@ -215,7 +243,7 @@ def test_whoever_trusts_needs_no_bubblewrap(monkeypatch):
     st.sampled_from([np.zeros((2, 0, 3)), np.arange(6.0).reshape(2, 3), np.array(True),
                      np.array([1 + 2j]), np.arange(3, dtype=">i4"), np.float16([1, 2])])))
 def test_what_is_packed_is_unpacked(message, arrays):
-    found, others = child.unpacked(child.packed(message, arrays))
+    found, others = server.unpacked(server.packed(message, arrays))
     assert found == message and plain.identical(arrays, others)
 
 
@@ -227,13 +255,13 @@ def test_what_is_packed_is_unpacked(message, arrays):
 def test_arrays_that_are_none_are_refused(shapes):
     head = json.dumps([{}, shapes]).encode()
     with pytest.raises((ValueError, TypeError)):
-        child.unpacked(len(head).to_bytes(8, "little") + head + bytes(8))
+        server.unpacked(len(head).to_bytes(8, "little") + head + bytes(8))
 
 
 @given(st.binary(max_size=60))
 def test_bytes_from_anybody_are_a_message_or_refused(data):
     try:
-        child.unpacked(data)
+        server.unpacked(data)
     except (ValueError, TypeError, RecursionError):
         pass
     else:
@@ -246,7 +274,7 @@ def test_bytes_from_anybody_are_a_message_or_refused(data):
 def numbers():
     """``{name: number}`` of this machine's calls, as its C headers have them."""
     include = "#include <sys/syscall.h>\n"
-    names = [*jail.REFUSED, "clone", "clone3"]
+    names = [*limits.REFUSED, "clone", "clone3"]
     try:
         found = subprocess.run(["cc", "-E", "-P", "-"], text=True, capture_output=True, check=True,
                                input=include + "\n".join(f"{n} SYS_{n}" for n in names)).stdout
@@ -259,9 +287,9 @@ def numbers():
 
 @linux
 def test_the_calls_have_the_numbers_that_the_kernel_gives_them():
-    column, _ = jail.MACHINES[platform.machine()]
-    wanted = {name: pair[column] for name, pair in jail.REFUSED.items()}
-    wanted |= {"clone": jail.CLONE[column], "clone3": jail.CLONE3}
+    column, _ = limits.MACHINES[platform.machine()]
+    wanted = {name: pair[column] for name, pair in limits.REFUSED.items()}
+    wanted |= {"clone": limits.CLONE[column], "clone3": limits.CLONE3}
     assert numbers() == wanted
 
 
@@ -282,16 +310,16 @@ def verdict(program, machine, number, flags=0):
         at += 1
 
 
-@pytest.mark.parametrize("machine", jail.MACHINES)
+@pytest.mark.parametrize("machine", limits.MACHINES)
 def test_the_filter_refuses_these_calls_and_no_others(machine):
-    column, audit = jail.MACHINES[machine]
-    program = jail.calls_filter(column, audit)
-    refused = {pair[column] for pair in jail.REFUSED.values()} - {None}
-    allow, refuse = 0x7FFF0000, 0x50000 | jail.EPERM
-    for number in set(range(600)) - {jail.CLONE[column], jail.CLONE3}:
+    column, audit = limits.MACHINES[machine]
+    program = limits.calls_filter(column, audit)
+    refused = {pair[column] for pair in limits.REFUSED.values()} - {None}
+    allow, refuse = 0x7FFF0000, 0x50000 | limits.EPERM
+    for number in set(range(600)) - {limits.CLONE[column], limits.CLONE3}:
         assert verdict(program, audit, number) == (refuse if number in refused else allow), number
-    assert verdict(program, audit, jail.CLONE3) == 0x50000 | jail.ENOSYS
-    assert verdict(program, audit, jail.CLONE[column], 17) == refuse
-    assert verdict(program, audit, jail.CLONE[column], jail.AS_THREAD | 0xF00) == allow
+    assert verdict(program, audit, limits.CLONE3) == 0x50000 | limits.ENOSYS
+    assert verdict(program, audit, limits.CLONE[column], 17) == refuse
+    assert verdict(program, audit, limits.CLONE[column], limits.AS_THREAD | 0xF00) == allow
     assert verdict(program, audit, 0x40000000 | 59) == refuse
     assert verdict(program, audit ^ 1, 1) == refuse

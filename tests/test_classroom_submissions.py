@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from classroom import answering, gradebook
+from classroom import gradebook
+from classroom.sandbox import answer
 from classroom.submissions import (
     LARGEST, Student, content, definitions, files, find, is_stub, markers, owner, read_roster,
     submissions,
@@ -219,7 +220,7 @@ def a_notebook():
 
 
 def test_a_notebook_says_what_it_is(a_notebook):
-    read = answering.read(classroom_class.as_it_is(a_notebook, None).encode())
+    read = answer.read(classroom_class.as_it_is(a_notebook, None).encode())
     assert read == {"cells": ["x = 1\ny = 2"], "edition": "0a1b2c3d", "variant": "3"}
 
 
@@ -228,7 +229,7 @@ def test_a_notebook_says_what_it_is(a_notebook):
     classroom_class.old_format, classroom_class.from_colab, classroom_class.huge_outputs])
 def test_the_code_is_read_in_every_form(a_notebook, form):
     written = form(a_notebook, None)
-    read = answering.read(written if isinstance(written, bytes) else written.encode())
+    read = answer.read(written if isinstance(written, bytes) else written.encode())
     assert [cell.replace("\r", "") for cell in read["cells"]] == ["x = 1\ny = 2"]
 
 
@@ -245,26 +246,26 @@ def bomb():
     b"\xff\xfe\x00", "{\"cells\": []".encode("utf-16"), b'{"cells": [{"cell_type": "code"}],',
 ])
 def test_what_is_no_notebook_is_said_to_be_none(data):
-    read = answering.read(data)
+    read = answer.read(data)
     assert read == {"problem": "not a notebook"} or read["cells"] == []
 
 
 def test_an_archive_cannot_write_or_blow_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(answering, "FILE", 2**20)
-    assert answering.read(bomb()) == {"problem": "not a notebook"}
+    monkeypatch.setattr(answer, "FILE", 2**20)
+    assert answer.read(bomb()) == {"problem": "not a notebook"}
     with zipfile.ZipFile("up.zip", "w") as archive:
         archive.writestr("../../evil.ipynb", '{"cells": []}')
         archive.writestr("/etc/evil.ipynb", '{"cells": [7]}')
-    assert answering.read(Path("up.zip").read_bytes())["cells"] == []
+    assert answer.read(Path("up.zip").read_bytes())["cells"] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bomb.zip", "up.zip"]
     assert not list(tmp_path.parent.glob("*.ipynb"))
 
 
 def test_more_code_than_anybody_writes_is_refused(a_notebook):
-    a_notebook["cells"] = [classroom_class.code("x")] * (answering.CELLS + 1)
+    a_notebook["cells"] = [classroom_class.code("x")] * (answer.CELLS + 1)
     text = classroom_class.as_it_is(a_notebook, None)
-    assert answering.read(text.encode()) == {"problem": "too much code for a notebook"}
-    a_notebook["cells"] = [classroom_class.code("x" * (answering.CHARACTERS + 1))]
+    assert answer.read(text.encode()) == {"problem": "too much code for a notebook"}
+    a_notebook["cells"] = [classroom_class.code("x" * (answer.CHARACTERS + 1))]
     text = classroom_class.as_it_is(a_notebook, None)
-    assert answering.read(text.encode()) == {"problem": "too much code for a notebook"}
+    assert answer.read(text.encode()) == {"problem": "too much code for a notebook"}

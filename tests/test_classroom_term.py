@@ -15,7 +15,7 @@ from classroom import export, reports
 from classroom.gradebook import read_record, records, write_record
 from classroom.grading import grade
 from classroom.kit import make_kit
-from classroom.sandbox import NoSandbox, Sandbox, probe
+from classroom.sandbox.outside import NoSandbox, Sandbox, probe
 
 MARKUP = "<script>document.title = 'broken'</script>"
 

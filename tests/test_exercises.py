@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import tricks
 
-from attnlib.exercises import core, exercises, judging, plain, watching
+from attnlib.exercises import core, exercises, judging
 from attnlib.exercises.notebook import assess, assess_seed
+from attnlib.running import plain, watching
 
 EXERCISES = exercises()
 SEEDS = (0, 1, 20261)

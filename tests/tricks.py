@@ -8,7 +8,7 @@ from types import FunctionType
 import numpy as np
 from answers import changed_after
 
-from attnlib.exercises import plain, runner, watching
+from attnlib.running import plain, runner, watching
 
 
 class AlwaysEqual(np.ndarray):

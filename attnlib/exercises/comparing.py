@@ -6,7 +6,7 @@ is even; and where one has an array, a list of numbers in the other becomes one.
 
 import numpy as np
 
-from .core import Other
+from ..running.outcome import Other
 
 BY_HAND = ("by hand", "predict")
 

@@ -1,4 +1,4 @@
-"""What an exercise is made of, what comes back from running an answer, and what is said of it.
+"""What an exercise is made of, and what is said of an answer.
 
 A chapter's module needs nothing else: it lists its `Exercise`s in ``EXERCISES``.
 """
@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+
+from ..running.outcome import Case
 
 STATUSES = (
     "not_attempted", "known_mistake", "raised", "timed_out", "forbidden_call", "changed_input",
@@ -20,25 +22,6 @@ READY_MADE = (  # attention, for ``forbidden``
     "attnlib.multilevel.local_attention", "attnlib.layers.MultiHeadAttention",
     "torch.nn.functional.scaled_dot_product_attention", "torch.nn.MultiheadAttention",
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One set of inputs for an answer.
-
-    Args:
-        args, kwargs: what the answer is called with: numpy arrays, numbers, strings, None, and
-            lists, tuples and dicts of them. The runner copies them and turns arrays into the
-            exercise's kind.
-        hard: why this is a hard one ("an empty row"); empty if it is not.
-
-    >>> Case(args=(1, 2), hard="large numbers").hard
-    'large numbers'
-    """
-
-    args: tuple = ()
-    kwargs: dict = field(default_factory=dict)
-    hard: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,50 +153,6 @@ def reworded(text, words):
     """
     longest = sorted(words, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, longest)) or "(?!)", lambda m: words[m[0]], text)
-
-
-@dataclass(frozen=True)
-class Other:
-    """In an outcome's value, the place of something that is no array, number or text."""
-
-    type_name: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one call of an answer did, in plain data: it can cross a process.
-
-    Args:
-        value: what came back: exact numpy arrays, int, float, bool, str, None, `Other`, and exact
-            lists, tuples and dicts of them. torch tensors have become numpy arrays.
-        again: what came back from a second call with the same inputs, as a tuple of one (None if
-            it raised); empty where there was no second call.
-        half: whether an array of half precision was among it (bfloat16 is stored as float32).
-        kind: the kind of array it was called with, "numpy" or "torch".
-        raised: the exception's type name, empty if there was none.
-        message: the exception's own words.
-        frames: ``(function, line number, source line)`` of the student's own code, outermost first.
-        changed: names of the arguments that the call changed.
-        forbidden: dotted names of the forbidden functions that it called.
-        replaced: dotted names of library functions that had been replaced when it was over.
-        untouched: whether the function's body is still ``...``; then it was not called.
-        timed_out: whether it ran out of time.
-        printed: the first lines of what it printed.
-    """
-
-    value: object = None
-    again: tuple = ()
-    half: bool = False
-    kind: str = "numpy"
-    raised: str = ""
-    message: str = ""
-    frames: tuple[tuple[str, int, str], ...] = ()
-    changed: tuple[str, ...] = ()
-    forbidden: tuple[str, ...] = ()
-    replaced: tuple[str, ...] = ()
-    untouched: bool = False
-    timed_out: bool = False
-    printed: str = ""
 
 
 @dataclass(frozen=True, repr=False)

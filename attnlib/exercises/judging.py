@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..running.outcome import Other, Outcome
+from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
-from .core import Other, Outcome, Result
-from .runner import run_own
+from .core import Result
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
 ENTRIES_SHOWN = 24

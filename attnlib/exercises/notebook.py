@@ -1,24 +1,21 @@
-"""``check`` and ``hint``, and how they show in a notebook, a terminal or a file."""
+"""``check`` and ``hint``."""
 
-import html
-import re
 import secrets
 import sys
 import textwrap
 from dataclasses import replace
 
+from ..running.plain import import_torch
+from ..running.runner import run
+from ..running.watching import replaced_functions
 from . import registry
 from .core import Result
 from .judging import argument_names, expect, judge, spoilt
-from .plain import import_torch
 from .progress import remember
-from .runner import run
-from .watching import replaced_functions
+from .showing import OPEN, PASSED, WRONG, Message, show
 
 PUBLIC_SEED = 0
 GRADING_SEEDS = (0, 1, 2)  # as public as the other
-PASSED, WRONG, OPEN = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
-COLOURS = {PASSED: "#2e8b57", WRONG: "#c2570c", OPEN: "#808080"}
 
 _hints_shown = {}
 
@@ -156,35 +153,6 @@ def _find(id, answer):
     return exercise, ""
 
 
-class Message:
-    """What is shown: one object, as text and as HTML."""
-
-    def __init__(self, sign, headline, sentence="", witness="", next_step=""):
-        self.sign, self.headline, self.sentence = sign, headline, sentence
-        self.witness, self.next_step = witness, next_step
-
-    def __repr__(self):
-        first = f"{self.sign} {self.headline} {self.sentence}".rstrip()
-        lines = [textwrap.fill(line, 88, break_long_words=False) for line in first.splitlines()]
-        if self.witness:
-            lines.append(textwrap.indent(self.witness, "    "))
-        if self.next_step:
-            lines.append(f"Next: {self.next_step}")
-        return "\n".join(lines)
-
-    def _repr_html_(self):
-        sentence = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.sentence))
-        parts = [f"<div><strong>{self.sign} {html.escape(self.headline)}</strong> "
-                 f"{sentence}</div>".replace("\n", "<br>")]
-        if self.witness:
-            parts.append('<pre style="margin: 0.4em 0; background: transparent; color: inherit; '
-                         f'white-space: pre-wrap;">{html.escape(self.witness)}</pre>')
-        if self.next_step:
-            parts.append(f"<div>Next: <code>{html.escape(self.next_step)}</code></div>")
-        return (f'<div style="border-left: 4px solid {COLOURS[self.sign]}; '
-                f'padding: 0.2em 0.8em; margin: 0.3em 0;">{"".join(parts)}</div>')
-
-
 def message(exercise, result, printed=""):
     """How a result is told.
 
@@ -228,22 +196,6 @@ def _keep_names():
                               f"`{name}` is the book's own again. Call yours something else."))
 
     shell.events.register("post_run_cell", look)
-
-
-def show(shown):
-    """Display once: richly under IPython, printed elsewhere.
-
-    Args:
-        shown: an object with a text and an HTML form.
-    """
-    ipython = sys.modules.get("IPython")
-    if ipython is not None and ipython.get_ipython() is not None:
-        from IPython.display import display
-        return display(shown)
-    try:
-        print(repr(shown))
-    except UnicodeEncodeError:  # a terminal without these signs
-        print(repr(shown).encode("ascii", "replace").decode())
 
 
 _keep_names()

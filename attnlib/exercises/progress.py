@@ -18,9 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from . import registry
-
-DONE, OPEN = "\N{CHECK MARK}", "\N{WHITE CIRCLE}"
-GREEN = "#1f7a4a"
+from .showing import COLOURS, OPEN, PASSED, show
 
 
 class DamagedRecord(ValueError):
@@ -34,7 +32,6 @@ def progress(save=None, restore=None):
         save: a file to write the record to, to carry it elsewhere (Colab forgets).
         restore: such a file; what is in it is added to the record that is here.
     """
-    from .notebook import show
     notes, record = [], {}
     try:
         record = _read_mine(notes)
@@ -216,7 +213,7 @@ class Overview:
         self.notes = list(notes)
 
     def __repr__(self):
-        marks = [" ".join(f"{DONE if id in c.done else OPEN} {id}"
+        marks = [" ".join(f"{PASSED if id in c.done else OPEN} {id}"
                           for id in sorted((*c.done, *c.left), key=_order)) for c in self.chapters]
         lines = [f"{c}.\n    {mark}" for c, mark in zip(self.chapters, marks)]
         return "\n".join([*self.notes, f"{self.total}.", *lines])
@@ -245,8 +242,9 @@ def _bar(c, named):
 
 def _mark(id, done, left, width, height, named):
     text = (f'<text x="{left + width / 2:.2f}%" y="{height - 5}" text-anchor="middle" '
-            f'font-size="11" fill="{"#ffffff" if done else "currentColor"}">'
-            f'{f"{DONE} " * done}{id}</text>') * named
+            f'font-size="11" fill="{"black" if done else "currentColor"}">'
+            f'{f"{PASSED} " * done}{id}</text>') * named
+    green = COLOURS[PASSED]
     return (f'<g><title>{id}: {"passed" if done else "open"}</title>'
             f'<rect x="{left + 0.15:.2f}%" y="1" width="{width - 0.3:.2f}%" height="{height}" '
-            f'rx="2" stroke="{GREEN}" fill="{GREEN if done else "none"}"></rect>{text}</g>')
+            f'rx="2" stroke="{green}" fill="{green if done else "none"}"></rect>{text}</g>')

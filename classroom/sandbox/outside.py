@@ -16,14 +16,13 @@ import numpy as np
 
 import attnlib
 
-from . import child
+from . import server
 
 SCRATCH, SCRATCH_BYTES = "/scratch", 64 * 2**20
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "LANG": "C.UTF-8", "PATH": "/nowhere",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
 }
-INSIDE = ("core", "plain", "watching", "runner")  # of attnlib.exercises, what calls an answer
 NO_CHECK = "def check(*_, **__):\n    pass\n\n\nhint = progress = check\n"
 START, SLACK = 120.0, 15.0  # seconds for it to start, and to answer after a child's time is over
 SITE = ("numpy", "torch", "IPython", "array_api_compat", "matplotlib")
@@ -69,21 +68,21 @@ class Sandbox:
         """Have one child do something.
 
         Args:
-            request: what `classroom.answering.answer` takes.
+            request: what `classroom.sandbox.answer.answer` takes.
             arrays: those it needs.
             seconds: for its cells, and once more for its answer.
 
         Returns:
             state: ``{"ended": "done", "time", "size", or "lost" if the whole sandbox went twice;
                 "begun": how many cells were begun; "called": whether it came to the answer}``.
-            body: what the child sent, for `child.unpacked`: to be read as from an enemy.
+            body: what the child sent, for `server.unpacked`: to be read as from an enemy.
         """
-        body = child.packed(request | {"seconds": seconds}, arrays)
+        body = server.packed(request | {"seconds": seconds}, arrays)
         for _ in range(2):
             if self.process is None:
                 self._start()
             try:
-                child.send(self.process.stdin, body)
+                server.send(self.process.stdin, body)
                 reply = self._receive(2 * seconds + SLACK)
                 break
             except (OSError, EOFError):
@@ -91,7 +90,7 @@ class Sandbox:
         else:
             return {"ended": "lost", "begun": 0, "called": False}, b""
         end = 8 + int.from_bytes(reply[:8], "little")
-        state, _ = child.unpacked(reply[:end])
+        state, _ = server.unpacked(reply[:end])
         if not state["clean"]:
             self.close()
         return state, reply[end:]
@@ -111,14 +110,14 @@ class Sandbox:
         scratch = self.folder or SCRATCH
         environment = ENVIRONMENT | {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
         command = [os.path.realpath(sys.executable), "-s", "-S", "-P", "-B"]
-        command = (command + [child.__file__] if self.trust
-                   else walls(environment) + command + ["/sandbox/child.py"])
+        command = (command + [server.__file__] if self.trust
+                   else walls(environment) + command + ["/sandbox/server.py"])
         with tempfile.TemporaryFile() as complaints:
             try:
                 self.process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints,
                     env=environment, cwd=self.folder or "/", start_new_session=True)
-                child.send(self.process.stdin, child.packed(
+                server.send(self.process.stdin, server.packed(
                     {"sources": sources(), "path": site_folders(), "scratch": scratch}))
                 self._receive(START)
             except (OSError, EOFError) as error:
@@ -166,7 +165,7 @@ def walls(environment):
         for inside in ("attnlib", "classroom", "press"):  # were it installed: with its exercises
             if os.path.lexists(os.path.join(folder, inside)):
                 words += ["--tmpfs", os.path.join(folder, inside)]
-    return [*words, "--ro-bind", child.__file__, "/sandbox/child.py", "--dev", "/dev",
+    return [*words, "--ro-bind", server.__file__, "/sandbox/server.py", "--dev", "/dev",
             "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH, "--"]
 
 
@@ -185,17 +184,18 @@ def site_folders():
 
 
 def sources():
-    """``{module: source}`` of what is imported in the sandbox from text: attnlib, and ourselves.
+    """``{module: source}`` of what is imported in the sandbox from text.
 
-    Of attnlib's exercises only what calls an answer is there, and a ``check`` that does nothing.
+    It is attnlib's own modules, what runs an answer, and of this folder what stands inside; in
+    the place of attnlib's exercises there is a ``check`` that does nothing.
     """
     book, here = Path(attnlib.__file__).parent, Path(__file__).parent
-    files = {f"attnlib.{path.stem}": path for path in book.glob("*.py")}
-    files["attnlib"] = files.pop("attnlib.__init__")
-    files |= {f"attnlib.exercises.{name}": book / "exercises" / f"{name}.py" for name in INSIDE}
-    files |= {f"classroom.{name}": here / f"{name}.py" for name in ("child", "jail", "answering")}
-    texts = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
-    return texts | {"classroom": "", "attnlib.exercises": NO_CHECK}
+    files = {"attnlib." + path.stem: path for path in book.glob("*.py")}
+    files |= {"attnlib.running." + path.stem: path for path in (book / "running").glob("*.py")}
+    files |= {"classroom.sandbox." + name: here / f"{name}.py" for name in ("limits", "answer")}
+    texts = {name.removesuffix(".__init__"): path.read_text(encoding="utf-8")
+             for name, path in files.items()}
+    return texts | {"classroom": "", "classroom.sandbox": "", "attnlib.exercises": NO_CHECK}
 
 
 def probe(sandbox):
@@ -210,7 +210,7 @@ def probe(sandbox):
     state, body = sandbox.ask({
         "do": "answer", "cells": [PROBE.format(home=str(Path.home()), file=__file__)],
         "name": "seen", "cases": one_case(), "takes": "numpy", "forbidden": [], "names": []})
-    text = child.unpacked(body)[0].get("outcomes", "") if body else ""
+    text = server.unpacked(body)[0].get("outcomes", "") if body else ""
     if '"value": {"just": "nothing"}' not in text:
         raise NoSandbox(HOW_TO_GET_IT.format(why=f"what it runs can see out ({state}: {text})."))
 
@@ -232,8 +232,8 @@ def seen():
 
 def one_case():
     """One case without inputs, packed."""
-    from attnlib.exercises import plain
-    from attnlib.exercises.core import Outcome
+    from attnlib.running import plain
+    from attnlib.running.outcome import Outcome
     return plain.pack([Outcome(value=[((), {})])])[0]
 
 

@@ -2,7 +2,7 @@
 
 It is started as a script, with nothing of the classroom beside it: what else it needs arrives as
 text with the first message. It is trusted, and runs nothing that a student wrote; its children do
-(`classroom.answering`), after `classroom.jail` has closed around them.
+(`classroom.sandbox.answer`), after `classroom.sandbox.limits` have closed around them.
 """
 
 import contextlib
@@ -112,16 +112,22 @@ def set_up(sources, path):
     """Make everything importable, and import it, so that every child has it."""
     sys.path += path
     sys.meta_path.insert(0, Memory(sources))
-    for name in ("numpy", "torch", *sorted(sources)):
+    load("numpy", "torch", *sorted(sources))
+    from attnlib.running.watching import WATCHED
+    load(*WATCHED)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+    gc.collect()
+    gc.freeze()  # children that collect garbage do not copy all this
+
+
+def load(*names):
+    for name in names:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:  # there are courses without torch
             if error.name != "torch":
                 raise
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(1)
-    gc.collect()
-    gc.freeze()  # children that collect garbage do not copy all this
 
 
 # The server.
@@ -137,8 +143,8 @@ def main():
         os.dup2(null, fd)
     message, _ = unpacked(receive(requests))
     set_up(message["sources"], message["path"])
-    import classroom.jail
-    room = classroom.jail.room()
+    from classroom.sandbox import limits
+    room = limits.room()
     wiped(message["scratch"])
     send(replies, packed({"ready": os.getpid()}))
     os.dup2(null, 2)
@@ -175,11 +181,10 @@ def child(body, end, scratch, room, seconds):
         os.closerange(4, 1024)
         os.chdir(scratch)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        import classroom.answering
-        import classroom.jail
-        classroom.jail.enter(room, seconds)
+        from classroom.sandbox import answer, limits
+        limits.enter(room, seconds)
         with os.fdopen(3, "wb") as out:
-            classroom.answering.answer(*unpacked(body), out)
+            answer.answer(*unpacked(body), out, packed)
     finally:
         os._exit(0)
 

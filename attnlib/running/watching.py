@@ -1,8 +1,7 @@
 """What is noticed while an answer runs: calls, printing, time, and functions that were replaced."""
 
 import contextlib
-import functools
-import importlib
+import importlib.util
 import inspect
 import io
 import signal
@@ -161,27 +160,6 @@ def _watched_modules():
     return [*whole, *([m.Tensor for m in whole if m.__name__ == "torch"])]
 
 
-class _AtImport:
-    """Learns a library's own functions when it is imported, before anybody can replace them."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name not in WATCHED:
-            return None
-        specs = (finder.find_spec(name, path, target) for finder in sys.meta_path
-                 if finder is not self)
-        spec = next(filter(None, specs), None)
-        if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(_execute, spec.loader.exec_module)
-        return spec
-
-
-def _execute(exec_module, module):
-    exec_module(module)
-    if module.__name__ != "torch.nn.functional":  # while torch itself is not whole
-        module.__spec__._initializing = False  # as importlib says in a moment
-        replaced_functions()
-
-
 def _functions(owner):
     """The functions in a namespace that nothing has a good reason to replace."""
     if isinstance(owner, type):
@@ -197,7 +175,6 @@ def _functions(owner):
 
 _originals = {}
 replaced_functions()
-sys.meta_path.insert(0, _AtImport())
 
 
 # Time and printing.

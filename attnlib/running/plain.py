@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from .core import Other, Outcome
+from .outcome import Other, Outcome
 
 
 class Notes:

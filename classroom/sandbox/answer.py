@@ -1,4 +1,4 @@
-"""What a child of the sandbox does: it reads a notebook, or runs its cells and calls an answer.
+"""What a child of the server does: it reads a notebook, or runs its cells and calls an answer.
 
 Nothing here can be trusted once a cell has run.
 """
@@ -16,17 +16,15 @@ import __future__
 
 from IPython.core.inputtransformer2 import TransformerManager
 
-from attnlib.exercises import plain, runner, watching
-from attnlib.exercises.core import Case
-
-from .child import packed
+from attnlib.running import plain, runner, watching
+from attnlib.running.outcome import Case
 
 CELLS, CHARACTERS = 2000, 500_000  # of code that is read
 FILE = 64 * 2**20  # bytes of a notebook inside an archive
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
-def answer(request, arrays, out):
+def answer(request, arrays, out, packed):
     """Do what is asked and write what came of it.
 
     Args:
@@ -35,6 +33,7 @@ def answer(request, arrays, out):
         arrays: those of the cases, or of the file.
         out: file to write to: a dot for each cell begun, "!" before the answer is called, then
             the message.
+        packed: makes bytes of a message and arrays, as `classroom.sandbox.server.packed`.
     """
     if request["do"] == "read":
         out.write(b"!" + packed(read(arrays[0].tobytes())))

@@ -16,7 +16,7 @@ import traceback
 import warnings
 from dataclasses import replace
 
-from .core import Outcome
+from .outcome import Outcome
 from .plain import Notes, has_torch, identical, import_torch, of_kind, plain, type_name
 from .watching import (
     CHARACTERS_SHOWN, LINES_SHOWN, FirstLines, Limit, Watch, imported, replaced_functions,
@@ -43,7 +43,7 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
     Raises:
         KeyboardInterrupt: if the user, not the time limit, interrupts.
 
-    >>> from attnlib.exercises.core import Case
+    >>> from attnlib.running.outcome import Case
     >>> run(lambda x: x + 1, [Case(args=(1,))])[0].value
     2
     """
@@ -71,7 +71,7 @@ def run_own(answer, cases, *, takes="numpy", names=()):
     Returns:
         List of `Outcome`, one per case.
 
-    >>> from attnlib.exercises.core import Case
+    >>> from attnlib.running.outcome import Case
     >>> run_own(abs, [Case(args=(-1,))])[0].value
     1
     """

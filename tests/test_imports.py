@@ -1,0 +1,74 @@
+"""Who may import whom: one way, no circle, and nothing of ours beside a student's code."""
+
+import ast
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY = {  # folder: which other folders of ours its modules may import
+    "attnlib": set(),
+    "attnlib/running": set(),
+    "attnlib/exercises": {"attnlib", "attnlib/running"},
+    "press": {"attnlib", "attnlib/exercises"},
+    "classroom": {"attnlib", "attnlib/exercises", "attnlib/running", "classroom/sandbox", "press"},
+    "classroom/sandbox": {"attnlib", "attnlib/running"},
+}
+
+
+@cache
+def modules():
+    """``{dotted name: file}`` of all modules of these folders."""
+    names = {}
+    for folder in MAY:
+        for path in (ROOT / folder).glob("*.py"):
+            name = ".".join((*folder.split("/"), path.stem)).removesuffix(".__init__")
+            names[name] = path
+    return names
+
+
+@cache
+def imports(name):
+    """Modules of ours that a module imports, at its top or within a function."""
+    path = modules()[name]
+    package = name if path.stem == "__init__" else name.rpartition(".")[0]
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")[:len(package.split(".")) - node.level + 1]
+            base = ".".join([*(parents if node.level else ()), *filter(None, [node.module])])
+            inside = {f"{base}.{alias.name}" for alias in node.names} & modules().keys()
+            found |= inside or {base}
+    return found & modules().keys() - {name}
+
+
+def folder(name):
+    return modules()[name].parent.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("name", modules())
+def test_imports_point_one_way(name):
+    others = {folder(other) for other in imports(name)} - {folder(name)}
+    assert others <= MAY[folder(name)]
+
+
+def test_there_is_no_circle():
+    """Lazy imports within functions count too; a package's own front door does not."""
+    graph = {name: {other for other in imports(name) if modules()[other].stem != "__init__"}
+             for name in modules() if modules()[name].stem != "__init__"}
+    list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if not name.startswith("classroom")])
+def test_only_what_shows_knows_ipython(name):
+    tree = ast.parse(modules()[name].read_text(encoding="utf-8"))
+    said = {alias.name.partition(".")[0] for node in ast.walk(tree)
+            if isinstance(node, ast.Import) for alias in node.names}
+    said |= {str(node.module).partition(".")[0] for node in ast.walk(tree)
+             if isinstance(node, ast.ImportFrom) and not node.level}
+    assert "IPython" not in said or folder(name) == "attnlib/exercises" or name in (
+        "attnlib.claims",)
