@@ -12,6 +12,7 @@ MAY = {  # folder: which other folders of ours its modules may import
     "attnlib": set(),
     "attnlib/running": set(),
     "attnlib/exercises": {"attnlib", "attnlib/running"},
+    "attnlib/play": {"attnlib"},
     "press": {"attnlib", "attnlib/exercises"},
     "classroom": {"attnlib", "attnlib/exercises", "attnlib/running", "classroom/sandbox", "press"},
     "classroom/sandbox": {"attnlib", "attnlib/running"},
@@ -31,10 +32,14 @@ def modules():
 
 @cache
 def imports(name):
-    """Modules of ours that a module imports, at its top or within a function."""
+    """Modules of ours that a module imports, at its top or within a function.
+
+    What a module's ``__getattr__`` only passes on is not imported by it.
+    """
     path = modules()[name]
     package = name if path.stem == "__init__" else name.rpartition(".")[0]
     tree, found = ast.parse(path.read_text(encoding="utf-8")), set()
+    tree.body = [node for node in tree.body if getattr(node, "name", "") != "__getattr__"]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
