@@ -70,12 +70,16 @@ def settings():
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
 
+def toc():
+    """`_toc.yml`, the contents."""
+    return yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+
+
 def toc_files():
     """The files `_toc.yml` lists, in order, as paths from the root without suffix."""
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    entries = [entry for part in toc["parts"] for chapter in part["chapters"]
-               for entry in (chapter, *chapter.get("sections", ()))]
-    return [toc["root"], *(entry["file"] for entry in entries)]
+    entries = [entry for part in toc().get("parts", ()) for entry in part["chapters"]]
+    return [toc()["root"], *(page["file"] for entry in entries
+                             for page in (entry, *entry.get("sections", ())))]
 
 
 def chapter_paths():

@@ -1,229 +1,323 @@
-"""The site, built strictly and looked at in a browser with the network cut off."""
+"""The site, built strictly: what stands in its pages, and what they do in a browser.
 
+Every page at every width and scheme is `make test-site` (tests/whole_site.py).
+"""
+
+import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from markdown_it import MarkdownIt
-from mdit_py_plugins.amsmath import amsmath_plugin
-from mdit_py_plugins.dollarmath import dollarmath_plugin
+from browsing import Visits, axe_faults, build, built, opened, served
+from bs4 import BeautifulSoup
 
-from press.chapters import ROOT, Chapter, chapter_paths, toc_files
+from press import reference
+from press.chapters import ROOT, chapter_paths, tags, toc_files
+from press.site.elements import ICONS
+from press.site.mathml import display, mathml
+from press.site.shelf import shelf
 
 PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
+EVERY_CHAPTER = pytest.mark.parametrize("name", CHAPTERS)
 
 
-def build(source, out):
-    """A strict build: warnings are errors. Returns the finished process."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(source),
-               "--path-output", str(out), "-W", "--keep-going", "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The folder of the built site."""
-    out = tmp_path_factory.mktemp("site")
-    run = build(ROOT, out)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    return out / "_build" / "html"
+    return built(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def read(site):
+    """read(name) -> the page, parsed."""
+    pages = {}
+
+    def read_(name):
+        if name not in pages:
+            text = (site / f"{name}.html").read_text(encoding="utf-8")
+            pages[name] = BeautifulSoup(text, "html.parser")
+        return pages[name]
+    return read_
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    with served(site) as address:
+        yield address
 
 
 @pytest.fixture
-def open_page(chromium, site):
-    """open_page(name, width, scheme) -> (page, complaints)."""
-    contexts = []
-
-    def open_(name, width=1400, scheme="light"):
-        context = chromium.new_context(viewport={"width": width, "height": 900},
-                                       color_scheme=scheme, offline=True)
-        contexts.append(context)
-        page, complaints = context.new_page(), []
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: complaints.append(f"asked for {r.url}")
-                if not r.url.startswith(("file:", "data:", "blob:")) else None)
-        page.on("requestfailed", lambda r: complaints.append(f"could not load {r.url}"))
-        page.goto((site / f"{name}.html").as_uri(), wait_until="load")
-        page.add_style_tag(content="* {transition: none !important}")  # colours half-way there
-        page.wait_for_function("!window.MathJax || (MathJax.startup && MathJax.startup.promise)")
-        page.evaluate("window.MathJax ? MathJax.startup.promise.then(() => null) : null")
-        return page, complaints
-
-    yield open_
-    for context in contexts:
-        context.close()
+def visit(chromium, address):
+    visits = Visits(chromium, address)
+    yield visits
+    visits.close()
 
 
-def test_a_build_with_a_warning_fails(tmp_path):
-    book = tmp_path / "book"
-    book.mkdir()
+# The build
+
+
+def planted(tmp_path, words):
+    """A book of one page."""
+    (tmp_path / "book").mkdir()
     for name in ("_config.yml", "press", "attnlib"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    (book / "intro.md").write_text("# Title\n\n[nowhere](no_such_page.md)\n")
-    run = build(tmp_path, tmp_path / "out")
+    (tmp_path / "book" / "intro.md").write_text(words)
+    return build(tmp_path, tmp_path / "out")
+
+
+def test_a_build_with_a_warning_fails(tmp_path):
+    run = planted(tmp_path, "# Title\n\n[nowhere](no_such_page.md)\n")
     assert run.returncode != 0 and "no_such_page" in run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+def test_no_page_links_to_a_file_or_a_place_that_is_not_there(site, read):
+    broken = []
+    ids = {}
+    names = [str(path.relative_to(site).with_suffix("")) for path in site.rglob("*.html")]
+    assert len(names) > len(PAGES)
+    for name in names:
+        ids[name] = {element["id"] for element in read(name).select("[id]")}
+    for name in names:
+        page = site / f"{name}.html"
+        for element in read(name).select("[href], [src]"):
+            target = element.get("href") or element.get("src") or ""
+            path, _, place = target.partition("#")
+            if re.match(r"[a-z]+:", target):
+                continue
+            file = (page.parent / path.partition("?")[0]).resolve() if path else page
+            if not file.exists():
+                broken.append(f"{name} -> {target}")
+            elif place and file.suffix == ".html":
+                other = str(file.relative_to(site.resolve()).with_suffix("")) if path else name
+                if place not in ids.get(other, ()) and place != "guess":
+                    broken.append(f"{name} -> {target}: no such place")
+    assert not broken
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_whole_and_accessible_with_the_network_cut_off(open_page, name, width, scheme):
-    page, complaints = open_page(name, width, scheme)
-    assert not complaints
-    assert page.locator("mjx-merror").count() == 0
-    wide = page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width, f"{name} is {wide} px wide on a screen of {width} px"
-    assert page.evaluate("""[...document.querySelectorAll('article img')]
-        .filter(img => !img.complete || !img.naturalWidth || img.alt.split(' ').length < 6)
-        .map(img => img.src)""") == []
-    cut = page.evaluate("""[...document.querySelectorAll('article mjx-container')]
-        .filter(m => m.getBoundingClientRect().left < 0).map(m => m.textContent.slice(0, 40))""")
-    assert not cut, f"equations that begin left of the screen: {cut}"
-    missing = page.evaluate("""[...document.querySelectorAll('[class*="fa-"]')]
-        .filter(i => i.offsetParent && getComputedStyle(i, '::before').content === 'none')
-        .map(i => i.className)""")
-    assert not missing, f"icons without a picture: {missing}"
-    serious = serious_faults(page)
-    assert not serious, "\n".join(serious)
+def test_a_page_is_one_page(read, name):
+    page = read(name)
+    assert len(page.select("h1")) == len(page.select("title")) == 1
+    assert len(page.select("meta[name=viewport]")) == 1
+    assert len(page.select("meta[name=description]")) == 1
+    ids = [element["id"] for element in page.select("[id]")]
+    assert len(ids) == len(set(ids)), sorted({id for id in ids if ids.count(id) > 1})
+    assert not page.select("img:not([alt]), img[alt='']")
+    assert "merror" not in str(page)
+    hosts = [element for element in page.select("[src], link[href]")
+             if "://" in (element.get("src") or element["href"])
+             and "canonical" not in (element.get("rel") or ())]
+    assert not hosts
 
 
-def serious_faults(page):
-    """What axe finds on a page that keeps somebody from reading it."""
-    from axe_core_python.sync_playwright import Axe
-
-    report = Axe().run(page, options={"resultTypes": ["violations"]})
-    return [f"{fault['id']}: {fault['help']}: " + "; ".join(n["html"][:160] for n in fault["nodes"][:3])
-            for fault in report["violations"] if fault["impact"] in ("serious", "critical")]
+# Formulas
 
 
-def test_a_picture_without_words_is_a_serious_fault(chromium):
-    page = chromium.new_page()
-    page.set_content('<html lang="en"><title>x</title><main><h1>x</h1><img src="x.png"></main>')
-    assert [fault.partition(":")[0] for fault in serious_faults(page)] == ["image-alt"]
-    page.close()
+@EVERY_CHAPTER
+def test_every_formula_is_mathematics(read, name):
+    page = read(name)
+    here = shelf()[name.rpartition("/")[2]]
+    numbered = {number.get_text().strip("()") for number in page.select(".eq .eqno")}
+    assert numbered == set(here.equations)
+    source = "".join(cell.source for cell in here.chapter.cells if cell.cell_type == "markdown")
+    assert len(page.select("math")) >= source.count("$") // 4 > 0
+    for math in page.select("math"):
+        assert "\\" not in math.get_text(), math.get_text()
+    for text in page.select_one("main").find_all(string=re.compile(r"\$|\\[a-z]+")):
+        assert text.find_parent(["code", "samp", "script"]), text
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_mathematics_and_figures_are_shown(open_page, name):
-    page, _ = open_page(name)
-    chapter = Chapter(ROOT / f"{name}.ipynb")
-    equations = len(equations_of(chapter))
-    assert equations and page.locator("article mjx-container").count() >= equations
-    figures = sum("image/png" in output.get("data", {})
-                  for _, cell in chapter.tagged("figure") for output in cell.outputs)
-    assert figures and page.locator("article .tag_figure img").count() == figures
+@pytest.mark.parametrize("latex", [r"a_{b", r"\nosuchcommand x", r"\frac{a}"])
+def test_a_formula_that_cannot_be_converted_is_named(latex):
+    with pytest.raises(ValueError, match="(?s)the formula .*: (mend|write) it"):
+        mathml(latex)
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_an_exercise_is_a_box_with_its_answers_closed(open_page, name, width):
-    page, _ = open_page(name, width)
-    exercises = Chapter(ROOT / f"{name}.ipynb").exercises
-    assert page.locator("section.exercise").count() == len(exercises) > 0
-    for exercise in exercises:
-        heading = page.locator(f"h3:has-text('Exercise {exercise.id} ')")
-        box = page.locator("section.exercise").filter(has=heading)
-        assert box.locator(".tag_stub").is_visible() and box.locator(".tag_check").is_visible()
-        hint = box.locator(f"summary:has-text('Hint 1 for exercise {exercise.id}')")
-        show = box.locator(f"summary:has-text('Show the solution of exercise {exercise.id}')")
-        solution = box.locator(".tag_solution").last
-        assert hint.is_visible() and show.is_visible() and not solution.is_visible()
-        show.click()
-        assert solution.is_visible()
+def test_a_formula_that_cannot_be_converted_ends_the_build(tmp_path):
+    run = planted(tmp_path, "# Title\n\nIt is $\\nosuchcommand x$.\n")
+    assert run.returncode != 0
+    assert "intro.md" in run.stderr + run.stdout and "nosuchcommand" in run.stderr + run.stdout
 
 
-def test_what_a_check_says_is_readable_in_the_dark(open_page):
-    page, _ = open_page(CHAPTERS[0], scheme="dark")
-    grounds = page.evaluate("""[...document.querySelectorAll('.tag_check .text_html')]
-        .map(said => getComputedStyle(said).backgroundColor)""")
-    assert grounds and set(grounds) == {"rgba(0, 0, 0, 0)"}
+def test_a_number_stands_outside_its_formula():
+    body, number = display(r"a = b \tag{3.2}")
+    assert number == "3.2" and "3.2" not in body and 'display="block"' in body
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_buttons_give_the_student_notebook(open_page, site, name):
-    page, _ = open_page(name)
+# The components of a chapter
+
+
+@EVERY_CHAPTER
+def test_a_chapter_opens_with_its_question(read, name):
+    page, here = read(name), shelf()[name.rpartition("/")[2]]
+    opening = page.select_one("header.opening")
+    assert opening.h1.get_text() == here.title
+    assert opening.select_one(".question").get_text()
+    facts = opening.select_one(".facts").get_text()
+    assert f"{here.minutes} minutes" in facts and f"{len(here.exercises)} exercises" in facts
+    assert page.main.get_text().count("The question of this chapter") == 0
+
+
+@EVERY_CHAPTER
+def test_tags_alone_decide_what_is_folded(read, name):
+    page, chapter = read(name), shelf()[name.rpartition("/")[2]].chapter
+    shown = [pre.get_text() for pre in page.select("main pre.src") if not pre.find_parent("details", class_="fold")]
+    for cell in chapter.cells:
+        if cell.cell_type != "code" or {"check", "solution"} & set(tags(cell)):
+            continue
+        first = cell.source.strip().splitlines()[0]
+        folded = {"lab", "figure", "claim", "play"} & set(tags(cell))
+        if not folded:
+            assert any(first in text for text in shown), first
+
+
+@EVERY_CHAPTER
+def test_a_figure_has_number_caption_words_and_code(read, name):
+    page, here = read(name), shelf()[name.rpartition("/")[2]]
+    figures = page.select("figure")
+    assert [figure["id"] for figure in figures] == [
+        f"fig-{number.replace('.', '-')}" for number in here.figures]
+    for figure in figures:
+        assert figure.select_one("figcaption p b").get_text().startswith("Figure ")
+        assert len(figure.figcaption.p.get_text().split()) > 4
+        picture = figure.select_one("img, svg[role=img]")
+        assert len((picture.get("alt") or picture.get("aria-label")).split()) > 5
+
+
+@EVERY_CHAPTER
+def test_a_prediction_hides_what_tells(read, name):
+    page, here = read(name), shelf()[name.rpartition("/")[2]]
+    boxes = page.select("section.predict")
+    assert len(boxes) == len(here.predictions)
+    stores = [form["data-store"] for form in page.select("form.guess")]
+    assert set(stores) <= {f"{here.stem}/{key}" for key in here.predictions}
+    for form in page.select("form.guess"):
+        reveal = page.find(id=form["data-opens"])
+        assert reveal.name == "details" and not reveal.has_attr("open")
+        assert reveal.select("pre.out, figure, .said, section.claim, table")
+        box = form.find_parent("section", class_="predict")
+        between = box.find_next_sibling()
+        while between is not reveal:  # what is not hidden is code alone
+            assert "cell" in between["class"] and not between.select("pre.out, figure, .said")
+            between = between.find_next_sibling()
+
+
+@EVERY_CHAPTER
+def test_a_claim_has_its_card_with_mark_and_word(read, name):
+    page, here = read(name), shelf()[name.rpartition("/")[2]]
+    cards = page.select("section.claim:not(.trial)")
+    claims = {f"claim-{claim.id.lower()}": claim for claim in here.claims}
+    assert sorted(card["id"] for card in cards) == sorted(claims)
+    for card in cards:
+        claim = claims[card["id"]]
+        assert claim.verdict.kind in card["class"]
+        assert card.select_one(".verdict strong").get_text() == claim.verdict.words
+        assert card.select_one(".verdict svg") and card.select_one("details pre.src")
+
+
+@EVERY_CHAPTER
+def test_an_exercise_is_a_box_with_an_address_and_its_answers_closed(read, name):
+    page, here = read(name), shelf()[name.rpartition("/")[2]]
+    boxes = page.select("section.exercise")
+    assert [box["id"] for box in boxes] == [f"ex-{id.replace('.', '-')}" for id in here.exercises]
+    for box, (id, title) in zip(boxes, here.exercises.items()):
+        assert box.select_one(f'.label a[href="#{box["id"]}"]').get_text() == f"Exercise {id}"
+        assert f'check("{id}"' in box.select_one(".stub pre").get_text()
+        assert "not attempted" not in box.get_text()
+        assert box.select("details.hint") and len(box.select("details.solution")) == 1
+        assert not box.select("details[open]")
+        assert box.select_one(".stars")["aria-label"]
+
+
+@EVERY_CHAPTER
+def test_run_gives_the_student_notebook(read, site, name):
     stem = name.rpartition("/")[2]
-    links = page.evaluate("[...document.querySelectorAll('.article-header-buttons a')].map(a => a.href)")
-    colab = [link for link in links if "colab" in link]
-    binder = [link for link in links if "mybinder" in link]
-    download = [link for link in links if link.endswith(f"_downloads/{stem}.ipynb")]
-    assert len(colab) == len(binder) == len(download) == 1
-    assert colab[0].endswith(f"/blob/main/student/{stem}.ipynb")
-    assert binder[0].endswith(f"student/{stem}.ipynb")
+    links = [a["href"] for a in read(name).select(".menu.run a")]
+    assert any(link.endswith(f"_downloads/{stem}.ipynb") for link in links)
     given = (site / "_downloads" / f"{stem}.ipynb").read_bytes()
     assert given == (ROOT / "student" / f"{stem}.ipynb").read_bytes()
 
 
-def test_no_page_links_to_a_file_that_is_not_there(site):
-    broken = []
-    pages = [*site.glob("*.html"), *site.glob("book/*.html")]
-    assert len(pages) > len(PAGES)
-    for page in pages:
-        for target in re.findall(r'(?:href|src)="([^"#?]+)', page.read_text(encoding="utf-8")):
-            if not re.match(r"[a-z]+:", target) and not (page.parent / target).exists():
-                broken.append(f"{page.relative_to(site)} -> {target}")
-    assert not broken
+def test_the_claims_page_lists_every_claim_with_its_cell(read):
+    page = read("book/claims")
+    claims = [claim for here in shelf().values() for claim in here.claims]
+    items = page.select("li.claim")
+    assert [item["id"] for item in items] == [claim.id.lower() for claim in claims]
+    assert len(page.select(".filter input[type=radio]")) == 1 + len(ICONS)
 
 
-def test_a_claim_links_to_its_cell(site):
-    page = (site / "book" / "claims.html").read_text(encoding="utf-8")
-    links = re.findall(r'href="(\w+\.html)#(claim-\w+)"', page)
-    assert links
-    for file, anchor in links:
-        assert f'id="{anchor}"' in (site / "book" / file).read_text(encoding="utf-8")
+def test_the_page_of_predictions_knows_every_one(read):
+    known = json.loads(read("book/predictions").select_one("#asked").get_text())
+    assert [(entry["stem"], entry["predictions"]) for entry in known] == [
+        (here.stem, here.predictions) for here in shelf().values()]
+    every = [f"{here.stem}/{key}" for here in shelf().values() for key in here.predictions]
+    assert len(every) == len(set(every)) > 90
 
 
-def equations_of(chapter):
-    """(where, TeX, display) of every equation in a chapter's Markdown."""
-    parser = MarkdownIt().use(dollarmath_plugin, double_inline=True).use(amsmath_plugin).enable("table")
-    found = []
-    for index, cell in enumerate(chapter.cells):
-        if cell.cell_type == "markdown":
-            tokens = [t for token in parser.parse(cell.source) for t in (token, *(token.children or []))]
-            found += [(chapter.where(index), t.content, t.type != "math_inline")
-                      for t in tokens if t.type.startswith("math_") or t.type == "amsmath"]
-    return found
+@pytest.mark.parametrize("module", reference.MODULES)
+def test_every_public_name_of_attnlib_has_its_place(read, module):
+    page = read(f"book/reference/{module}")
+    for name in reference.names(module):
+        place = page.find(id=name.anchor)
+        assert place is not None and place.select_one("pre.src"), name.path
 
 
-def refused(page, equations):
-    """One line for each equation that MathJax refuses."""
-    lines = []
-    for where, tex, display in equations:
-        error = page.evaluate("""([tex, display]) => { MathJax.texReset();
-            const out = MathJax.tex2chtml(tex, {display});
-            const error = out.querySelector('[data-mjx-error]');
-            return error && error.getAttribute('data-mjx-error'); }""", [tex, display])
-        if error:
-            lines.append(f"{where}: MathJax refuses {tex.strip()!r} ({error}): mend the equation")
-    return lines
+# In a browser
 
 
-@pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
-def test_mathjax_accepts_every_equation(open_page, path):
-    page, _ = open_page(CHAPTERS[0])
-    assert not refused(page, equations_of(Chapter(path)))
+BUSY = CHAPTERS[2]  # the chapter that has every component
 
 
-def test_an_equation_that_mathjax_refuses_is_named(open_page, tmp_path):
-    import nbformat.v4 as v4
+@pytest.mark.parametrize("width, scheme", [(1400, "light"), (390, "dark")])
+@pytest.mark.parametrize("name", [PAGES[0], BUSY, "book/claims"])
+def test_a_page_is_whole_and_accessible(visit, name, width, scheme):
+    page, complaints = visit(name, width, scheme)
+    opened(page)
+    assert not complaints
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{name} is {wide} px wide on a screen of {width} px"
+    faults = axe_faults(page)
+    assert not faults, "\n".join(faults)
 
-    path = tmp_path / "09_bad.ipynb"
-    cells = [v4.new_markdown_cell("Fine: $a^2$."), v4.new_markdown_cell("Not fine:\n\n$$a_{b$$")]
-    path.write_text(__import__("nbformat").writes(v4.new_notebook(cells=cells)))
-    page, _ = open_page(CHAPTERS[0])
-    (line,) = refused(page, equations_of(Chapter(path)))
-    assert line.startswith("09_bad.ipynb, cell 2 ('Not fine:')") and "mend the equation" in line
+
+def test_a_picture_without_words_is_a_fault(chromium):
+    page = chromium.new_page()
+    page.set_content('<html lang="en"><title>x</title><main><h1>x</h1><img src="x.png"></main>')
+    assert [fault.partition(":")[0] for fault in axe_faults(page)] == ["image-alt"]
+    page.close()
 
 
-def test_a_tagged_equation_keeps_its_tag(open_page):
-    """Sphinx wraps an equation with a line break in `split`, where MathJax refuses a tag."""
-    numbered = 0
-    for name in CHAPTERS:
-        page, _ = open_page(name)
-        numbered += page.locator("article mjx-container mjx-mlabeledtr, article mjx-mtable [class*=mlabeled]").count()
-    assert numbered
+def test_a_guess_is_committed_by_keys_and_kept(visit):
+    page, complaints = visit(BUSY)
+    page.locator("form.guess input[type=text]").first.focus()
+    page.keyboard.type("none of them")
+    form = page.locator("form.guess:has(input[type=text])").first
+    reveal = page.locator("#" + form.get_attribute("data-opens"))
+    assert not reveal.evaluate("d => d.open")
+    page.keyboard.press("Enter")
+    assert reveal.evaluate("d => d.open")
+    assert "none of them" in reveal.locator(".bet").first.inner_text()
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    page.reload()
+    assert not reveal.evaluate("d => d.open")
+    assert "none of them" in reveal.locator(".bet").first.text_content()
+    assert not complaints
+
+
+def test_without_javascript_everything_can_be_read(visit):
+    page, _ = visit(BUSY, 390, java_script_enabled=False)
+    assert page.locator("form.guess:visible").count() == 0
+    summary = page.locator("details.reveal > summary").first
+    summary.click()
+    assert page.locator("details.reveal").first.locator("pre.out").first.is_visible()
+    assert page.locator("pre.src i.k").count() > 20  # coloured
+
+
+def test_a_browser_that_keeps_nothing_shows_the_page(visit, address):
+    page, complaints = visit(PAGES[0])
+    page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 1 }})")
+    page.goto(f"{address}/{BUSY}.html")
+    page.locator("form.guess input[type=text]").first.fill("7")
+    page.keyboard.press("Enter")
+    assert page.locator("details.reveal[open]").count() == 1
+    assert not complaints

@@ -1,0 +1,138 @@
+"""The site: a Sphinx theme of the book's own, and what it adds to the notebooks at build time.
+
+elements.py   HTML elements as nodes, and the small pieces that pages share
+writer.py     from nodes to HTML
+mathml.py     formulas
+highlight.py  Python in colour
+figures.py    pictures
+shelf.py      what the pages know of each other
+house.py      what a page needs of the site: ways to pages, pictures, notebooks
+chapter.py    the components of a chapter
+pages.py      the opening page, the claims, the reader's predictions
+fonts.py      cuts the fonts; run by hand, its result is committed
+theme/ static/
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from docutils import nodes
+
+from ..chapters import settings, toc
+from ..editions import STUDENT
+from . import writer
+from .chapter import dress as dress_chapter
+from .house import House
+from .mathml import inline, visit_displaymath, visit_math
+from .pages import claims_page, landing, predictions_page
+from .shelf import shelf
+
+HERE = Path(__file__).parent
+KEPT = {"book.css", "book.js", "mark.svg", "fonts"}  # of _static
+MARK = ('<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><path d="M5 24C5 4 27 4 27 24M5 '
+        '24c0-9 10-9 11 0"/><circle cx="5" cy="25" r="3"/><circle cx="16" cy="25" r="2.2"/>'
+        '<circle cx="27" cy="25" r="4"/></svg>')
+PROMISE = ("An executable textbook on attention: every claim is a cell that runs, every exercise "
+           "says what you did wrong.")
+
+
+def setup(app):
+    """Connect press to Sphinx."""
+    app.add_html_theme("press", str(HERE / "theme"))
+    app.add_html_math_renderer("press", inline_renderers=(visit_math, None),
+                               block_renderers=(visit_displaymath, None))
+    writer.connect(app)
+    app.connect("config-inited", own_house)
+    app.connect("doctree-read", anchor)
+    app.connect("doctree-resolved", dress, priority=900)
+    app.connect("html-page-context", furnish, priority=900)
+    app.connect("build-finished", finish)
+    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def own_house(app, config):
+    """The book's own theme, and mathematics that is finished when the page is."""
+    config.html_theme = "press"
+    config.html_math_renderer = "press"
+    config.html_static_path = [str(HERE / "static")]
+    config.html_use_index = config.html_domain_indices = False
+
+
+def anchor(app, doctree):
+    """Anchors for the verdicts, so that Markdown can link to them."""
+    for cell in doctree.findall(nodes.container):
+        if "tag_claim" in cell["classes"]:
+            for id in re.findall(r"^Claim ([A-Z]\d+[a-z]?) ·", cell.astext(), re.MULTILINE):
+                name = f"claim-{id.lower()}"
+                slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
+                slugs[name] = (None, name, f"Claim {id}")
+
+
+def dress(app, doctree, docname):
+    """From plain nodes to the book's components."""
+    if app.builder.format != "html":
+        return
+    house = House(app, docname)
+    if house.here:
+        dress_chapter(doctree, house.here, house)
+    elif house.kind == "landing":
+        landing(doctree, house)
+    elif house.kind == "claims":
+        claims_page(doctree, house)
+    elif house.kind == "predictions":
+        predictions_page(doctree, house)
+
+
+def furnish(app, pagename, templatename, context, doctree):
+    """Gives the page frame what it shows."""
+    house = House(app, pagename)
+
+    def entry(name):
+        known = shelf().get(Path(name).name)
+        title = known.title if known else app.env.titles[name].astext()
+        return dict(url=house.to(name), number=known and known.number, title=title,
+                    current=name == pagename, question=known and inline(known.question))
+
+    parts = [dict(caption=part.get("caption", ""), numbered=bool(part.get("numbered")),
+                  pages=[dict(entry(page["file"]),
+                              pages=[entry(below["file"]) for below in page.get("sections", ())],
+                              open=pagename.startswith(page["file"]))
+                         for page in part["chapters"]]) for part in toc().get("parts", ())]
+    chapters = [f"book/{stem}" for stem in shelf()]
+    at = chapters.index(pagename) if house.here else None
+    title = house.here.title if house.here else plain(context.get("title") or app.config.html_title)
+    description = (re.sub(r"[$\\]", "", house.here.question) if house.here else
+                   PROMISE if house.kind in ("landing", "claims") else f"{title}. {PROMISE}")
+    context["book"] = dict(
+        kind=house.kind, heading=title, description=description, parts=parts,
+        sections=sections(doctree) if doctree and house.kind in ("chapter", "plain") else [],
+        run=house.run, repository=house.repository, issues=house.issues, mark=MARK,
+        name=settings()["title"], author=settings()["author"],
+        prev=entry(chapters[at - 1]) if at else None,
+        next=entry(chapters[at + 1]) if at is not None and at + 1 < len(chapters) else None)
+
+
+def sections(doctree):
+    """The sections right below the page's title."""
+    return [dict(id=section["ids"][0], title=section[0].astext())
+            for section in doctree[0].children if isinstance(section, nodes.section)]
+
+
+def plain(title):
+    """A title without markup and number."""
+    return re.sub(r"^\d+\. ", "", re.sub(r"<[^>]+>", "", title))
+
+
+def finish(app, exception):
+    """Put the student notebooks beside the pages; take out what no page needs."""
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    downloads = out / "_downloads"
+    downloads.mkdir(exist_ok=True)
+    for notebook in STUDENT.glob("*.ipynb"):
+        shutil.copy(notebook, downloads)
+    for path in (out / "_static").iterdir():
+        if path.name not in KEPT:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,142 @@
+"""From nodes to HTML: as little of it as says what there is to say.
+
+No classes that no style reads, code in five colours, tables that scroll in a box of their own.
+"""
+
+from docutils import nodes
+from sphinx.writers.html5 import HTML5Translator
+
+from .elements import close_element, element, open_element, pre, start_tag
+
+
+class Writer(HTML5Translator):
+    """Sphinx's writer with the book's own HTML for what the book uses."""
+
+    visit_element = open_element
+    depart_element = close_element
+
+    def visit_section(self, node):
+        self.section_level += 1
+        attributes = {name: value for name, value in
+                      (("class", " ".join(c for c in node["classes"] if not c.endswith("_ignore"))),
+                       ("id", (node["ids"] or [""])[0]), *node.get("html", {}).items()) if value}
+        self.body.append(start_tag("section", attributes))
+
+    def visit_title(self, node):
+        if not isinstance(node.parent, nodes.section):
+            return super().visit_title(node)
+        level = min(self.section_level, 6)
+        self.body.append(f"<h{level}>")
+        ids = node.parent["ids"]
+        link = f'<a class="headerlink" href="#{ids[0]}" aria-label="Link to this section">#</a>'
+        self.context.append(f"{link if ids and level > 1 else ''}</h{level}>\n")
+
+    def depart_title(self, node):
+        if not isinstance(node.parent, nodes.section):
+            return super().depart_title(node)
+        self.body.append(self.context.pop())
+
+    def visit_literal(self, node):
+        self.body.append(f"<code>{self.encode(node.astext())}</code>")
+        raise nodes.SkipNode
+
+    def visit_literal_block(self, node):
+        language = node.get("language", "")
+        known = "python" if language in ("python", "ipython3", "pycon", "default") else language
+        self.body.append(pre(node.astext(), known))
+        raise nodes.SkipNode
+
+    def visit_doctest_block(self, node):
+        self.visit_literal_block(node)
+
+    def visit_reference(self, node):
+        target = node.get("refuri", "")
+        if not node.get("internal") and "://" in target:
+            attributes = {"href": target, "rel": "noopener"}
+        else:
+            attributes = {"href": target if "refuri" in node else f'#{node["refid"]}'}
+        if "ref" in node["classes"]:
+            attributes["class"] = "ref"
+        self.body.append(start_tag("a", attributes))
+
+    def depart_reference(self, node):
+        self.body.append("</a>")
+
+    def visit_inline(self, node):
+        if not self.named(node):
+            super().visit_inline(node)
+
+    def depart_inline(self, node):
+        if not self.named(node):
+            super().depart_inline(node)
+
+    def named(self, node):
+        """Whether a span only says what kind of reference it stands in."""
+        return bool({"std", "doc", "std-doc", "std-ref", "xref", "myst"} & set(node["classes"]))
+
+    def visit_bullet_list(self, node):
+        self.body.append(self.starttag_with_id(node, "ul"))
+
+    def depart_bullet_list(self, node):
+        self.body.append("</ul>\n")
+
+    def visit_enumerated_list(self, node):
+        self.body.append(self.starttag_with_id(node, "ol"))
+
+    def depart_enumerated_list(self, node):
+        self.body.append("</ol>\n")
+
+    def starttag_with_id(self, node, tag):
+        return start_tag(tag, {"id": node["ids"][0]} if node["ids"] else {})
+
+    def visit_block_quote(self, node):
+        self.body.append("<blockquote>")
+
+    def visit_table(self, node):
+        self.body.append('<div class="scroll" tabindex="0"><table>')
+        self._table_row_indices.append(0)
+
+    def depart_table(self, node):
+        self._table_row_indices.pop()
+        self.body.append("</table></div>\n")
+
+    def visit_tgroup(self, node):
+        node.stubs = []
+
+    def depart_tgroup(self, node):
+        pass
+
+    def visit_colspec(self, node):
+        raise nodes.SkipNode
+
+    def visit_row(self, node):
+        self.body.append("<tr>")
+
+    def depart_row(self, node):
+        self.body.append("</tr>\n")
+
+    def visit_entry(self, node):
+        head = isinstance(node.parent.parent, nodes.thead) and node.astext().strip()
+        align = [c for c in node["classes"] if c.startswith("text-") and c != "text-left"]
+        tag = "th" if head else "td"
+        attributes = {"scope": "col"} if head else {}
+        if align:
+            attributes["class"] = align[0]
+        self.body.append(start_tag(tag, attributes))
+        self.context.append(f"</{tag}>")
+
+    def depart_entry(self, node):
+        self.body.append(self.context.pop())
+
+    def visit_rubric(self, node):
+        self.body.append('<p class="rubric">')
+
+    def depart_rubric(self, node):
+        self.body.append("</p>")
+
+
+def connect(app):
+    """Make this the writer of the site, also after other themes' extensions had their say."""
+    app.add_node(element, html=(open_element, close_element))
+    app.connect("builder-inited", lambda app: app.set_translator("html", Writer, override=True),
+                priority=900)
