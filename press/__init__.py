@@ -7,7 +7,7 @@ editions.py   the student notebooks: no solutions, links made absolute, a set-up
 runs.py       executes the chapters and stores their outputs
 claims.py     the claims page, gathered from the stored outputs
 reference.py  the pages about attnlib, from its syntax tree
-site.py       the Sphinx extension: exercise boxes, hints, solutions, buttons, mathematics
+site/         the Sphinx extension: the theme, the components of a chapter, formulas, figures
 """
 
 

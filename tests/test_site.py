@@ -9,6 +9,7 @@ import re
 import pytest
 from browsing import Visits, axe_faults, build, built, opened, served
 from bs4 import BeautifulSoup
+from docutils.nodes import make_id
 
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
@@ -60,8 +61,8 @@ def planted(tmp_path, words):
     (tmp_path / "book").mkdir()
     for name in ("_config.yml", "press", "attnlib"):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/intro\n")
-    (tmp_path / "book" / "intro.md").write_text(words)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
+    (tmp_path / "book" / "page.md").write_text(words)
     return build(tmp_path, tmp_path / "out")
 
 
@@ -136,7 +137,7 @@ def test_a_formula_that_cannot_be_converted_is_named(latex):
 def test_a_formula_that_cannot_be_converted_ends_the_build(tmp_path):
     run = planted(tmp_path, "# Title\n\nIt is $\\nosuchcommand x$.\n")
     assert run.returncode != 0
-    assert "intro.md" in run.stderr + run.stdout and "nosuchcommand" in run.stderr + run.stdout
+    assert "page.md" in run.stderr + run.stdout and "nosuchcommand" in run.stderr + run.stdout
 
 
 def test_a_number_stands_outside_its_formula():
@@ -258,7 +259,7 @@ def test_the_page_of_predictions_knows_every_one(read):
 def test_every_public_name_of_attnlib_has_its_place(read, module):
     page = read(f"book/reference/{module}")
     for name in reference.names(module):
-        place = page.find(id=name.anchor)
+        place = page.find(id=make_id(name.path))
         assert place is not None and place.select_one("pre.src"), name.path
 
 

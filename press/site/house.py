@@ -7,7 +7,7 @@ from ..chapters import settings
 from ..editions import STUDENT
 from .shelf import shelf
 
-KINDS = {"book/claims": "claims", "book/predictions": "predictions"}
+KINDS = {"book/intro": "landing", "book/claims": "claims", "book/predictions": "predictions"}
 
 
 class House:
@@ -17,8 +17,7 @@ class House:
         self.app, self.docname = app, docname
         self.stem = Path(docname).name
         self.here = shelf().get(self.stem)
-        self.kind = ("chapter" if self.here else "landing" if docname == app.config.root_doc else
-                     KINDS.get(docname, "plain"))
+        self.kind = "chapter" if self.here else KINDS.get(docname, "plain")
         self.root = "../" * docname.count("/")
         self.pictures = Path(app.outdir) / "_images"
         about = settings()

@@ -16,6 +16,7 @@ from sphinx.errors import SphinxError
 
 PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "mover": 2, "munder": 2, "munderover": 3,
          "mroot": 2}
+LONG = 24  # signs of a formula that every phone has room for
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 MENDED = (  # what latex2mathml gives, and what browsers draw well
     (r"<mi>(ln|log|exp|sin|cos|tanh|max|min)</mi>(?=<m(?:i|n|sub|sup|frac|row|over))",
@@ -119,8 +120,10 @@ def display(latex):
 
 
 def visit_math(writer, node):
-    """Sphinx's hook for a formula in the line."""
-    writer.body.append(of_page(writer, node, mathml))
+    """Sphinx's hook for a formula in the line; a long one scrolls where a phone ends."""
+    drawn = of_page(writer, node, mathml)
+    long = len(re.sub(r"<[^>]*>", "", drawn)) > LONG
+    writer.body.append(f'<span class="long" tabindex="0">{drawn}</span>' if long else drawn)
     raise nodes.SkipNode
 
 

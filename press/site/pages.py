@@ -143,7 +143,7 @@ def claims_page(doctree, house):
         f'<label><input type="radio" name="v" id="v-{kind}">{icon(kind)}{label_of(kind)} '
         f"<small>{n}</small></label>" for kind, n in counts.items())
     items = "".join(
-        f'<li class="part"><h2><a href="{house.to(f"book/{here.stem}")}"><span class="n">'
+        f'<li class="chapter"><h2><a href="{house.to(f"book/{here.stem}")}"><span class="n">'
         f"{here.number}</span> {here.title}</a></h2></li>"
         + "".join(claim_item(claim, house) for claim in here.claims)
         for here in chapters if here.claims)

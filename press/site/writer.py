@@ -21,6 +21,7 @@ class Writer(HTML5Translator):
                       (("class", " ".join(c for c in node["classes"] if not c.endswith("_ignore"))),
                        ("id", (node["ids"] or [""])[0]), *node.get("html", {}).items()) if value}
         self.body.append(start_tag("section", attributes))
+        self.body += [f'<span id="{id}"></span>' for id in node["ids"][1:]]
 
     def visit_title(self, node):
         if not isinstance(node.parent, nodes.section):
@@ -91,6 +92,9 @@ class Writer(HTML5Translator):
 
     def visit_block_quote(self, node):
         self.body.append("<blockquote>")
+
+    def depart_block_quote(self, node):
+        self.body.append("</blockquote>\n")
 
     def visit_table(self, node):
         self.body.append('<div class="scroll" tabindex="0"><table>')
