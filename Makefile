@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 # TORCH=cpu: on Linux, take PyTorch's own CPU build instead of gigabytes of CUDA libraries.
 PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
 
-.PHONY: help book serve test notebooks student bench proofs clean
+.PHONY: help book serve test notebooks student bench proofs proofs-fresh clean
 
 help:
 	@echo "make book       build the site and say where to open it (TORCH=cpu on Linux saves gigabytes)"
@@ -19,7 +19,8 @@ help:
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
 	@echo "make student    print the student notebooks"
 	@echo "make bench      time attnlib beside its peers"
-	@echo "make proofs     the slow proofs, stored with their date"
+	@echo "make proofs     the slow proofs of what has changed, stored with their date"
+	@echo "make proofs-fresh   fail if a stored proof is of what has changed since"
 	@echo "make clean      remove what was built"
 
 $(READY): requirements.txt pyproject.toml
@@ -73,8 +74,11 @@ proofs: $(READY)
 	$(PY) -m proofs.newcomer
 	$(PY) -m proofs.attacks
 	$(PY) proofs/repeat.py
-	$(PY) proofs/mutation.py
+	$(PY) -m proofs.mutation
 	$(PY) -m proofs.verdicts
+
+proofs-fresh: $(READY)
+	$(PY) -m proofs --fresh
 
 clean:
 	rm -rf _build

@@ -1,13 +1,15 @@
 """Measure everything, and write results.json, results.md and results.png beside this file."""
 
 import datetime
-import json
 import os
 import platform
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+
+from proofs import sources
+from proofs.tables import Table
 
 from . import report
 from .contenders import CONTENDERS, check
@@ -27,6 +29,8 @@ MEMORY = {
     "chunked_attention": LENGTHS, "torch SDPA": LENGTHS, "naive": LENGTHS[:-1],
     "chunked_attention, with backward": LENGTHS[1:],
 }
+OURS = {"attention": "attention", "local_attention": "multilevel",
+        "chunked_attention": "multilevel"}
 
 
 def machine():
@@ -61,6 +65,14 @@ def method():
     ]
 
 
+def now():
+    """What each contender's numbers are bound to: `contenders.py`, and the equation it runs."""
+    files = {name: OURS.get(name.partition(",")[0]) for name in CONTENDERS}
+    return {name: sources.of_files("benchmarks/contenders.py",
+                                   *(f"attnlib/{file}.py" for file in filter(None, [files[name]])))
+            for name in files}
+
+
 def main():
     from tqdm import tqdm  # a requirement of this command alone
     check()
@@ -80,12 +92,16 @@ def main():
             memory[name] = extra_memory(name, lengths)
     peers = f", local-attention {version('local-attention')}"
     results = dict(date=datetime.date.today().isoformat(), machine=machine() + peers,
-                   method=method(), times=times, memory=memory)
-    folder = Path(__file__).parent
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (folder / "results.md").write_text(report.markdown(results))
-    report.picture(results, folder / "results.png")
-    print((folder / "results.md").read_text())
+                   method=method(), times=times, memory=memory, sources=now())
+    TABLE.write(results)
+    report.picture(results, TABLE.page.with_suffix(".png"))
+    print(TABLE.printed())
+
+
+TABLE = Table(
+    stored=Path(__file__).parent / "results.json", page=Path(__file__).parent / "results.md",
+    rows=lambda stored: {name: {"sources": digest} for name, digest in stored["sources"].items()},
+    now=now, text=lambda stored, stale: report.markdown(report.numbered(stored), stale))
 
 
 if __name__ == "__main__":

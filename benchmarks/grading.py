@@ -24,12 +24,14 @@ import classroom_class  # noqa: E402
 
 from classroom import gradebook, grading  # noqa: E402
 from classroom.kit import make_kit  # noqa: E402
+from proofs import sources, tables  # noqa: E402
 
 from .__main__ import machine  # noqa: E402
-from .report import Goal, table  # noqa: E402
+from .report import Goal  # noqa: E402
 
 CLASS, PEERS, WORKERS = 100, 10, 2
-STORED = Path(__file__).with_suffix(".json")
+FILES = ("classroom/grading.py", *(f"classroom/sandbox/{name}.py" for name in (
+    "answer", "limits", "outside", "server")))
 
 
 def main():
@@ -46,10 +48,9 @@ def main():
     results = dict(date=datetime.date.today().isoformat(), machine=machine(),
                    nbgrader=version("nbgrader"), students=CLASS, seconds=ours, peers=PEERS,
                    peers_seconds=theirs, workers=WORKERS, exercises=len(kit.tasks),
-                   load=round(load, 1))
-    STORED.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    STORED.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
-    print(markdown(results))
+                   load=round(load, 1), sources=sources.of_files(*FILES))
+    TABLE.write(results)
+    print(TABLE.printed())
 
 
 def names(count):
@@ -118,23 +119,32 @@ def goals(results):
     ]
 
 
-def markdown(results):
+def markdown(results, stale=()):
     """The table, the machine, and how it was measured."""
-    rows = [["attnlib's classroom, sandboxed", results["students"], f"{results['seconds']:.1f}",
+    rows = [[tables.marked(OURS, stale), results["students"], f"{results['seconds']:.1f}",
              f"{60 * results['students'] / results['seconds']:.0f}"],
             [f"nbgrader {results['nbgrader']}, not isolated", results["peers"],
              f"{results['peers_seconds']:.1f}",
              f"{60 * results['peers'] / results['peers_seconds']:.0f}"]]
     return "\n\n".join([
         "# Grading a class",
-        table(["what", "goal", "measured", ""], [goal.row() for goal in goals(results)]),
-        table(["", "submissions", "seconds", "submissions per minute"], rows),
+        tables.markdown(["what", "goal", "measured", ""],
+                        [goal.row() for goal in goals(results)]),
+        tables.markdown(["", "submissions", "seconds", "submissions per minute"], rows),
+        *tables.notes(stale),
         f"An assignment of {results['exercises']} exercises, three of them answered with torch; "
         "right answers, known mistakes and open tasks mixed. Both gave the same points. nbgrader "
         f"graded the first {results['peers']} of the same submissions.",
-        f"Measured on {results['date']}: {results['machine']}. The load average before it began "
+        f"Measured on {tables.day(results['date'])}: {results['machine']}. The load average before it began "
         f"was {results['load']}; idle is 0.",
     ]) + "\n"
+
+
+OURS = "attnlib's classroom, sandboxed"
+TABLE = tables.Table(
+    stored=Path(__file__).with_suffix(".json"), page=Path(__file__).with_suffix(".md"),
+    rows=lambda stored: {OURS: stored}, now=lambda: {OURS: sources.of_files(*FILES)},
+    text=markdown)
 
 
 if __name__ == "__main__":

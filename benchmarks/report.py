@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from proofs import tables
+
 WINDOW = 256
 WINDOWED = ("local-attention package", "flex_attention", "local_attention")
 FULL = ("naive", "torch SDPA", "chunked_attention")
@@ -88,12 +90,14 @@ def goals(times, memory):
     ]
 
 
-def table(header, rows):
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+def numbered(results):
+    """Results as they were stored, with lengths that are numbers again."""
+    return results | {part: {name: {int(n): x for n, x in by_length.items()}
+                             for name, by_length in results[part].items()}
+                      for part in ("times", "memory")}
 
 
-def markdown(results):
+def markdown(results, stale=()):
     """The tables, the machine, and how it was measured."""
     lengths = sorted({n for by_length in results["times"].values() for n in by_length})
     rows, disturbed = [], 0
@@ -105,18 +109,19 @@ def markdown(results):
             disturbed += few
             cells.append(" / ".join([f"{result['milliseconds']:.1f}{'*' * few}" if result else "-",
                                      f"{mib:.0f}" if mib is not None else "-"]))
-        rows.append([name, *cells])
+        rows.append([tables.marked(name, stale), *cells])
     parts = [
         "# attnlib beside its peers",
         "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said.",
-        table(["what", "goal", "measured", ""],
+        tables.markdown(["what", "goal", "measured", ""],
               [goal.row() for goal in goals(results["times"], results["memory"])]),
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
-        table(["", *map(str, lengths)], rows),
+        tables.markdown(["", *map(str, lengths)], rows),
+        *tables.notes(stale),
         *(["\\* fewer than three undisturbed samples: the median of the three least disturbed."]
           if disturbed else []),
         "![Time and extra memory against the length](results.png)",
-        f"Measured on {results['date']}: {results['machine']}.",
+        f"Measured on {tables.day(results['date'])}: {results['machine']}.",
         *results["method"],
     ]
     return "\n\n".join(parts) + "\n"

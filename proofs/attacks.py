@@ -1,11 +1,11 @@
 """Attack the grading of a class in every way that the tests know, and print what came of it.
 
-``python -m proofs.attacks`` stores proofs/attacks.json, prints proofs/attacks.md from that, and
-fails if one of them earned a point, got what it wanted, or harmed an honest submission.
+``python -m proofs.attacks``, if the attacks or what they are up against have changed, stores
+proofs/attacks.json, prints proofs/attacks.md from that, and fails if one of them earned a point,
+got what it wanted, or harmed an honest submission.
 """
 
 import datetime
-import json
 import platform
 import subprocess
 import sys
@@ -17,22 +17,32 @@ sys.path.insert(0, str(ROOT / "tests"))  # as pytest does: its helpers import ea
 
 import hostile  # noqa: E402
 
-STORED = ROOT / "proofs" / "attacks.json"
+from proofs import sources, tables  # noqa: E402
+
+WALL = (  # what the attacks are up against, and they themselves
+    *sorted(path.relative_to(ROOT).as_posix() for folder in ("classroom/sandbox", "attnlib/running")
+            for path in (ROOT / folder).glob("*.py")),
+    *(f"classroom/{name}.py" for name in ("export", "grading", "reports", "submissions")),
+    "tests/hostile.py",
+)
 
 
 def main():
     """Try all of them, store, print."""
+    if not TABLE.stale():
+        return
+    now = TABLE.now()
     with tempfile.TemporaryDirectory() as folder, hostile.scene(folder) as scene:
         found = []
         for group, what, barrier, earned in hostile.tried(scene):
-            found.append(dict(group=group, what=what, barrier=barrier, earned=earned))
+            found.append(dict(group=group, what=what, barrier=barrier, earned=earned,
+                              sources=now[what]))
             print(f"{group}: {what}: {earned}", flush=True)
     bwrap = subprocess.run(["bwrap", "--version"], capture_output=True, text=True).stdout.strip()
     stored = {"date": datetime.date.today().isoformat(), "python": platform.python_version(),
               "system": f"{platform.system()} {platform.release().split('-')[0]}",
               "bubblewrap": bwrap, "attacks": found}
-    STORED.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
-    STORED.with_suffix(".md").write_text(table(stored), encoding="utf-8")
+    TABLE.write(stored)
     sys.exit("\n".join(faults(stored)) or None)
 
 
@@ -57,19 +67,24 @@ def faults(stored):
     return lines
 
 
-def table(stored):
+def page(stored, stale):
     """The attacks as Markdown, with what stopped each."""
-    date = datetime.date.fromisoformat(stored["date"])
-    rows = [f"| {row['group']} | {row['what']} | {row['barrier']} | "
-            f"{'**yes**' if row['earned'] is None else 'no'} | {row['earned'] or 0:g} |"
+    rows = [[row["group"], tables.marked(row["what"], stale), row["barrier"],
+             "**yes**" if row["earned"] is None else "no", f"{row['earned'] or 0:g}"]
             for row in stored["attacks"]]
     return "\n".join([
         "# Attacks on the grading", "",
-        f"{len(rows)} attacks, tried on {date.day} {date:%B %Y} with {stored['bubblewrap']}, "
+        f"{len(rows)} attacks, tried on {tables.day(stored['date'])} with {stored['bubblewrap']}, "
         f"Python {stored['python']} and {stored['system']}. After each, an honest submission was "
         "graded by the same sandbox and got all its points.", "",
-        "| kind | what it tries | what stops it | worked | points |",
-        "|:--|:--|:--|:--|--:|", *rows, ""])
+        tables.markdown(["kind", "what it tries", "what stops it", "worked", "points"], rows,
+                        right=[4]), "", *tables.notes(stale)])
+
+
+TABLE = tables.Table(
+    stored=ROOT / "proofs" / "attacks.json", page=ROOT / "proofs" / "attacks.md", text=page,
+    rows=lambda stored: {row["what"]: row for row in stored["attacks"]},
+    now=lambda: {what: sources.of_files(*WALL) for _, what, _ in known()})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Prove the exercises' checks: every mistake is named, right passes, tricks and mutants do not.
 
-``python -m proofs.exercises`` tries every exercise on 20 seeds, stores what came of it as
-proofs/exercises.json, prints the page book/proof.md from that, and fails unless all of it holds.
-``python -m proofs.exercises 2 4.3`` tries chapter 2 and exercise 4.3 alone and keeps the rest.
+``python -m proofs.exercises`` tries every exercise that has changed since it was proved on 20
+seeds, stores what came of it as proofs/exercises.json, prints the page book/proof.md from that,
+and fails unless all of it holds. ``python -m proofs.exercises 2 4.3`` tries chapter 2 and exercise
+4.3, changed or not, and keeps the rest.
 A mutant that survives fails the run until somebody writes the reason beside its name in the
 stored file, where it is kept from then on.
 """
@@ -10,7 +11,6 @@ stored file, where it is kept from then on.
 import datetime
 import functools
 import importlib.metadata
-import json
 import os
 import platform
 import statistics
@@ -30,9 +30,8 @@ import tricks  # noqa: E402
 
 from attnlib.exercises import core, exercises  # noqa: E402
 from attnlib.exercises.notebook import assess, assess_seed  # noqa: E402
+from proofs import sources, tables  # noqa: E402
 
-STORED = ROOT / "proofs" / "exercises.json"
-PAGE = ROOT / "book" / "proof.md"
 SEEDS = range(20)
 MOST = {"right": 0.05, "wrong": 0.3}  # seconds, medians over the exercises
 LEAST = 0.98  # of the mutants that change behaviour are refused
@@ -41,23 +40,22 @@ REPEATS = 5
 
 def main(names):
     start = time.perf_counter()
-    old = json.loads(STORED.read_text(encoding="utf-8"))["exercises"] if STORED.exists() else {}
-    found = {}
+    old, now = TABLE.read().get("exercises", {}), TABLE.now()
+    chosen = [id for id in now if {id, id.partition(".")[0]} & set(names)] or sources.stale(old, now)
+    found = {id: old[id] for id in now if id in old}
     for exercise in exercises():
-        known = old.get(exercise.id, {})
-        if not names or {exercise.id, exercise.id.partition(".")[0]} & set(names):
+        if exercise.id in chosen:
             begin = time.perf_counter()
-            known = proved(exercise, known)
-            print(f"{exercise.id:6}{time.perf_counter() - begin:6.1f} s", *known["faults"],
+            record = proved(exercise, old.get(exercise.id, {}))
+            found[exercise.id] = record | {"sources": now[exercise.id]}
+            print(f"{exercise.id:6}{time.perf_counter() - begin:6.1f} s", *record["faults"],
                   sep="\n    ", flush=True)
-        if known:
-            found[exercise.id] = known
+    found = {id: found[id] for id in now if id in found}
     versions = {name: importlib.metadata.version(name) for name in ("mutmut", "numpy", "torch")}
     stored = {"seeds": len(SEEDS), "python": platform.python_version(), **versions,
               "exercises": found}
-    STORED.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    PAGE.write_text(page(stored), encoding="utf-8")
-    print(PAGE.read_text(encoding="utf-8"), f"{time.perf_counter() - start:.0f} s", sep="\n")
+    TABLE.write(stored)
+    print(TABLE.printed(), f"{time.perf_counter() - start:.0f} s", sep="\n")
     sys.exit("\n".join(faults(stored)) or None)
 
 
@@ -213,7 +211,7 @@ def faults(stored):
                    if what in ("caught", "named", "accepted", "refused"))
         if not full and not record["faults"]:
             found.append(f"{id}: the stored numbers are not all 100 %")
-        found += [f"{id}: a mutant survives without a reason in {STORED.name}: {name}"
+        found += [f"{id}: a mutant survives without a reason in exercises.json: {name}"
                   for name, reason in record["mutants"].get("survivors", {}).items() if not reason]
         if record["mutants"] and not record["mutants"]["changed"]:
             found.append(f"{id}: no mutant of the solution changes what it does")
@@ -226,24 +224,6 @@ def faults(stored):
             found.append(f"a check takes {1000 * median:.0f} ms when {which}, "
                          f"{1000 * most:.0f} ms allowed")
     return found
-
-
-def stale(stored, registry):
-    """What the stored record does not say of the exercises that are there, in sentences."""
-    records = stored["exercises"]
-    gone = set(records) - {exercise.id for exercise in registry}
-    found = [f"{id} is in {STORED.name}, but no longer in the book" for id in sorted(gone)]
-    for exercise in registry:
-        record = records.get(exercise.id)
-        if record is None:
-            found.append(f"{exercise.id} is not in {STORED.name}")
-        elif record["version"] != exercise.version:
-            found.append(f"{exercise.id} was proved in version {record['version']}, "
-                         f"it is in version {exercise.version} now")
-        elif record["mistakes"]["tried"] != len(exercise.mistakes):
-            found.append(f"{exercise.id} was proved with {record['mistakes']['tried']} mistakes, "
-                         f"it has {len(exercise.mistakes)} now")
-    return [f"{line}: run `make proofs`" for line in found]
 
 
 def _sum(records, part, what):
@@ -284,19 +264,15 @@ What was tried, on {seeds} different draws of each exercise's inputs:
   is wrong in a way that no mistake explains, so that all of them are tried: medians over the
   exercises, the time inside the answer not counted. In brackets: the processor's own time.
 
-| exercise | mistakes | caught | named | right answers | accepted | tricky answers | refused |
-|:--|--:|--:|--:|--:|--:|--:|--:|
 {first}
 
-| exercise | version | changes that matter | refused | right, ms | wrong, ms |
-|:--|--:|--:|--:|--:|--:|
 {second}
 
 {survivors}
 """
 
 
-def page(stored):
+def page(stored, stale=()):
     """The page of the book that says what was proved."""
     records = stored["exercises"]
     part = {name: functools.partial(_sum, records, name)
@@ -311,23 +287,26 @@ def page(stored):
         tricks=part["tricks"]("tried"), made=part["mutants"]("made"), changed=changed,
         refused=refused, share=100 * refused / changed,
         right_ms=1000 * _median(records, "right", "clock"),
-        wrong_ms=1000 * _median(records, "wrong", "clock"), first=_first(records, part),
+        wrong_ms=1000 * _median(records, "wrong", "clock"), first=_first(records, part, stale),
         second=_second(records, part), survivors=_survivors(records))
 
 
 def _when(records):
-    days = sorted({record["date"] for record in records.values()})
-    days = [f"{datetime.date.fromisoformat(day):%d %B %Y}" for day in days]
+    days = [tables.day(date) for date in sorted({record["date"] for record in records.values()})]
     return f"on {days[0]}" if len(days) == 1 else f"between {days[0]} and {days[-1]}"
 
 
-def _first(records, part):
+def _first(records, part, stale):
     columns = [("mistakes", "tried"), ("mistakes", "caught"), ("mistakes", "named"),
                ("right", "tried"), ("right", "accepted"),
                ("tricks", "tried"), ("tricks", "refused")]
-    rows = [[id, *(record[name][what] for name, what in columns)]
+    rows = [[tables.marked(id, stale), *(record[name][what] for name, what in columns)]
             for id, record in records.items()]
-    return _rows([*rows, ["**all**", *(part[name](what) for name, what in columns)]])
+    head = ["exercise", "mistakes", "caught", "named", "right answers", "accepted",
+            "tricky answers", "refused"]
+    every = ["**all**", *(part[name](what) for name, what in columns)]
+    return "\n\n".join([tables.markdown(head, [*rows, every], right=range(1, 8)),
+                        *tables.notes(stale)])
 
 
 def _second(records, part):
@@ -337,15 +316,13 @@ def _second(records, part):
             for id, record in records.items()]
     medians = [_milliseconds(*(_median(records, which, clock) for clock in ("clock", "processor")))
                for which in MOST]
-    return _rows([*rows, ["**all**", "", *map(part["mutants"], counts), *medians]])
+    head = ["exercise", "version", "changes that matter", "refused", "right, ms", "wrong, ms"]
+    return tables.markdown(head, [*rows, ["**all**", "", *map(part["mutants"], counts), *medians]],
+                           right=range(1, 6))
 
 
 def _milliseconds(clock, processor):
     return f"{1000 * clock:.1f} ({1000 * processor:.1f})"
-
-
-def _rows(rows):
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
 
 
 def _survivors(records):
@@ -356,6 +333,12 @@ def _survivors(records):
     if not lines:
         return "No broken solution that does something else passes its check."
     return "The broken solutions that do something else and pass, and why:\n\n" + "\n".join(lines)
+
+
+TABLE = tables.Table(
+    stored=ROOT / "proofs" / "exercises.json", page=ROOT / "book" / "proof.md", text=page,
+    rows=lambda stored: stored["exercises"],
+    now=lambda: {exercise.id: sources.of_exercise(exercise) for exercise in exercises()})
 
 
 if __name__ == "__main__":

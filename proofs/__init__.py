@@ -1,0 +1,13 @@
+"""The slow proofs and their tables, each row bound to the sources that it proves.
+
+sources.py     what a row can be bound to, and which rows are stale
+tables.py      rows in a JSON file, and the page that is printed from them
+exercises.py   every check against known mistakes, right answers, tricks and broken solutions
+solutions.py   the broken solutions
+mutation.py    the equations, broken in every way mutmut knows, against their tests
+attacks.py     hostile submissions against the grading
+verdicts.py    every chapter over seeds, budgets and processors
+processors.py  the processors that one machine can play
+repeat.py      every chapter, again and again
+newcomer.py    somebody who opens the book in JupyterLab for the first time
+"""

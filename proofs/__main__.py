@@ -1,0 +1,35 @@
+"""Print the pages of all stored tables, their stale rows marked; ``--fresh`` fails if one is.
+
+It takes seconds: what is slow is making the rows, which `make proofs` does.
+"""
+
+import sys
+
+from benchmarks import __main__ as benchmarks
+from benchmarks import grading
+
+from . import attacks, exercises, mutation, sources
+
+TABLES = (exercises.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE, grading.TABLE)
+
+
+def main():
+    """Print all pages; with ``--fresh``, look for stale rows."""
+    lines = []
+    for table in TABLES:
+        table.page.write_text(table.printed(), encoding="utf-8")
+        stale = table.stale()
+        lines += [f"{table.page.name}: {summary([name for name in stale if stale[name] == why])} "
+                  f"{words}" for why, words in sources.OTHERWISE.items() if why in stale.values()]
+    print("\n".join(lines) or "Every row is fresh.")
+    if "--fresh" in sys.argv and lines:
+        sys.exit("Run `make proofs`, and `make bench` for what is timed.")
+
+
+def summary(names):
+    more = len(names) - 3
+    return "; ".join(names[:3]) + (f" and {more} more" if more > 0 else "") + ":"
+
+
+if __name__ == "__main__":
+    main()
