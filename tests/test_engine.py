@@ -20,7 +20,7 @@ import pytest
 import test_exercises as rules
 
 import attnlib
-from attnlib.exercises import core, judging, notebook, registry, showing
+from attnlib.exercises import core, judging, notebook, registry, showing, shrinking
 from attnlib.exercises.core import Case, Exercise, Mistake, broken_law, switched
 from attnlib.running import outcome, plain, runner, watching
 from attnlib.running.outcome import Outcome
@@ -830,7 +830,7 @@ def test_html_is_escaped_and_needs_no_colour(registered):
 
 
 @pytest.mark.parametrize("call, words", [
-    (lambda: notebook.check("9.11", weights), 'Did you mean "9.1"? There are: 9.1, 9.2, 9.3.'),
+    (lambda: notebook.check("9.11", weights), 'Did you mean "9.1"?'),
     (lambda: notebook.check("banana", weights), "There is no exercise 'banana'."),
     (lambda: notebook.check(weights, "9.1"), 'check("9.1", your_function)'),
     (lambda: notebook.check(9.1, weights), 'in quotes: check("9.1", your_function)'),
@@ -1194,3 +1194,111 @@ def test_the_example_in_contributing_works():
                  rules.test_a_faulty_reference_without_faults_is_right,
                  rules.test_its_mistakes_have_names_and_sentences):
         rule(exercise)
+
+
+# The smallest input.
+
+
+def forgets_the_largest(scores, axis=-1):
+    """Right, but for an overflow that it does not expect."""
+    with np.errstate(all="ignore"):
+        parts = np.exp(scores)
+    return parts / parts.sum(axis, keepdims=True)
+
+
+def test_what_fails_is_shown_on_an_input_that_can_be_read_whole():
+    exercise = registry.get("3.2")
+    failure = shrinking.smallest_failure(exercise, forgets_the_largest, exercise.cases(0))
+    assert judging.size(failure.case) <= judging.ENTRIES_SHOWN
+    (outcome,) = runner.run(forgets_the_largest, [failure.case])
+    alone = replace(exercise, mistakes=())
+    assert judging.judge(alone, [failure.case], [outcome]).status == failure.result.status
+    assert "scores = " in failure.result.witness and "(3" not in failure.result.witness
+
+
+def test_a_right_answer_and_one_that_takes_nothing_have_no_failure():
+    exercise, by_hand = registry.get("3.2"), registry.get("3.1")
+    assert shrinking.smallest_failure(exercise, exercise.reference, exercise.cases(0)) is None
+    assert shrinking.smallest_failure(by_hand, lambda: 0, by_hand.cases(0)) is None
+
+
+def test_the_input_that_failed_can_be_had(capsys):
+    assert notebook.case("3.2") == () and "No input." in capsys.readouterr().out
+    assert not notebook.check("3.2", forgets_the_largest)
+    scores, axis = notebook.case("3.2")
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(forgets_the_largest(scores, axis)).all()
+    assert notebook.check("3.2", registry.get("3.2").variants[0])
+    assert notebook.case("3.2") == ()
+
+
+# Names for what is nearly a known mistake, and words for what is nearly right.
+
+def make(**fields):
+    """A small exercise."""
+    return replace(EXERCISE, **dict(mistakes=(), forbidden=(), variants=(), judge=None) | fields)
+
+
+def judged(exercise, answer):
+    return said(answer, exercise)
+
+
+
+def test_a_mistake_is_named_though_it_departs_on_a_hard_input():
+    exercise = make(cases=lambda seed: [Case((np.array([1.0, 2.0]),)),
+                                        Case((np.array([0.0, 3.0]),), hard="a zero")],
+                    reference=lambda x: x + 1,
+                    mistakes=(Mistake("off", "One was taken away, not added.", lambda x: x - 1),
+                              Mistake("same", "Nothing was done to what came in.", lambda x: x)))
+    result = judged(exercise, lambda x: x - 1 if x.all() else x * 7)
+    assert result.mistake == "off"
+    assert result.sentence == ("One was taken away, not added. (And something else happens with "
+                               "a zero.)")
+    assert judged(exercise, lambda x: x + 1 if x.all() else x).status == "differs"
+
+
+def test_a_near_miss_is_told_where_it_is_wrong():
+    exercise = make(cases=lambda seed: [Case((np.array([1.0]),)),
+                                        Case((np.array([0.0]),), hard="a zero")],
+                    reference=lambda x: x + 1)
+    near = judged(exercise, lambda x: np.where(x == 0, 9.0, x + 1))
+    assert near.sentence == "Right on 1 of 2 inputs; wrong with a zero."
+    far = judged(exercise, lambda x: x + 2)
+    assert far.sentence == "It runs, but the numbers are not right (on 2 of 2 inputs)."
+
+
+@pytest.mark.parametrize("given, right", [
+    (0.125, True), ("1/8", True), ("0.125", True), ("12.5 %", True), (" 1 / 8 ", True),
+    ("1/0", False), ("an eighth", False), ("1/4", False)])
+def test_a_number_may_be_written_as_text(given, right):
+    exercise = make(kind="by hand", cases=lambda seed: [Case()], reference=lambda: 0.125)
+    assert bool(judged(exercise, lambda: given)) == right
+
+
+@pytest.mark.parametrize("given", ["same", "Same.", " same ", "'SAME'", "same!"])
+def test_a_word_may_have_signs_around_it(given):
+    exercise = make(kind="predict", cases=lambda seed: [Case()], reference=lambda: "same")
+    assert judged(exercise, lambda: given)
+
+
+def test_a_rounded_number_is_told_so():
+    exercise = make(kind="by hand", cases=lambda seed: [Case()], reference=lambda: 0.33391)
+    assert "It looks rounded" in judged(exercise, lambda: 0.33).sentence
+    assert "rounded" not in judged(exercise, lambda: 0.44).sentence
+
+
+def test_a_check_says_what_is_missing(capsys):
+    assert not notebook.check("1.1")
+    assert 'Write check("1.1", your_function)' in capsys.readouterr().out.replace("\n", " ")
+    assert not notebook.check("1.11", print)
+    said = capsys.readouterr().out
+    assert 'Did you mean "1.1"?' in said and len(said) < 120
+    notebook.hint(1.1)
+    assert 'hint("1.1")' in capsys.readouterr().out
+
+
+def test_every_argument_has_a_name():
+    for exercise in registry.exercises():
+        if any(case.args for case in exercise.cases(0)) and exercise.reference:
+            longest = max(len(case.args) for case in exercise.cases(0))
+            assert len(judging.argument_names(exercise)) >= longest, exercise.id

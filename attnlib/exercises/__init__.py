@@ -1,5 +1,6 @@
-"""Exercises that answer back: ``check("1.3", my_function)``, ``hint("1.3")``, ``progress()``."""
+"""Exercises that answer back: ``check("1.3", my_function)``, ``hint("1.3")``, ``case("1.3")``,
+``progress()``."""
 
-from .notebook import check, hint
+from .notebook import case, check, hint
 from .progress import progress
 from .registry import exercises, get

@@ -12,6 +12,7 @@ from .core import Case, Exercise, Mistake, broken_law, switched
 
 def _quietly(function):
     """The function with numpy's warnings off: wrong versions divide by 0 and overflow."""
+    @functools.wraps(function)
     def quiet(*args, **kwargs):
         with np.errstate(all="ignore"):
             return function(*args, **kwargs)

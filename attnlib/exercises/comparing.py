@@ -4,6 +4,8 @@ The values are plain ones. Here they are made canonical: numbers are arrays, seq
 is even; and where one has an array, a list of numbers in the other becomes one.
 """
 
+from fractions import Fraction
+
 import numpy as np
 
 from ..running.outcome import Other
@@ -13,8 +15,9 @@ BY_HAND = ("by hand", "predict")
 
 def aligned(exercise, outcome, other):
     """Two outcomes' values in one form; a list of numbers is an array where the other has one."""
-    wanted = _canonical(other.value, stack=(list, tuple) if exercise.kind in BY_HAND else list)
-    return _like(_canonical(outcome.value), wanted), wanted
+    by_hand = exercise.kind in BY_HAND
+    wanted = _canonical(other.value, stack=(list, tuple) if by_hand else list)
+    return _like(_canonical(outcome.value), wanted, by_hand), wanted
 
 
 def _canonical(x, stack=()):
@@ -22,7 +25,7 @@ def _canonical(x, stack=()):
     if isinstance(x, (bool, int, float)):
         return _number(x)
     if isinstance(x, str):
-        return " ".join(x.split()).casefold()
+        return " ".join(x.split()).casefold().strip(" .,;:!?'\"`")
     if isinstance(x, dict):
         return {name: _canonical(item, stack) for name, item in x.items()}
     if isinstance(x, (list, tuple)):
@@ -38,18 +41,33 @@ def _number(x):
         return np.asarray(np.inf if x > 0 else -np.inf)
 
 
-def _like(got, wanted):
-    """A canonical value with its sequences of numbers made arrays where one is wanted."""
+def _like(got, wanted, by_hand=False):
+    """A canonical value with its sequences of numbers made arrays where one is wanted.
+
+    By hand, a number may be written as text: "1/8", "12.5 %".
+    """
+    if by_hand and isinstance(got, str) and isinstance(wanted, np.ndarray):
+        return _read(got)
     if isinstance(wanted, np.ndarray) and isinstance(got, tuple):
-        got = _stacked(tuple(_like(item, wanted) for item in got))
+        got = _stacked(tuple(_like(item, wanted, by_hand) for item in got))
         whole = isinstance(got, np.ndarray) and got.dtype.kind in "iu" and wanted.dtype.kind == "f"
         return got.astype(np.float64) if whole else got
     if isinstance(wanted, tuple) and isinstance(got, tuple) and len(got) == len(wanted):
-        return tuple(map(_like, got, wanted))
+        return tuple(_like(x, y, by_hand) for x, y in zip(got, wanted, strict=True))
     if isinstance(wanted, dict) and isinstance(got, dict):
         names = wanted if set(wanted) == set(got) else got
-        return {name: _like(got[name], wanted.get(name)) for name in names}
+        return {name: _like(got[name], wanted.get(name), by_hand) for name in names}
     return got
+
+
+def _read(text):
+    """A number that was written as text, as an array; the text itself if it is none."""
+    number, percent, rest = text.replace("\N{MINUS SIGN}", "-").partition("%")
+    try:
+        value = float(Fraction(number.replace(" ", "")))
+    except (ValueError, ZeroDivisionError):
+        return text
+    return text if rest else np.asarray(value / 100 if percent else value)
 
 
 def _stacked(items):

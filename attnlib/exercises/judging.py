@@ -18,6 +18,7 @@ from .core import Result
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
 ENTRIES_SHOWN = 24
+SHOWS_THE_SENTENCE = ("raised", "wrong_kind", "changed_input", "broken_law")
 
 
 def judge(exercise, cases, outcomes, expected=None):
@@ -40,8 +41,8 @@ def judge(exercise, cases, outcomes, expected=None):
         if result is None:
             result = Result("passed", _tried(exercise, cases), credit=1.0)
         else:
-            mistake = _known_mistake(exercise, cases, outcomes)
-            result = result if mistake is None else _named(mistake, result)
+            mistake, departs = _known_mistake(exercise, cases, outcomes, expected)
+            result = result if mistake is None else _named(mistake, result, departs)
     return replace(result, exercise=exercise.id)
 
 
@@ -174,27 +175,49 @@ def _tried(exercise, cases):
 # The known mistakes.
 
 
-def _known_mistake(exercise, cases, outcomes):
-    """The first mistake that did what this answer did; None if none did."""
+def _known_mistake(exercise, cases, outcomes, expected):
+    """The mistake that did what this answer did, and where it did not; None if none did.
+
+    One that did the same everywhere comes first; then one that did not change its inputs as this
+    answer does; then the one that is most like it among those that did the same on every ordinary
+    input, where it shows.
+
+    Returns:
+        mistake: `Mistake` or None.
+        departs: the hard cases on which this answer does something else again.
+    """
     if any(outcome.timed_out for outcome in outcomes):
-        return None
+        return None, ()
     changes_inputs = any(outcome.changed for outcome in outcomes)
-    beside = None  # the same values, but this answer changes its inputs as well
+    ordinary = [i for i, case in enumerate(cases) if not case.hard]
+    beside, nearest, fewest = None, None, ()
     for mistake in exercise.mistakes:
         others = behaviour(exercise, mistake.answer, cases)
-        if same(exercise, outcomes, others):
-            return mistake
+        apart = [i for i, pair in enumerate(zip(outcomes, others, strict=True))
+                 if not _same(exercise, *pair, 1.0, True)]
+        if not apart:
+            return mistake, ()
         if (changes_inputs and beside is None and not any(other.changed for other in others)
                 and same(exercise, outcomes, others, changes=False)):
             beside = mistake
-    return beside
+        if (expected and not set(apart) & set(ordinary)
+                and (nearest is None or len(apart) < len(fewest))
+                and not all(_same(exercise, others[i], expected[i], 1.0, True)
+                            for i in ordinary)):
+            nearest, fewest = mistake, apart
+    if beside:
+        return beside, ()
+    return nearest, [cases[i] for i in fewest]
 
 
-def _named(mistake, wrong):
+def _named(mistake, wrong, departs):
     """A known mistake's own sentence, with the evidence that was found without knowing it."""
-    tells = wrong.status in ("raised", "wrong_kind", "changed_input", "broken_law")
+    tells = wrong.status in SHOWS_THE_SENTENCE
     witness = "\n".join(filter(None, [wrong.sentence * tells, wrong.witness]))
-    return Result("known_mistake", mistake.sentence, witness, mistake=mistake.name,
+    sentence = mistake.sentence
+    if departs:
+        sentence += f" (And something else happens with {_reasons(departs)}.)"
+    return Result("known_mistake", sentence, witness, mistake=mistake.name,
                   credit=mistake.credit)
 
 
@@ -300,11 +323,35 @@ def _differs(exercise, cases, outcomes, expected):
     bad = _smallest(cases, [any(mask.any() for mask in masks) for masks in wrong])
     if bad is None:
         return None
-    inputs = f"{sum(any(mask.any() for mask in masks) for masks in wrong)} of {len(cases)} inputs"
-    sentence = ("Not all of it is right." if exercise.kind in BY_HAND
-                else f"It runs, but the numbers are not right (on {inputs}).")
+    amiss = [case for case, masks in zip(cases, wrong, strict=True)
+             if any(mask.any() for mask in masks)]
+    if exercise.kind in BY_HAND:
+        rounded = _rounded(exercise, outcomes[bad], expected[bad], wrong[bad])
+        sentence = "Not all of it is right." + (
+            " It looks rounded: give four digits, or the sum that makes it." if rounded else "")
+    elif 2 * len(amiss) <= len(cases):
+        where_not = _reasons(amiss) if all(case.hard for case in amiss) else "the rest"
+        sentence = (f"Right on {len(cases) - len(amiss)} of {len(cases)} inputs; wrong with "
+                    f"{where_not}.")
+    else:
+        sentence = ("It runs, but the numbers are not right "
+                    f"(on {len(amiss)} of {len(cases)} inputs).")
     return Result("differs", sentence, _witness(exercise, cases[bad], outcomes[bad], expected[bad],
                                                 wrong[bad]))
+
+
+def _rounded(exercise, got, wanted, masks):
+    """Whether what is wrong is the right number, rounded to at most three digits after the point."""
+    pairs = zip(*map(leaves, aligned(exercise, got, wanted)), masks, strict=True)
+    return all(isinstance(right, np.ndarray) and any(
+        np.allclose(np.round(right, digits), ours.reshape(right.shape), rtol=0, atol=1e-9)
+        for digits in (1, 2, 3)) for (_, ours), (_, right), mask in pairs if mask.any())
+
+
+def _reasons(cases):
+    """The hard cases by their names: "an empty row and large scores"."""
+    names = [*dict.fromkeys(case.hard for case in cases)]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 # The evidence.
@@ -312,17 +359,22 @@ def _differs(exercise, cases, outcomes, expected):
 
 def _smallest(cases, bad):
     """Index of the smallest case that is bad; None if none is."""
-    sizes = [_size(case) for case in cases]
+    sizes = [size(case) for case in cases]
     return min((i for i in range(len(cases)) if bad[i]), key=lambda i: sizes[i], default=None)
 
 
-def _size(case):
-    def size(x):
-        if isinstance(x, (list, tuple)):
-            return sum(map(size, x))
-        return sum(map(size, x.values())) if isinstance(x, dict) else int(np.size(x))
+def size(case):
+    """How many numbers an input holds.
 
-    return size(list(case.args)) + size(case.kwargs)
+    Args:
+        case: `Case`.
+    """
+    def numbers(x):
+        if isinstance(x, (list, tuple)):
+            return sum(map(numbers, x))
+        return sum(map(numbers, x.values())) if isinstance(x, dict) else int(np.size(x))
+
+    return numbers(list(case.args)) + numbers(case.kwargs)
 
 
 def _named_inputs(exercise, case):
@@ -337,7 +389,7 @@ def _inputs(exercise, case):
     if not inputs:
         return []
     why = f" ({case.hard})" if case.hard else ""
-    if _size(case) > ENTRIES_SHOWN:
+    if size(case) > ENTRIES_SHOWN:
         shown = ", ".join(f"{name} {np.shape(x)}" for name, x in inputs
                           if isinstance(x, np.ndarray))
         return [f"input{why}: {shown}"]

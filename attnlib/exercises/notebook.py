@@ -5,23 +5,27 @@ import sys
 import textwrap
 from dataclasses import replace
 
-from ..running.plain import import_torch
+from ..running.plain import import_torch, of_kind
 from ..running.runner import run
 from ..running.watching import replaced_functions
 from . import registry
 from .core import Result
-from .judging import argument_names, expect, judge, spoilt
+from .judging import SHOWS_THE_SENTENCE, argument_names, expect, judge, spoilt
 from .progress import remember
+from .shrinking import smallest_failure
 from .showing import OPEN, PASSED, WRONG, Message, show
 
 PUBLIC_SEED = 0
 GRADING_SEEDS = (0, 1, 2)  # as public as the other
 
 _hints_shown = {}
+_failed = {}  # {exercise id: `Failure`}, the last one
 
 
-def check(id, answer):
+def check(id, answer=...):
     """Try an answer on the exercise's inputs, say once what is right or wrong, and return it.
+
+    What fails is shown on the smallest input that was found, which `case` gives as Python objects.
 
     Args:
         id: the exercise, ``"1.3"``.
@@ -36,11 +40,30 @@ def check(id, answer):
         show(Message(OPEN, "Nothing was checked.", complaint))
         return result
     result, printed = assess(exercise, answer)
+    result = shrunk(exercise, answer, result)
     shown = message(exercise, result, printed)
     if result:
         shown.sentence = remember(exercise)
     show(shown)
     return result
+
+
+def case(id):
+    """The input on which the last check of an exercise failed, to run your function on it.
+
+    Args:
+        id: the exercise, ``"9.4"``.
+
+    Returns:
+        The arguments, a tuple: ``your_function(*case("9.4"))``. Empty where nothing has failed,
+        which is said.
+    """
+    failed = _failed.get(id)
+    if failed is None:
+        show(Message(OPEN, "No input.", f'No check of exercise {id} has failed here on an input '
+                     f'that can be given: run check("{id}", your_function) first.'))
+        return ()
+    return tuple(of_kind(x, failed.kind) for x in failed.case.args)
 
 
 def hint(id):
@@ -49,6 +72,8 @@ def hint(id):
     Args:
         id: the exercise, ``"1.3"``.
     """
+    if not isinstance(id, str):
+        return show(Message(OPEN, "No hint.", f'The exercise is named in quotes: hint("{id}").'))
     try:
         exercise = registry.get(id)
     except KeyError as error:
@@ -85,6 +110,27 @@ def earned(id, answer, points):
     result = min(results, key=lambda result: result.credit)
     show(message(exercise, result))
     return float(points) * result.credit
+
+
+def shrunk(exercise, answer, result):
+    """The same result, its witness on the smallest input that was found.
+
+    Args:
+        exercise: `Exercise`.
+        answer: what the student wrote.
+        result: `Result` of `assess`.
+    """
+    _failed.pop(exercise.id, None)
+    if result or result.status in ("not_attempted", "forbidden_call", "timed_out"):
+        return result
+    failure = smallest_failure(exercise, answer, exercise.cases(PUBLIC_SEED))
+    if failure is None:
+        return result
+    _failed[exercise.id] = failure
+    witness = failure.result.witness
+    if result.status == "known_mistake" and failure.result.status in SHOWS_THE_SENTENCE:
+        witness = f"{failure.result.sentence}\n{witness}"
+    return replace(result, witness=witness) if witness else result
 
 
 def assess(exercise, answer):
@@ -144,6 +190,8 @@ def _find(id, answer):
             import_torch()
         except ImportError:
             return None, f"Exercise {id} needs torch, which is not installed here."
+    if answer is ...:
+        return None, f'Which function? Write check("{id}", your_function): its name alone.'
     if answer is check or answer is hint:
         return None, ("Your function has the name of one that the book needs. Give it another "
                       "one, and import `check` and `hint` again.")

@@ -30,7 +30,7 @@ def get(id):
         `Exercise`.
 
     Raises:
-        KeyError: if there is none; the message says which there are and suggests the nearest.
+        KeyError: if there is none; the message suggests the nearest.
     """
     if re.fullmatch(r"\d+\.\d+/[0-9a-f]+", str(id)):
         base, _, draw = id.partition("/")
@@ -43,7 +43,7 @@ def get(id):
     ids = [exercise.id for exercise in exercises()]
     nearest = difflib.get_close_matches(str(id), ids, n=1, cutoff=0.0)
     suggestion = f' Did you mean "{nearest[0]}"?' if nearest else ""
-    raise KeyError(f"There is no exercise {id!r}.{suggestion} There are: {', '.join(ids)}.")
+    raise KeyError(f"There is no exercise {id!r}.{suggestion}")
 
 
 @functools.lru_cache(maxsize=1024)
