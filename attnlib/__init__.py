@@ -3,12 +3,24 @@
 from importlib import import_module
 
 from .attention import (
-    additive_scores, attention, attention_scores, attention_weights, merge_partials,
-    partial_attention, softmax,
+    additive_scores,
+    attention,
+    attention_scores,
+    attention_weights,
+    merge_partials,
+    partial_attention,
+    softmax,
 )
 from .diagnostics import (
-    effective_keys, entropy, head_similarity, mean_distance, rank_one_residual, reachable,
-    receptive_field, rollout, top_mass,
+    effective_keys,
+    entropy,
+    head_similarity,
+    mean_distance,
+    rank_one_residual,
+    reachable,
+    receptive_field,
+    rollout,
+    top_mass,
 )
 from .heads import merge_heads, repeat_heads, split_heads
 from .masks import causal_mask, padding_mask, window_mask

@@ -17,7 +17,12 @@ from array_api_compat import torch as xp
 from torch.nn.functional import pad
 
 from .attention import (
-    _check_inputs, _check_mask, _weighted_sum, _wide_dtype, attention, merge_partials,
+    _check_inputs,
+    _check_mask,
+    _weighted_sum,
+    _wide_dtype,
+    attention,
+    merge_partials,
     partial_attention,
 )
 from .masks import visible, whole_number

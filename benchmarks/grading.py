@@ -135,8 +135,8 @@ def markdown(results, stale=()):
         f"An assignment of {results['exercises']} exercises, three of them answered with torch; "
         "right answers, known mistakes and open tasks mixed. Both gave the same points. nbgrader "
         f"graded the first {results['peers']} of the same submissions.",
-        f"Measured on {tables.day(results['date'])}: {results['machine']}. The load average before it began "
-        f"was {results['load']}; idle is 0.",
+        f"Measured on {tables.day(results['date'])}: {results['machine']}. The load average before "
+        f"it began was {results['load']}; idle is 0.",
     ]) + "\n"
 
 

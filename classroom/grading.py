@@ -14,7 +14,10 @@ import threading
 import warnings
 from collections import Counter
 from concurrent.futures import (
-    FIRST_COMPLETED, BrokenExecutor, ProcessPoolExecutor, wait,
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    ProcessPoolExecutor,
+    wait,
 )
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

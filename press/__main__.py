@@ -15,7 +15,7 @@ def press():
 @press.command()
 @click.argument("names", nargs=-1)
 def notebooks(names):
-    """Execute the chapters (all, or NAMES such as 01_qkv), store their outputs, print the seconds."""
+    """Execute the chapters (all, or NAMES like 01_qkv), store their outputs, print the seconds."""
     runs.execute_all(names)
 
 

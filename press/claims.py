@@ -85,8 +85,8 @@ def print_page():
     for stem, found in results.items():
         stray = found.keys() - {claim["id"] for claim in listed if claim["chapter"] == stem}
         if stray:
-            raise ValueError(f"{stem}.ipynb settles {sorted(stray)}, which book/claims.yml does not "
-                             "list for this chapter: add the claim there")
+            raise ValueError(f"{stem}.ipynb settles {sorted(stray)}, which book/claims.yml does "
+                             "not list for this chapter: add the claim there")
     rows = []
     for claim in listed:
         stem = claim["chapter"]

@@ -91,7 +91,7 @@ def site_url():
 
 
 def absolute_links(source):
-    """Markdown whose links work outside the book: pages lead to the site, files to the repository."""
+    """Markdown whose links work anywhere: pages lead to the site, files to the repository."""
     return LINK.sub(_absolute, source)
 
 

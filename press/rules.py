@@ -61,7 +61,8 @@ def links(cell):
     if cell.cell_type == "markdown":
         for stem in LINK.findall(cell.source):
             if f"book/{stem}" not in toc_files():
-                yield f"links to {stem}, which _toc.yml does not list: list it, or take the link out"
+                yield (f"links to {stem}, which _toc.yml does not list: list it, or take the link "
+                       "out")
 
 
 def figure_without_alt(cell):
@@ -103,18 +104,21 @@ def cell_order(chapter):
         elif role == "solution" and before not in ("check", "solution"):
             yield f"{chapter.where(i)}: a solution stands right after its check"
         elif role in ("stub", "check") and before != {"stub": "exercise", "check": "stub"}[role]:
-            yield f"{chapter.where(i)}: a {role} stands after its {'exercise' if role == 'stub' else 'stub'}"
+            before = "exercise" if role == "stub" else "stub"
+            yield f"{chapter.where(i)}: a {role} stands after its {before}"
         elif role is None and inside and before == "solution" and not cell.source.startswith("#"):
             yield (f"{chapter.where(i)}: no untagged cell stands between an exercise and the next "
                    "heading: tag it `solution` or move it")
         if role == "stub" and inside and not cell.source.startswith(f"# answer {inside}\n"):
             yield f"{chapter.where(i)}: the first line of this stub is `# answer {inside}`"
-        if role == "check" and inside and not re.fullmatch(rf'check\("{inside}", \w+\)', cell.source.strip()):
+        if role == "check" and inside and not re.fullmatch(
+                rf'check\("{inside}", \w+\)', cell.source.strip()):
             yield f'{chapter.where(i)}: a check is one line, `check("{inside}", your_function)`'
         last = i + 1 == len(cells) or roles[i + 1] != "solution"
         if role == "solution" and last and f'check("{inside}"' not in cell.source:
             yield f'{chapter.where(i)}: the last solution cell calls check("{inside}", ...) again'
-        if role == "solution" and cell.cell_type == "markdown" and re.search(r"^#{1,6} ", cell.source, re.M):
+        if (role == "solution" and cell.cell_type == "markdown"
+                and re.search(r"^#{1,6} ", cell.source, re.M)):
             yield f"{chapter.where(i)}: a heading would end the solution's box: use bold words"
         if role is None and cell.source.startswith("#") and cell.cell_type == "markdown":
             inside = None
@@ -154,6 +158,7 @@ def _names(cell, context):
     if context is ast.Store:
         top = ast.Module(tree.body, [])
         names = {n.id for stmt in top.body if not isinstance(stmt, (ast.FunctionDef, ast.ClassDef))
-                 for n in ast.walk(stmt) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+                 for n in ast.walk(stmt)
+                 if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         names |= {s.name for s in tree.body if isinstance(s, (ast.FunctionDef, ast.ClassDef))}
     return names

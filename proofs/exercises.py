@@ -41,7 +41,8 @@ REPEATS = 5
 def main(names):
     start = time.perf_counter()
     old, now = TABLE.read().get("exercises", {}), TABLE.now()
-    chosen = [id for id in now if {id, id.partition(".")[0]} & set(names)] or sources.stale(old, now)
+    named = [id for id in now if {id, id.partition(".")[0]} & set(names)]
+    chosen = named or sources.stale(old, now)
     found = {id: old[id] for id in now if id in old}
     for exercise in exercises():
         if exercise.id in chosen:

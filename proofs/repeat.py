@@ -59,15 +59,16 @@ def nbval(chapter, threads):
     environment = os.environ | {name: str(threads) for name in
                                 ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider",
-                           str(chapter)], cwd=ROOT, env=environment, capture_output=True, text=True)
-    fault = [f"{chapter.stem}, {threads} thread(s):\n{done.stdout[-2000:]}"] if done.returncode else []
-    return time.perf_counter() - start, fault
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "--nbval", "-p",
+                           "no:cacheprovider", str(chapter)], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)
+    fault = f"{chapter.stem}, {threads} thread(s):\n{done.stdout[-2000:]}"
+    return time.perf_counter() - start, [fault] if done.returncode else []
 
 
 def table(stored):
     runs, same = (sum(row[what] for row in stored.values()) for what in ("runs", "same"))
-    lines = [f"{same} of {runs} runs gave exactly the stored outputs. A run on each core at a time.",
+    lines = [f"{same} of {runs} runs gave exactly the stored outputs. A run on each core at once.",
              "", "| chapter, threads | runs | the same | median seconds | when, where |",
              "|---|--:|--:|--:|---|"]
     lines += [f"| {run} | {row['runs']} | {row['same']} | {row['seconds']} | {row['date']}, "

@@ -83,5 +83,6 @@ def axe_faults(page):
     from axe_core_python.sync_playwright import Axe
 
     report = Axe().run(page, options={"resultTypes": ["violations"]})
-    return [f"{fault['id']}: {fault['help']}: " + "; ".join(n["html"][:160] for n in fault["nodes"][:3])
+    return [f"{fault['id']}: {fault['help']}: "
+            + "; ".join(node["html"][:160] for node in fault["nodes"][:3])
             for fault in report["violations"]]

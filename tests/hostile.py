@@ -513,7 +513,8 @@ class Scene:
         cells = []
         for form in export.FORMATS:
             export.write(grades, grades / "marks.csv", form)
-            cells += (grades / "marks.csv").read_text(encoding="utf-8").replace("\n", ",").split(",")
+            text = (grades / "marks.csv").read_text(encoding="utf-8")
+            cells += text.replace("\n", ",").split(",")
         return {record.student: record for record in gradebook.records(grades)}, pages, cells
 
 

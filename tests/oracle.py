@@ -76,12 +76,12 @@ def laid_out(draw, x):
     return x
 
 
+SIZES = st.sampled_from([4, 3, 5, 2, 1, 0])
 widths = st.sampled_from([3, 2, 1, 4, 0])
 
 
 @st.composite
-def problems(draw, sizes=st.sampled_from([4, 3, 5, 2, 1, 0]), magnitudes=(1.0, 30.0, 1e4), square=False,
-             layouts=True):
+def problems(draw, sizes=SIZES, magnitudes=(1.0, 30.0, 1e4), square=False, layouts=True):
     """Arguments of `attention`: (query, key, value) in float64, and keywords."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     leading = tuple(draw(st.sampled_from([(2,), (), (2, 2), (3, 2), (0,)])))

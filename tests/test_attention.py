@@ -6,13 +6,21 @@ import numpy as np
 import pytest
 import torch
 from array_api_compat import array_namespace
-from hypothesis import assume, given, strategies as st
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from oracle import brute_force, may_attend, problems
 from torch.autograd import gradcheck
 
 from attnlib import (
-    additive_scores, attention, attention_scores, attention_weights, causal_mask, merge_partials,
-    partial_attention, softmax, window_mask,
+    additive_scores,
+    attention,
+    attention_scores,
+    attention_weights,
+    causal_mask,
+    merge_partials,
+    partial_attention,
+    softmax,
+    window_mask,
 )
 from attnlib.attention import _beside, _cast
 

@@ -89,7 +89,8 @@ def test_goals_are_read_off_the_numbers():
 def test_the_table_says_what_is_missed_and_why():
     text = report.markdown(results(factor=10.0))
     assert text.count("**missed**: longer inputs no longer fit") == 1
-    assert text.count("| met |") == 8 and "1 January 2000: a machine" in text and "fewer" not in text
+    assert text.count("| met |") == 8 and "fewer" not in text
+    assert "1 January 2000: a machine" in text
     without = results()
     without["memory"] = {}
     without["times"]["naive"][1024]["clean"] = 2

@@ -33,7 +33,8 @@ def test_prints_a_condition_and_a_scale(capsys):
         "Claim X2b · undecided here · 3 of 8 rows · 200 steps of 5 runs\n")
 
 
-@pytest.mark.parametrize("verdict", ["holds", "does not hold", "undecided here", "holds when n = 1"])
+@pytest.mark.parametrize("verdict", [
+    "holds", "does not hold", "undecided here", "holds when n = 1"])
 def test_a_condition_goes_with_a_part_alone(verdict):
     with pytest.raises(ValueError, match="^(when goes with|verdict must be)"):
         claim("Q1", verdict, "3 of 8 rows", when="n = 1")
@@ -55,7 +56,8 @@ def test_refuses_a_scale_without_a_number():
 @pytest.mark.parametrize("verdict", [
     "", "Holds", "holds.", "holds when", "holds when ", "it holds", "hold", "does not  hold",
     "does not hold when n = 1", "holds if d = 2", "true", "holds when · n",
-    "holds in part when n = 1", "undecided", "Undecided here", "does not hold here", "holds\n", " holds",
+    "holds in part when n = 1", "undecided", "Undecided here", "does not hold here", "holds\n",
+    " holds",
 ])
 def test_refuses_other_verdicts(verdict):
     with pytest.raises(ValueError, match="^verdict must be"):

@@ -1,4 +1,4 @@
-"""python -m classroom: the instructors' page played through, and what is told when it cannot go on."""
+"""python -m classroom: the instructors' page played through, and what is told when it fails."""
 
 import csv
 import re

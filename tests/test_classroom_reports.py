@@ -147,7 +147,7 @@ def test_pictures_have_words_and_hold_everything(grades, look):
     page = look(grades / "class.html")
     pictures = page.evaluate("[...document.images].map(i => [i.naturalWidth, i.alt, i.src])")
     assert len(pictures) == 2
-    for width, words, source in pictures:
+    for width, _, source in pictures:
         assert width > 100 and source.startswith("data:image/svg+xml;base64,")
     assert pictures[0][1] == ("Number of students by their points: 5 with 0 to 10 %, "
                               "4 with 50 to 60 %.")

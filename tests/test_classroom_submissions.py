@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from classroom import gradebook
 from classroom.sandbox import answer
 from classroom.submissions import (
-    LARGEST, Student, content, definitions, files, find, is_stub, markers, owner, read_roster,
+    LARGEST,
+    Student,
+    content,
+    definitions,
+    files,
+    find,
+    is_stub,
+    markers,
+    owner,
+    read_roster,
     submissions,
 )
 

@@ -99,8 +99,8 @@ def test_a_word_that_only_the_search_knows_is_caught(secrets, tmp_path):
 def test_a_build_that_fails_leaves_no_site(tmp_path, monkeypatch):
     out = tmp_path / "site"
     out.mkdir()
-    planted = lambda folder: shutil.copytree(ROOT / "book", folder)  # noqa: E731: no _toc.yml
-    monkeypatch.setattr(editions, "print_book_without_solutions", planted)
+    monkeypatch.setattr(editions, "print_book_without_solutions",
+                        lambda folder: shutil.copytree(ROOT / "book", folder))  # no _toc.yml
     with pytest.raises(subprocess.CalledProcessError):
         editions.build_course(out)
     assert not out.exists()

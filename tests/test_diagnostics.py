@@ -5,13 +5,25 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from oracle import may_attend
 from torch.autograd import gradcheck
 
 from attnlib import (
-    attention, attention_weights, causal_mask, effective_keys, entropy, head_similarity,
-    mean_distance, rank_one_residual, reachable, receptive_field, rollout, top_mass, window_mask,
+    attention,
+    attention_weights,
+    causal_mask,
+    effective_keys,
+    entropy,
+    head_similarity,
+    mean_distance,
+    rank_one_residual,
+    reachable,
+    receptive_field,
+    rollout,
+    top_mass,
+    window_mask,
 )
 
 seeds = st.integers(0, 2**32 - 1)

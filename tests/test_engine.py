@@ -5,7 +5,6 @@ import fractions
 import functools
 import json
 import math
-import os
 import subprocess
 import sys
 import textwrap
@@ -20,7 +19,7 @@ import pytest
 import test_exercises as rules
 
 import attnlib
-from attnlib.exercises import core, judging, notebook, registry, showing, shrinking
+from attnlib.exercises import judging, notebook, registry, showing, shrinking
 from attnlib.exercises.core import Case, Exercise, Mistake, broken_law, switched
 from attnlib.running import outcome, plain, runner, watching
 from attnlib.running.outcome import Outcome
@@ -919,7 +918,8 @@ def test_in_a_real_notebook():
     assert "not attempted yet" in texts[1] and "time limit" in texts[2]
     assert "SystemExit" in texts[3] and "`check` was redefined" in texts[4]
     assert "False" in outputs[5][-1].text
-    assert book.cells[6].outputs[0].data["text/plain"].startswith("✗ Exercise 1.1 is not right yet.")
+    last = book.cells[6].outputs[0].data["text/plain"]
+    assert last.startswith("✗ Exercise 1.1 is not right yet.")
 
 
 def test_without_torch_and_without_ipython():

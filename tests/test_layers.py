@@ -6,12 +6,19 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
-from attnlib.attention import attention
 from attnlib.layers import (
-    POSITIONS, Block, Decoder, Encoder, FeedForward, KeyValueCache, LanguageModel, LearnedPositions,
+    POSITIONS,
+    Block,
+    Decoder,
+    Encoder,
+    FeedForward,
+    KeyValueCache,
+    LanguageModel,
+    LearnedPositions,
     MultiHeadAttention,
 )
 from attnlib.masks import causal_mask, padding_mask, window_mask

@@ -13,14 +13,19 @@ import pytest
 import ring_ranks
 import torch
 import torch.distributed as dist
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from oracle import laid_out, narrowed
 from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import attnlib
 from attnlib import (
-    attention, chunked_attention, hierarchical_attention, local_attention, multilevel,
+    attention,
+    chunked_attention,
+    hierarchical_attention,
+    local_attention,
+    multilevel,
     ring_attention,
 )
 
@@ -42,8 +47,11 @@ def close(actual, expected, atol=1e-12):
     torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
+SIZES = st.integers(0, 14)
+
+
 @st.composite
-def triples(draw, sizes=st.integers(0, 14)):
+def triples(draw, sizes=SIZES):
     """Query, key and value of any broadcast, layout, width and length, and a tolerance."""
     rng = np.random.default_rng(draw(seeds))
     lead = draw(st.sampled_from([(), (2,), (2, 2), (3, 2), (0,)]))
@@ -169,7 +177,8 @@ def test_local_of_keys_without_numbers_is_the_mean_of_what_is_seen():
 def test_local_takes_every_block_once(window, causal):
     arrays, band = self_attention_inputs(50), dict(window=window, causal=causal)
     with mock.patch("attnlib.multilevel.BLOCK", 2), mock.patch("attnlib.multilevel.GROUP", 2):
-        assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band), arrays)
+        assert_same(lambda *x: local_attention(*x, **band),
+                    lambda *x: attention(*x, **band), arrays)
 
 
 def tiles(n_q, n_k, window, causal, heads=1, block=64, **how):

@@ -73,7 +73,7 @@ for name in {names}:
 
 def test_an_unknown_name_is_named(raises):
     with raises(AttributeError, "module 'attnlib' has no attribute 'atention'"):
-        attnlib.atention
+        _ = attnlib.atention
 
 
 def test_an_error_inside_a_module_is_not_taken_for_missing_torch(monkeypatch):
@@ -83,7 +83,7 @@ def test_an_error_inside_a_module_is_not_taken_for_missing_torch(monkeypatch):
     monkeypatch.setattr(attnlib, "import_module", broken)
     monkeypatch.delitem(vars(attnlib), "layers", raising=False)
     with pytest.raises(ModuleNotFoundError, match="^No module named 'other'$"):
-        attnlib.layers
+        _ = attnlib.layers
 
 
 def test_from_import_of_every_name():

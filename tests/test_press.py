@@ -184,7 +184,8 @@ def test_a_planted_fault_is_named_with_file_cell_and_remedy(chapter, plant, numb
     cells = good_cells()
     plant(cells)
     found = rules.faults(chapter(cells), ["7.1"])
-    assert any(f"07_planted.ipynb, cell {number} " in line and remedy in line for line in found), found
+    assert any(f"07_planted.ipynb, cell {number} " in line and remedy in line
+               for line in found), found
 
 
 def test_an_exercise_that_stands_twice_is_named(chapter):
@@ -303,8 +304,9 @@ def test_the_address_stands_in_one_file():
     """Everything that needs the repository's address takes it from _config.yml."""
     address = settings()["repository"]["url"]
     owners = [path for path in ROOT.rglob("*")
-              if path.suffix in {".py", ".md", ".yml", ".toml", ".cff"} and ".venv" not in path.parts
-              and "_build" not in path.parts and address in path.read_text(encoding="utf-8")]
+              if path.suffix in {".py", ".md", ".yml", ".toml", ".cff"}
+              and not {".venv", "_build"} & set(path.parts)
+              and address in path.read_text(encoding="utf-8")]
     assert owners == [ROOT / "_config.yml"]
 
 

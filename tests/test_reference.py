@@ -31,7 +31,8 @@ def test_every_public_name_is_described():
         defined = vars(importlib.import_module(f"attnlib.{module}"))
         wanted |= {(module, name) for name, thing in defined.items() if name[0] != "_"
                    and getattr(thing, "__module__", "") == f"attnlib.{module}"}
-    wanted |= {("exercises", name) for name in ("case", "check", "hint", "progress", "get", "exercises")}
+    wanted |= {("exercises", name)
+               for name in ("case", "check", "hint", "progress", "get", "exercises")}
     wanted |= {("play", name) for name in play.__all__}
     assert described == wanted and len(wanted) > 50
 

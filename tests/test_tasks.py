@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attnlib import tasks
 from attnlib.tasks import IGNORE, PARAGRAPH_WORDS

@@ -50,8 +50,9 @@ def test_train_is_adam_with_a_warm_up_and_a_linear_end(runs):
     for run in range(runs):
         start = np.random.SeedSequence([2, 0], spawn_key=(run,))
         torch.manual_seed(int(start.generate_state(1)[0]))
-        x, a = torch.randn((), dtype=torch.float64).item(), np.random.default_rng(start).normal(size=40)
-        path = adam_by_hand(x, lambda x, step: 4 * x**3 + a[step], 40, 0.1)
+        x = torch.randn((), dtype=torch.float64).item()
+        a = np.random.default_rng(start).normal(size=40)
+        path = adam_by_hand(x, lambda x, step, a=a: 4 * x**3 + a[step], 40, 0.1)
         np.testing.assert_allclose(trained.losses[run], path[:-1]**4 + a * path[:-1], rtol=1e-9)
         np.testing.assert_allclose(trained.models[run]["x"], path[-1], rtol=1e-9)
 

@@ -8,8 +8,17 @@ import pytest
 import torch
 
 from attnlib import (
-    attention, attention_scores, attention_weights, causal_mask, merge_partials, padding_mask,
-    partial_attention, repeat_heads, rotate, softmax, window_mask,
+    attention,
+    attention_scores,
+    attention_weights,
+    causal_mask,
+    merge_partials,
+    padding_mask,
+    partial_attention,
+    repeat_heads,
+    rotate,
+    softmax,
+    window_mask,
 )
 
 

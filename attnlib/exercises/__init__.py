@@ -4,3 +4,5 @@
 from .notebook import case, check, hint
 from .progress import progress
 from .registry import exercises, get
+
+__all__ = ["case", "check", "exercises", "get", "hint", "progress"]

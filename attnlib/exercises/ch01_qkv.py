@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from ..attention import additive_scores, attention, softmax
-from .core import READY_MADE, Case, Exercise, Mistake, broken_law, switched, with_numbers
+from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
+
 
 def _exponentials(scores, axis, overflow=False):
     """The numerators of a softmax; without the shift that keeps them finite, if asked."""

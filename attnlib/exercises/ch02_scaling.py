@@ -8,6 +8,7 @@ from ..attention import attention_weights
 from ..diagnostics import effective_keys
 from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
 
+
 def _shares(scores, axis=-1, overflow=False):
     with np.errstate(over="ignore", invalid="ignore"):
         parts = np.exp(scores - (0 if overflow else scores.max(axis=axis, keepdims=True)))

@@ -8,6 +8,7 @@ from ..attention import attention, softmax
 from ..masks import window_mask
 from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
 
+
 def _shares(scores, axis=-1, overflow=False, empty_is_nan=False):
     """A softmax with or without what keeps it finite: the shift, and a total above 0."""
     with np.errstate(all="ignore"):
@@ -546,7 +547,8 @@ def _vary_count(rng):
     numbers = dict(n=n, window=window, layers=layers, prompt=prompt, steps=steps)
     words = {
         "100 positions": f"{n} positions", "output 100": f"output {n}",
-        "10 keys": f"{window} keys", "Four layers": f"{('Three', 'Four', 'Five')[layers - 3]} layers",
+        "10 keys": f"{window} keys",
+        "Four layers": f"{('Three', 'Four', 'Five')[layers - 3]} layers",
         "back 9": f"back {window - 1}", "20 tokens": f"{prompt} tokens", "5 more": f"{steps} more",
         "5 steps": f"{steps} steps"}
     return with_numbers(_COUNT, {name: int(x) for name, x in numbers.items()}, words)

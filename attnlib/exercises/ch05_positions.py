@@ -121,7 +121,8 @@ def _vary_alibi(rng):
     return with_numbers(_ALIBI, numbers, {
         "$2^{-8/heads}$": f"${base:g}^{{-{last}/heads}}$",
         "$2^{-16/heads}$": f"${base:g}^{{-{2 * last}/heads}}$",
-        "$2^{-8}$": f"${base:g}^{{-{last}}}$", "2.0 ** (-8 /": f"{base} ** (-{last} /"}, functools.partial(_alibi, **numbers))
+        "$2^{-8}$": f"${base:g}^{{-{last}}}$", "2.0 ** (-8 /": f"{base} ** (-{last} /"},
+        functools.partial(_alibi, **numbers))
 
 
 def _alibi_loops(heads, n_q, n_k):

@@ -546,7 +546,7 @@ _DOUBLE = Exercise(
         "one-step": "You follow one step more per layer. Look at the query and at what is handed "
                     "over: how many steps has each token made by then?",
         "soft": "The right places, but blurred over all tokens. What makes a softmax pick one?",
-        "asks-itself": "Your rows are still `aim`: nobody gets any further. What do your tokens ask "
+        "asks-itself": "Your rows are still `aim`: nobody gets any further. What do your tokens "
                        "for, by what are they found, and what do they hand over?",
         "backwards": "Queries and keys are exchanged: you go against the arrows.",
         "residual": "You added what was found to what was there. A row should name one place.",

@@ -1,4 +1,4 @@
-"""Chapter 8, "Multi-level and chunked attention": what its exercises ask, and what people answer."""
+"""Chapter 8, "Multi-level and chunked attention": its exercises, and what people answer."""
 
 import math
 
@@ -8,7 +8,6 @@ from ..attention import attention, softmax
 from ..diagnostics import reachable
 from ..masks import causal_mask
 from .core import READY_MADE, Case, Exercise, broken_law, switched
-
 
 # 8.1  The bill on paper
 
@@ -186,8 +185,10 @@ def _pieces(query, key, value, chunk, *, faults=frozenset()):
         if "inverted" in faults:
             shrink = np.where(np.isfinite(top), np.exp(np.where(np.isfinite(top), new - top, 0)), 0)
         averaged += part / part.sum(-1, keepdims=True) @ value[start:stop] / len(starts)
-        output = (1 if "output-not-shrunk" in faults else shrink) * output + part @ value[start:stop]
-        total = (1 if "total-not-shrunk" in faults else shrink) * total + part.sum(-1, keepdims=True)
+        kept_output = 1 if "output-not-shrunk" in faults else shrink
+        kept_total = 1 if "total-not-shrunk" in faults else shrink
+        output = kept_output * output + part @ value[start:stop]
+        total = kept_total * total + part.sum(-1, keepdims=True)
         top = new
     if "added" in faults:
         return averaged * len(starts)
@@ -226,7 +227,6 @@ def _pieces_by_lse(query, key, value, chunk):
 
 
 def _pieces_torch(query, key, value, chunk):
-    import torch
     scores = query @ key.mT / query.shape[-1] ** 0.5
     blocks = [block - scores.amax(-1, keepdim=True) for block in scores.split(chunk, -1)]
     output = sum(block.exp() @ v for block, v in zip(blocks, value.split(chunk)))

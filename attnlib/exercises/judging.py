@@ -341,7 +341,7 @@ def _differs(exercise, cases, outcomes, expected):
 
 
 def _rounded(exercise, got, wanted, masks):
-    """Whether what is wrong is the right number, rounded to at most three digits after the point."""
+    """Whether what is wrong is the right number, rounded to three digits or fewer."""
     pairs = zip(*map(leaves, aligned(exercise, got, wanted)), masks, strict=True)
     return all(isinstance(right, np.ndarray) and any(
         np.allclose(np.round(right, digits), ours.reshape(right.shape), rtol=0, atol=1e-9)

@@ -12,8 +12,8 @@ from . import registry
 from .core import Result
 from .judging import SHOWS_THE_SENTENCE, argument_names, expect, judge, spoilt
 from .progress import remember
-from .shrinking import smallest_failure
 from .showing import OPEN, PASSED, WRONG, Message, show
+from .shrinking import smallest_failure
 
 PUBLIC_SEED = 0
 GRADING_SEEDS = (0, 1, 2)  # as public as the other

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from . import registry
@@ -56,7 +56,7 @@ def remember(exercise):
     Returns:
         A sentence to show if something went wrong; usually empty.
     """
-    notes, now = [], datetime.now(timezone.utc).isoformat(timespec="seconds")
+    notes, now = [], datetime.now(UTC).isoformat(timespec="seconds")
     try:
         id = exercise.id.partition("/")[0]  # whatever its numbers
         passed = {id: {"version": exercise.version, "at": now}}

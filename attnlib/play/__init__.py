@@ -4,7 +4,7 @@ Each function returns a `Play` that a notebook shows by itself. It carries a sma
 to begin with, and *cases*, inputs with what attnlib says of them; the figure's own arithmetic is
 compared with them each time it is shown, and the result stands under it.
 
-- ``figures.py``: one function for each figure: its inputs, and its cases by attnlib's own functions.
+- ``figures.py``: one function for each figure: its inputs, and its cases by attnlib's functions.
 - ``showing.py``: `Play`: the element, its script, and the numbers in them.
 - ``play.js``: the frame: controls, dragging, keys, the comparison.
 - ``look.js``: how all of them look; ``maths.js``: the equations that several share.

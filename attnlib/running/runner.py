@@ -20,7 +20,13 @@ from dataclasses import replace
 from .outcome import Outcome
 from .plain import Notes, has_torch, identical, import_torch, of_kind, plain, type_name
 from .watching import (
-    CHARACTERS_SHOWN, LINES_SHOWN, FirstLines, Limit, Watch, imported, replaced_functions,
+    CHARACTERS_SHOWN,
+    LINES_SHOWN,
+    FirstLines,
+    Limit,
+    Watch,
+    imported,
+    replaced_functions,
     streams_to,
 )
 

@@ -13,8 +13,6 @@ from _thread import interrupt_main
 
 import numpy as np
 
-from .plain import has_torch, import_torch
-
 GRACE = 3.0
 STUBBORN = ("Still running after {:.0f} seconds, and it cannot be stopped from here. Interrupt it "
             "yourself: Kernel > Interrupt (Colab: Runtime > Interrupt execution; a terminal: "

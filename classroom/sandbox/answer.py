@@ -3,6 +3,8 @@
 Nothing here can be trusted once a cell has run.
 """
 
+import __future__
+
 import ast
 import ctypes
 import inspect
@@ -12,7 +14,6 @@ import re
 import sys
 import types
 import zipfile
-import __future__
 
 from IPython.core.inputtransformer2 import TransformerManager
 

@@ -11,8 +11,20 @@ from docutils import nodes
 
 from ..chapters import HEADING, tags
 from ..claims import LINE, lines_of
-from .elements import (bets, curly, el, element, escape, fold, folded_code, icon, numbers, output,
-                       pre, raw)
+from .elements import (
+    bets,
+    curly,
+    el,
+    element,
+    escape,
+    fold,
+    folded_code,
+    icon,
+    numbers,
+    output,
+    pre,
+    raw,
+)
 from .figures import picture
 from .mathml import inline
 from .shelf import caption_of, claim

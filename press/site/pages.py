@@ -10,7 +10,6 @@ from .elements import ICONS, bets, curly, el, escape, fold, icon, label_of, numb
 from .mathml import inline
 from .shelf import shelf
 
-
 # The opening page
 
 
