@@ -5,35 +5,42 @@ PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
+# What the site needs, without torch; and everything. TORCH=cpu: on Linux, PyTorch's own CPU build.
+SITE := $(VENV)/site
 READY := $(VENV)/ready
-# TORCH=cpu: on Linux, take PyTorch's own CPU build instead of gigabytes of CUDA libraries.
-PIP_EXTRA := $(if $(filter cpu,$(TORCH)),--extra-index-url https://download.pytorch.org/whl/cpu)
+export TORCH
 
-.PHONY: help book serve test notebooks student bench proofs proofs-fresh clean
+.PHONY: help book serve test notebooks student bench proofs proofs-fresh lock clean
 
 help:
-	@echo "make book       build the site and say where to open it (TORCH=cpu on Linux saves gigabytes)"
+	@echo "make book       build the site and say where to open it"
 	@echo "                (make book SOLUTIONS=no: without solutions, for a course's own site)"
 	@echo "make serve      serve the site on this computer"
 	@echo "make test       prove everything: code, notebooks, editions, site, pages"
+	@echo "                (make test TORCH=cpu: on Linux, without gigabytes of CUDA)"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
-	@echo "make student    print the student notebooks"
+	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
 	@echo "make proofs     the slow proofs of what has changed, stored with their date"
 	@echo "make proofs-fresh   fail if a stored proof is of what has changed since"
+	@echo "make lock       resolve requirements.txt anew from pyproject.toml and press/"
 	@echo "make clean      remove what was built"
 
-$(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "Python 3.11 or newer is needed: install it, then run make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
-	  { echo "Python's venv is missing: on Debian or Ubuntu, sudo apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --disable-pip-version-check $(PIP_EXTRA) -r requirements.txt
-	$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+$(SITE): press/requirements.txt requirements.txt
+	$(call install,site)
 	@touch $@
 
-book: $(READY)
+$(READY): requirements.txt press/requirements.txt pyproject.toml
+	$(call install,all)
+	@touch $(SITE) $@
+
+define install
+@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON): install Python 3.11 or newer from\
+ python.org or your system's packages, then run make $(MAKECMDGOALS)"; exit 1; }
+@$(PYTHON) press/environment.py $(1) "make $(MAKECMDGOALS)"
+endef
+
+book: $(SITE)
 ifeq ($(SOLUTIONS),no)
 	$(PY) -m press course
 	@echo
@@ -59,7 +66,7 @@ notebooks: $(READY)
 	$(PY) -m press student
 	$(PY) -m press reference
 
-student: $(READY)
+student: $(SITE)
 	$(PY) -m press student
 	$(PY) -m press reference
 
@@ -79,6 +86,20 @@ proofs: $(READY)
 
 proofs-fresh: $(READY)
 	$(PY) -m proofs --fresh
+
+# Versions stay where they are unless what is asked for forbids them: to move all, empty the lock.
+# CUDA's libraries are left out: torch brings them where its build wants them.
+lock: $(SITE)
+	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
+	cp requirements.txt $(VENV)/lock
+	grep -v '^-c' press/requirements.txt | $(VENV)/bin/uv pip compile pyproject.toml - \
+	  --all-extras --group test --universal --python-version 3.11.2 --no-annotate --quiet \
+	  --custom-compile-command "make lock" --output-file $(VENV)/lock
+	grep -vE '^(cuda|nvidia)-|^triton=' $(VENV)/lock > requirements.txt
+	{ echo "--extra-index-url https://download.pytorch.org/whl/cpu"; \
+	  $(VENV)/bin/uv pip compile pyproject.toml --extra notebooks --constraints requirements.txt \
+	  --no-deps --no-annotate --quiet --custom-compile-command "make lock"; } \
+	  > binder/requirements.txt
 
 clean:
 	rm -rf _build
