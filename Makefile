@@ -10,14 +10,15 @@ SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
 
-.PHONY: help book serve test notebooks student bench proofs proofs-fresh lock clean
+.PHONY: help book serve ready test notebooks student bench proofs proofs-fresh lock clean
 
 help:
 	@echo "make book       build the site and say where to open it"
 	@echo "                (make book SOLUTIONS=no: without solutions, for a course's own site)"
 	@echo "make serve      serve the site on this computer"
+	@echo "make ready      install all that the notebooks, the classroom and the tests need"
 	@echo "make test       prove everything: code, notebooks, editions, site, pages"
-	@echo "                (make test TORCH=cpu: on Linux, without gigabytes of CUDA)"
+	@echo "                (make ready TORCH=cpu first: on Linux, without gigabytes of CUDA)"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
 	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
@@ -39,6 +40,8 @@ define install
  python.org or your system's packages, then run make $(MAKECMDGOALS)"; exit 1; }
 @$(PYTHON) press/environment.py $(1) "make $(MAKECMDGOALS)"
 endef
+
+ready: $(READY)
 
 book: $(SITE)
 ifeq ($(SOLUTIONS),no)
