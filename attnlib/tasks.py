@@ -210,8 +210,12 @@ def k_hop(generator, batch, items, hops):
     return np.stack((start, targets[..., 0]), axis=-1), targets
 
 
-def distractors(generator, batch, items, dim, *, classes=8, copies=1, noise=0.0, wrong=0.0):
-    """Find by a noisy likeness: some keys resemble the query, the others distract.
+def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1.0, wrong=0.0,
+                noise=None):
+    """Find by a likeness: some keys resemble the query, the others distract.
+
+    Each key by itself, relevant or not, is drawn unit-normal: without the query nothing marks
+    the one that is relevant, its length least of all. Several copies resemble each other.
 
     Args:
         generator: numpy ``Generator`` to draw from.
@@ -219,9 +223,11 @@ def distractors(generator, batch, items, dim, *, classes=8, copies=1, noise=0.0,
         items: number of items in each, distractors included.
         dim: width of query and keys, which are drawn unit-normal.
         classes: number of different values.
-        copies: how many items are relevant: their key is the query plus noise.
-        noise: standard deviation of that noise, in units of the query's own.
+        copies: how many items are relevant: their keys resemble the query.
+        likeness: the correlation of a relevant key with the query, 0 to 1, feature by feature.
         wrong: probability that a relevant item holds a random value and not the target.
+        noise: goes with the chapters that still use it: the relevant keys are then the query plus
+            so much noise, and longer than the others.
 
     Returns:
         query: ``(batch, dim)``, float64.
@@ -231,7 +237,7 @@ def distractors(generator, batch, items, dim, *, classes=8, copies=1, noise=0.0,
 
     Raises:
         TypeError, ValueError: if ``generator`` is none, a size not a whole number or too small,
-            ``noise`` below 0 or ``wrong`` not a probability.
+            ``likeness`` not from 0 to 1 or ``wrong`` not a probability.
 
     >>> query, key, value, target = distractors(np.random.default_rng(0), 2, items=4, dim=16)
     >>> relevant = (key @ query[..., None])[..., 0].argmax(-1)
@@ -240,15 +246,16 @@ def distractors(generator, batch, items, dim, *, classes=8, copies=1, noise=0.0,
     """
     _check(generator, batch=batch, dim=dim, classes=classes, copies=copies)
     whole_number("items", items, copies)
-    if not noise >= 0 or not 0 <= wrong <= 1:
-        raise ValueError("noise must be at least 0 and wrong a probability, "
-                         f"got noise {noise}, wrong {wrong}")
+    if not 0 <= likeness <= 1 or not 0 <= wrong <= 1 or not (noise is None or noise >= 0):
+        raise ValueError("likeness must be from 0 to 1, wrong a probability and noise at least 0, "
+                         f"got likeness {likeness}, wrong {wrong}, noise {noise}")
     query = generator.standard_normal((batch, dim))
     key = generator.standard_normal((batch, items, dim))
     value = generator.integers(classes, size=(batch, items))
     target = generator.integers(classes, size=batch)
     relevant = _different(generator, batch, items, items) < copies  # (batch, items)
-    near = query[:, None] + noise * key  # (batch, items, dim)
+    same, other = (likeness, np.sqrt(1 - likeness**2)) if noise is None else (1, noise)
+    near = same * query[:, None] + other * key  # (batch, items, dim)
     right = relevant & (generator.random((batch, items)) >= wrong)
     return (query, np.where(relevant[..., None], near, key),
             np.where(right, target[:, None], value), target)
@@ -377,6 +384,94 @@ def translation(generator, examples):
                        _padded([f"<{i}>" for i in range(10000)], target_words),
                        source_words, target_words, np.sort(order[:examples]),
                        np.sort(order[examples:]))
+
+
+# What cannot be beaten without knowing.
+
+
+def floor(task, **sizes):
+    """The best score of a model that cannot know: what a figure draws as a grey line.
+
+    "Better than guessing" is better than this. The blind know how a task is drawn, and of a
+    question no more than this:
+
+    - `copy`: which words there are and which were said again, but not their order;
+    - `induction`: how often each word stood and which stands last, but not their order;
+    - `k_hop`: the item and the one it names, but no other pair; ``hops`` is the one step asked;
+    - `distractors`: all values, but no key and no query;
+    - `paragraphs`: which things there are and which were told again, but not whose they are;
+    - `translation`: nothing; the whole number is to be right.
+
+    Args:
+        task: one of these functions.
+        sizes: the arguments of the task, without ``generator``, ``batch``, and what only the
+            sighted see (``dim``, ``likeness``).
+
+    Returns:
+        The share of asked-for answers that are right, 0 to 1, on 20000 questions always the same:
+        right to about 0.01.
+
+    Raises:
+        ValueError: if the task is none of these.
+
+    >>> round(floor(k_hop, items=8, hops=3), 2), round(floor(distractors, items=16), 2)
+    (0.25, 0.26)
+    """
+    if task not in _BLIND:
+        raise ValueError("floor knows " + ", ".join(known.__name__ for known in _BLIND)
+                         + f", got {getattr(task, '__name__', task)!r}")
+    return float(_BLIND[task](np.random.default_rng(0), 20000, **sizes))
+
+
+def _blind_copy(generator, batch, length, vocabulary):
+    tokens, _ = copy(generator, batch, length, vocabulary)
+    return _drawn_again(tokens[:, :length], length, vocabulary)
+
+
+def _drawn_again(tokens, times, vocabulary):
+    """How often the most frequent of the tokens that are left is the next of them."""
+    counts = _counts(tokens, vocabulary)  # (batch, vocabulary)
+    row, right = np.arange(len(tokens)), 0.0
+    for token in tokens.T[:times]:
+        right += (counts.argmax(1) == token).mean() / times
+        counts[row, token] -= 1
+    return right
+
+
+def _blind_induction(generator, batch, n, vocabulary):
+    inputs, targets = induction(generator, batch, n, vocabulary)
+    counts, row, right = np.zeros((batch, vocabulary)), np.arange(batch), 0
+    for token, target in zip(inputs.T, targets.T):
+        counts[row, token] += 1
+        others = np.where(counts == 0, np.inf, counts)  # the next has stood least often
+        others[row, token] = np.inf
+        right += (others.argmin(1) == target).sum()  # IGNORE is no token
+    return right / (targets != IGNORE).sum()
+
+
+def _blind_k_hop(generator, batch, items, hops):
+    pairs, targets = k_hop(generator, batch, items, hops)
+    return (pairs == targets[..., -1:]).mean((0, 1)).max()
+
+
+def _blind_distractors(generator, batch, items, **sizes):
+    _, _, value, target = distractors(generator, batch, items, 1, **sizes)
+    return (_counts(value, sizes.get("classes", 8)).argmax(1) == target).mean()
+
+
+def _blind_paragraphs(generator, batch, sentences, questions):
+    inputs, _ = paragraphs(generator, batch, sentences, sentences)
+    told = inputs[:, 3 * sentences + 1::3]  # (batch, sentences): all things, in the order asked
+    return _drawn_again(told, questions, len(PARAGRAPH_WORDS))
+
+
+def _counts(tokens, vocabulary):
+    return (tokens[..., None] == np.arange(vocabulary)).sum(1)
+
+
+_BLIND = {copy: _blind_copy, induction: _blind_induction, k_hop: _blind_k_hop,
+          distractors: _blind_distractors, paragraphs: _blind_paragraphs,
+          translation: lambda generator, batch: 1 / 10000}
 
 
 # Real data.

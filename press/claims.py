@@ -1,6 +1,8 @@
 """The claims page, gathered from the lines that `claim()` left in the stored outputs."""
 
+import json
 import re
+from collections import Counter
 from typing import NamedTuple
 
 import yaml
@@ -11,6 +13,7 @@ from .chapters import ROOT, Chapter, chapter_paths
 
 PAGE = ROOT / "book" / "claims.md"
 UNSETTLED = ROOT / "proofs" / "unsettled.txt"
+STAR = ROOT / "proofs" / "star"
 LINE = re.compile(r"^Claim (?P<id>[A-Z]\d+[a-z]?) · (?P<verdict>" + "|".join(
     sorted(VERDICTS, key=len, reverse=True)) + r")(?: when (?P<when>[^·\n]+?))? · "
     r"(?P<measured>[^·\n]+?)(?: · (?P<scale>[^·\n]+))?$", re.MULTILINE)
@@ -22,11 +25,8 @@ HEAD = """\
 What widely read introductions say about attention, and what came out when a chapter measured it.
 Every verdict below is computed by a cell of the book. Follow the link to see the cell, change it,
 and run it again.
-
-| | claim | verdict | what was measured | where |
-|---|---|---|---|---|
 """
-
+MARKS = {"holds": "●", "holds in part": "◐", "does not hold": "⊗", "undecided here": "◌"}
 
 
 class Settled(NamedTuple):
@@ -74,6 +74,23 @@ def measured(chapter):
     return found
 
 
+def star(id, stem, verdict, when):
+    """On how much of the star a claim of a chapter had this verdict, under this condition.
+
+    Returns:
+        (points with that verdict, points run), or None where the chapter is not settled yet.
+    """
+    if stem in unsettled():
+        return None
+    rows = json.loads((STAR / f"{stem}.json").read_text(encoding="utf-8"))["rows"].values()
+    return sum(row["claims"].get(id, ())[:2] == [verdict, when] for row in rows), len(rows)
+
+
+def kind(line):
+    """Its verdict as one of the four words."""
+    return "holds in part" if line.when else line.verdict  # the first edition's "holds when"
+
+
 def print_page():
     """The text of the claims page.
 
@@ -81,23 +98,44 @@ def print_page():
         ValueError: if a claim has no cell, or a cell settles a claim that is not listed.
     """
     listed = claims()
-    results = {path.stem: measured(Chapter(path)) for path in chapter_paths()}
+    chapters = {path.stem: Chapter(path) for path in chapter_paths()}
+    results = {stem: measured(chapter) for stem, chapter in chapters.items()}
     for stem, found in results.items():
         stray = found.keys() - {claim["id"] for claim in listed if claim["chapter"] == stem}
         if stray:
             raise ValueError(f"{stem}.ipynb settles {sorted(stray)}, which book/claims.yml does "
                              "not list for this chapter: add the claim there")
-    rows = []
     for claim in listed:
-        stem = claim["chapter"]
-        if claim["id"] not in results.get(stem, {}):
-            if stem in unsettled():
-                continue
-            raise ValueError(f"claim {claim['id']} has no cell in book/{stem}.ipynb: add a cell "
+        id, stem = claim["id"], claim["chapter"]
+        if id not in results.get(stem, {}) and stem not in unsettled():
+            raise ValueError(f"claim {id} has no cell in book/{stem}.ipynb: add a cell "
                              "tagged `claim` that ends with claim(...), and run `make notebooks`")
-        verdict, when, number, _ = results[stem][claim["id"]]
-        text, number = (words.strip().replace("|", "\\|") for words in (claim["text"], number))
-        verdict = f"{verdict} when {when}" if when else verdict
-        link = f"[{stem}]({stem}.ipynb#claim-{claim['id'].lower()})"
-        rows.append(f"| {claim['id']} | {text} | **{verdict}** | {number} | {link} |\n")
-    return HEAD + "".join(rows)
+    told = [claim for claim in listed if claim["id"] in results.get(claim["chapter"], {})]
+    lines = [results[claim["chapter"]][claim["id"]] for claim in told]
+    tally = Counter(map(kind, lines))
+    parts = [HEAD, "| verdict | claims |\n|---|--:|\n" + "".join(
+        f"| {MARKS[verdict]} {verdict} | {tally[verdict]} |\n" for verdict in VERDICTS)
+        + f"| together | {len(told)} |\n"]
+    for claim, line in zip(told, lines):
+        stem = claim["chapter"]
+        if f"]({stem}.ipynb)\n" not in "".join(parts):
+            title = chapters[stem].cells[0].source.partition("\n")[0].removeprefix("# ")
+            parts.append(f"## [{title}]({stem}.ipynb)\n")
+        parts.append(entry(claim, line, star(claim["id"], stem, line.verdict, line.when)))
+    return "\n".join(parts)
+
+
+def entry(claim, line, same):
+    """One claim: what is said, its verdict, and what that rests on."""
+    id, stem = claim["id"], claim["chapter"]
+    when = f" when {line.when}" if line.when else ""
+    facts = [f"Measured: {line.measured}."]
+    if line.scale:
+        facts.append(f"At: {line.scale}.")
+    if "elsewhere" in claim:
+        facts.append(f"Elsewhere: {claim['elsewhere'].strip()}")
+    facts.append("Not yet run over seeds, budgets and processors." if same is None else
+                 f"The same verdict at {same[0]} of {same[1]} points of seed, budget and processor.")
+    facts.append(f"[The cell that decides]({stem}.ipynb#claim-{id.lower()}).")
+    return (f"### {id} {MARKS[kind(line)]} {line.verdict.capitalize()}{when}\n\n"
+            f"{claim['text'].strip()}\n\n" + "".join(f"- {fact}\n" for fact in facts))

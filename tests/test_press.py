@@ -1,5 +1,6 @@
 """press: what a chapter must keep to, with every fault planted once; editions and claims."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -361,7 +362,37 @@ def test_a_claim_without_a_cell_and_a_cell_without_a_claim_are_named(chapter, mo
     with pytest.raises(ValueError, match="claim Q8 has no cell"):
         claims.print_page()
     del listed[0]
-    assert "| Q9 | y | **holds** | 1 nat |" in claims.print_page()
+    listed[0]["elsewhere"] = "So it is there. [One 2020](https://example.org)"
+    monkeypatch.setattr(claims, "unsettled", lambda: ["07_planted"])
+    page = claims.print_page()
+    assert "| ● holds | 1 |\n| ◐ holds in part | 0 |" in page and "| together | 1 |" in page
+    assert page.endswith("""\
+### Q9 ● Holds
+
+y
+
+- Measured: 1 nat.
+- Elsewhere: So it is there. [One 2020](https://example.org)
+- Not yet run over seeds, budgets and processors.
+- [The cell that decides](07_planted.ipynb#claim-q9).
+""")
+
+
+def test_the_claims_page_says_on_how_much_of_the_star_a_verdict_was_the_same(
+        chapter, monkeypatch, tmp_path):
+    line = "Claim Q9 · holds in part when n > 1 · 1 nat · 8 words"
+    planted = chapter([claim_cell(line)])
+    verdicts = [["holds in part", "n > 1", "1 nat"], ["holds in part", "n > 1", "3 nats"],
+                ["holds in part", "n > 2", "1 nat"], ["holds", None, "1 nat"]]
+    rows = {str(i): {"claims": {"Q9": verdict}} for i, verdict in enumerate(verdicts)}
+    (tmp_path / "07_planted.json").write_text(json.dumps({"rows": rows | {"4": {"claims": {}}}}))
+    monkeypatch.setattr(claims, "STAR", tmp_path)
+    monkeypatch.setattr(claims, "unsettled", lambda: [])
+    monkeypatch.setattr(claims, "chapter_paths", lambda: [planted.path])
+    monkeypatch.setattr(claims, "claims", lambda: [{"id": "Q9", "text": "y", "chapter": "07_planted"}])
+    page = claims.print_page()
+    assert "### Q9 ◐ Holds in part when n > 1\n" in page and "- At: 8 words.\n" in page
+    assert "The same verdict at 2 of 5 points of seed, budget and processor." in page
 
 
 def test_what_an_editor_leaves_behind_is_taken_out_and_no_id_stands_in_two_chapters():

@@ -95,30 +95,41 @@ def nearest_agree(query, key, value, copies):
     return np.array(answers)
 
 
-@given(st.integers(1, 8), st.integers(1, 3), st.integers(0, 6), st.sampled_from([0.0, 0.2]), seeds)
-def test_distractors(batch, copies, more, noise, seed):
+@given(st.integers(1, 8), st.integers(1, 3), st.integers(0, 6), st.sampled_from([1.0, 0.98]), seeds)
+def test_distractors(batch, copies, more, likeness, seed):
     query, key, value, target = tasks.distractors(rng(seed), batch, copies + more, 64, classes=5,
-                                                  copies=copies, noise=noise)
+                                                  copies=copies, likeness=likeness)
     assert query.shape == (batch, 64) and key.shape == (batch, copies + more, 64)
     assert value.shape == (batch, copies + more) and target.shape == (batch,)
     assert query.dtype == key.dtype == np.float64 and value.max() < 5
     assert (nearest_agree(query, key, value, copies) == target).all()
     distance = np.sort(np.sqrt(((key - query[:, None])**2).mean(-1)), axis=1)
-    assert np.all(distance[:, :copies] <= 2 * noise) and np.all(distance[:, copies:] > 0.7)
+    most = 2 * math.sqrt(2 * (1 - likeness))
+    assert np.all(distance[:, :copies] <= most) and np.all(distance[:, copies:] > 0.7)
 
 
-def test_distractors_noise_and_wrong_are_what_they_say():
-    query, key, value, target = tasks.distractors(rng(0), 4000, 6, 16, copies=2, noise=0.5,
+def test_distractors_likeness_and_wrong_are_what_they_say():
+    query, key, value, target = tasks.distractors(rng(0), 4000, 6, 16, copies=2, likeness=0.8,
                                                   wrong=0.4)
-    distance = ((key - query[:, None])**2).mean(-1)
-    near = np.argsort(distance, axis=1)[:, :2]
-    assert abs(np.take_along_axis(distance, near, axis=1).mean() - 0.25) < 0.01
-    noise = np.take_along_axis(key, near[..., None], axis=1) - query[:, None]
-    assert np.all(abs(noise.mean((0, 1))) < 0.03) and abs(noise.std() - 0.5) < 0.01
+    likeness = (key * query[:, None]).mean(-1)  # (questions, items)
+    near = np.argsort(-likeness, axis=1)[:, :2]
+    relevant = np.take_along_axis(key, near[..., None], axis=1)
+    assert abs((relevant * query[:, None]).mean() - 0.8) < 0.03
+    rest = relevant - 0.8 * query[:, None]
+    assert np.all(abs(rest.mean((0, 1))) < 0.03) and abs(rest.std() - 0.6) < 0.01
     held = np.take_along_axis(value, near, axis=1) == target[:, None]
     assert abs(held.mean() - (0.6 + 0.4 / 8)) < 0.015
     assert np.all(np.bincount(near.ravel()) > 1000)  # they stand anywhere
     assert abs(np.corrcoef(held[:, 0], held[:, 1])[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("likeness", [0.0, 0.45, 0.9, 1.0])
+def test_no_key_is_marked_by_its_length(likeness):
+    query, key, value, target = tasks.distractors(rng(0), 8000, 6, 4, classes=50, likeness=likeness)
+    assert abs(key.std() - 1) < 0.01
+    longest = (key**2).sum(-1).argmax(1)
+    found = np.take_along_axis(value, longest[:, None], axis=1)[:, 0] == target
+    assert abs(found.mean() - (1 / 6 + 5 / 6 / 50)) < 0.015
 
 
 @given(sizes, st.integers(1, 32), st.data(), seeds)
@@ -194,7 +205,7 @@ def test_number_words_has_no_two_readings():
 GENERATORS = [
     lambda g: tasks.copy(g, 4, 5, 6), lambda g: tasks.induction(g, 4, 12, 9),
     lambda g: tasks.k_hop(g, 4, 5, 3),
-    lambda g: tasks.distractors(g, 4, 5, 6, noise=0.3, wrong=0.5),
+    lambda g: tasks.distractors(g, 4, 5, 6, likeness=0.9, wrong=0.5),
     lambda g: tasks.paragraphs(g, 4, 8, 3), lambda g: tasks.translation(g, 50),
 ]
 
@@ -286,8 +297,10 @@ def test_sentence():
     (lambda: tasks.induction(rng(0), 4, 20, 9), ValueError, "vocabulary must be at least 10"),
     (lambda: tasks.k_hop(rng(0), 4, 5, 0), ValueError, "hops must be at least 1"),
     (lambda: tasks.distractors(rng(0), 4, 2, 8, copies=3), ValueError, "items must be at least 3"),
-    (lambda: tasks.distractors(rng(0), 4, 2, 8, noise=-1), ValueError, "got noise -1, wrong 0.0"),
-    (lambda: tasks.distractors(rng(0), 4, 2, 8, noise=math.nan), ValueError, "got noise nan"),
+    (lambda: tasks.distractors(rng(0), 4, 2, 8, likeness=-1), ValueError, "got likeness -1, wrong"),
+    (lambda: tasks.distractors(rng(0), 4, 2, 8, likeness=math.nan), ValueError, "likeness nan"),
+    (lambda: tasks.floor(tasks.sentence), ValueError, "floor knows copy, .* got sentence"),
+    (lambda: tasks.floor("copy"), ValueError, "floor knows copy, .* got 'copy'"),
     (lambda: tasks.distractors(rng(0), 4, 2, 8, wrong=1.5), ValueError, "wrong 1.5"),
     (lambda: tasks.paragraphs(rng(0), 4, 33, 1), ValueError, "got questions 1, sentences 33"),
     (lambda: tasks.paragraphs(rng(0), 4, 3, 4), ValueError, "got questions 4, sentences 3"),

@@ -6,6 +6,7 @@ import json
 import numpy as np
 from docutils import nodes
 
+from ..claims import star
 from .elements import ICONS, bets, curly, el, escape, fold, icon, label_of, numbers, raw
 from .mathml import inline
 from .shelf import shelf
@@ -165,8 +166,10 @@ def claim_item(claim, house):
     scale = f"<p><span class=label>At</span> {numbers(verdict.scale)}</p>" if verdict.scale else ""
     elsewhere = (f'<p class="elsewhere"><span class="label">Elsewhere</span> '
                  f"{inline(claim.elsewhere)}</p>" if claim.elsewhere else "")
+    same = star(claim.id, claim.stem, verdict.words.lower(), verdict.when or None)
+    same = f"<p>The same verdict at {same[0]} of {same[1]} points of the star.</p>" if same else ""
     told = fold("What was measured", f'<p class="measured">{numbers(verdict.measured)}</p>{scale}'
-                f'{elsewhere}<p><a href="{cell}">The cell that decides</a></p>')
+                f'{elsewhere}{same}<p><a href="{cell}">The cell that decides</a></p>')
     key = f"{claim.stem}/{claim.id}"
     return (f'<li class="claim {verdict.kind}" id="{id}"><h3><a href="{cell}">{claim.id}</a></h3>'
             f'<p class="statement">{curly(claim.text)}</p><div class="answer">'
