@@ -135,7 +135,8 @@ def entry(claim, line, same):
     if "elsewhere" in claim:
         facts.append(f"Elsewhere: {claim['elsewhere'].strip()}")
     facts.append("Not yet run over seeds, budgets and processors." if same is None else
-                 f"The same verdict at {same[0]} of {same[1]} points of seed, budget and processor.")
+                 f"The same verdict at {same[0]} of {same[1]} points of seed, budget and "
+                 "processor.")
     facts.append(f"[The cell that decides]({stem}.ipynb#claim-{id.lower()}).")
     return (f"### {id} {MARKS[kind(line)]} {line.verdict.capitalize()}{when}\n\n"
             f"{claim['text'].strip()}\n\n" + "".join(f"- {fact}\n" for fact in facts))

@@ -121,6 +121,7 @@ def test_every_claim_says_what_is_known_elsewhere():
     for entry in yaml.safe_load((BOOK / "claims.yml").read_text(encoding="utf-8")):
         if entry["id"] == "X2":  # goes when chapter 3 prints X2a to X2c
             continue
-        said = re.fullmatch(r"[A-Z][^\[]+\. \[(.+? \d{4})\]\((https://\S+)\)\.", entry["elsewhere"].strip())
+        said = re.fullmatch(r"[A-Z][^\[]+\. \[(.+? \d{4})\]\((https://\S+)\)\.",
+                            entry["elsewhere"].strip())
         assert said, entry
         assert f"- **{said[1]}.**" in references and f"({said[2]})" in references, entry

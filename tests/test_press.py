@@ -389,7 +389,8 @@ def test_the_claims_page_says_on_how_much_of_the_star_a_verdict_was_the_same(
     monkeypatch.setattr(claims, "STAR", tmp_path)
     monkeypatch.setattr(claims, "unsettled", lambda: [])
     monkeypatch.setattr(claims, "chapter_paths", lambda: [planted.path])
-    monkeypatch.setattr(claims, "claims", lambda: [{"id": "Q9", "text": "y", "chapter": "07_planted"}])
+    monkeypatch.setattr(claims, "claims", lambda: [{"id": "Q9", "text": "y",
+                                                    "chapter": "07_planted"}])
     page = claims.print_page()
     assert "### Q9 ◐ Holds in part when n > 1\n" in page and "- At: 8 words.\n" in page
     assert "The same verdict at 2 of 5 points of seed, budget and processor." in page

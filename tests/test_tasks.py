@@ -109,7 +109,7 @@ def test_distractors(batch, copies, more, likeness, seed):
 
 
 def test_distractors_likeness_and_wrong_are_what_they_say():
-    query, key, value, target = tasks.distractors(rng(0), 4000, 6, 16, copies=2, likeness=0.8,
+    query, key, value, target = tasks.distractors(rng(0), 4000, 6, 64, copies=2, likeness=0.8,
                                                   wrong=0.4)
     likeness = (key * query[:, None]).mean(-1)  # (questions, items)
     near = np.argsort(-likeness, axis=1)[:, :2]
@@ -299,7 +299,7 @@ def test_sentence():
     (lambda: tasks.distractors(rng(0), 4, 2, 8, copies=3), ValueError, "items must be at least 3"),
     (lambda: tasks.distractors(rng(0), 4, 2, 8, likeness=-1), ValueError, "got likeness -1, wrong"),
     (lambda: tasks.distractors(rng(0), 4, 2, 8, likeness=math.nan), ValueError, "likeness nan"),
-    (lambda: tasks.floor(tasks.sentence), ValueError, "floor knows copy, .* got sentence"),
+    (lambda: tasks.floor(tasks.sentence), ValueError, "floor knows copy, .* got 'sentence'"),
     (lambda: tasks.floor("copy"), ValueError, "floor knows copy, .* got 'copy'"),
     (lambda: tasks.distractors(rng(0), 4, 2, 8, wrong=1.5), ValueError, "wrong 1.5"),
     (lambda: tasks.paragraphs(rng(0), 4, 33, 1), ValueError, "got questions 1, sentences 33"),
