@@ -119,6 +119,44 @@ def error_of(out):
     return " ".join(words.split())[:200]
 
 
+def literal_steps(source):
+    """The numbers of training steps that a cell writes as they are, without ``tasks.steps``.
+
+    They are what is given as ``steps`` in a call, a signature or a ``dict``, the fourth argument
+    of ``train``, and what a name that ends in "steps" is set to, one by one.
+
+    >>> literal_steps("tasks.train(make, loss, draw, 200, lr=0.1); f(steps=tasks.steps(300))")
+    [200]
+    """
+    given = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            named = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            given += [keyword.value for keyword in node.keywords if about_steps(keyword.arg)]
+            given += node.args[3:4] if named == "train" else []
+        elif isinstance(node, ast.FunctionDef | ast.Lambda):
+            named = node.args.posonlyargs + node.args.args
+            defaults = node.args.defaults
+            pairs = [*zip(named[len(named) - len(defaults):], defaults, strict=True),
+                     *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
+            given += [value for name, value in pairs if about_steps(name.arg)]
+        elif isinstance(node, ast.Assign | ast.AnnAssign | ast.For | ast.comprehension):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else node.iter
+            pairs = [(name, value) for name in targets]
+            if isinstance(targets[0], ast.Tuple) and isinstance(value, ast.Tuple):
+                pairs = zip(targets[0].elts, value.elts, strict=False)
+            given += [value for name, value in pairs if about_steps(getattr(name, "id", ""))]
+    parts = [part for value in given for part in getattr(value, "elts", [value])]
+    return sorted({part.value for part in parts
+                   if isinstance(part, ast.Constant) and type(part.value) is int})
+
+
+def about_steps(name):
+    """Whether a name is that of a number of steps."""
+    return bool(name) and name.lower().endswith("steps")
+
+
 # What is stored.
 
 
@@ -187,6 +225,13 @@ def faults(chapter, found):
                 other.setdefault(said(row["claims"][id]), []).append(point)
         lines += [f"{name}: claim {id}, printed as {said(printed[id])!r}, reads {verdict!r} at "
                   + "; ".join(at) for verdict, at in other.items()]
+    told = " ".join([claim["text"] for claim in claims() if claim["chapter"] == name]
+                    + [" ".join(filter(None, line)) for line in printed.values()])
+    for index, cell in code_cells(chapter):
+        lines += [f"{name}, cell {index + 1}: {steps} steps are written as they are, and no claim "
+                  f"speaks of {steps} steps: say it there, or write tasks.steps({steps})"
+                  for steps in literal_steps(cell.source)
+                  if not re.search(rf"\b{steps}(?: \w+)? steps\b", told)]
     seconds, most = rows.get(str(star()[0]), {}).get("seconds") or 0, SECONDS.get(name, 45)
     if seconds > most:
         lines.append(f"{name}: takes {seconds:.0f} s of processor time, more than {most}")

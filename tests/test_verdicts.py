@@ -254,6 +254,36 @@ def test_a_claim_without_a_cell_is_a_line(plant):
         "07_planted: claim Q7 has no cell: add one that ends with claim('Q7', ...)"]
 
 
+@pytest.mark.parametrize("source, steps", [
+    ("tasks.train(make, loss, draw, 200, lr=1)", [200]),
+    ("tasks.train(make, loss, draw, tasks.steps(200), lr=1)", []),
+    ("tasks.train(make, loss, draw, steps, lr=1)", []),
+    ("train(data, steps=200)", [200]),
+    ("dict(steps=200, lr=1)", [200]),
+    ("def fit(model, steps=200, lr=1): pass", [200]),
+    ("def fit(model, steps, lr=1): pass", []),
+    ("def fit(model, *, steps=200): pass", [200]),
+    ("STEPS = 200", [200]),
+    ("STEPS = tasks.steps(200)", []),
+    ("FEW_STEPS, n = 200, 3", [200]),
+    ("a, b = f(steps)", []),
+    ("for steps in (200, 1000): pass", [200, 1000]),
+    ("runs = {steps: fit(steps) for steps in [200, 600]}", [200, 600]),
+    ("items = 200; hops = 3", []),
+])
+def test_steps_that_do_not_follow_the_budget_are_found(source, steps):
+    assert verdicts.literal_steps(source) == steps
+
+
+@pytest.mark.parametrize("told, found", [
+    ("in 200 steps", False), ("200 training steps", False), ("1200 steps", True), ("200 runs", True)])
+def test_such_steps_stand_in_a_claim(plant, told, found):
+    chapter = plant("steps = 200", "1", said=printed(8).replace("8 of 8 heads", f"8 heads {told}"))
+    lines = verdicts.faults(chapter, table_of(chapter))
+    assert lines == ["07_planted, cell 2: 200 steps are written as they are, and no claim speaks of "
+                     "200 steps: say it there, or write tasks.steps(200)"] * found
+
+
 @pytest.mark.parametrize("arguments, message", [
     (["33"], "there is no chapter '33': say 1 to 9, or 01_qkv"),
     (["3", "--budget", "7"], "budget 7 is not on the star: it has 1, 3, 10"),
