@@ -17,17 +17,13 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # where the made-up class is
+from classroom import gradebook, grading
+from classroom.kit import make_kit
+from proofs import sources, tables
+from proofs.students import whole_class
 
-import classroom_class  # noqa: E402
-
-from classroom import gradebook, grading  # noqa: E402
-from classroom.kit import make_kit  # noqa: E402
-from proofs import sources, tables  # noqa: E402
-
-from .__main__ import machine  # noqa: E402
-from .report import Goal  # noqa: E402
+from .__main__ import machine
+from .report import Goal
 
 CLASS, PEERS, WORKERS = 100, 10, 2
 FILES = ("classroom/grading.py", *(f"classroom/sandbox/{name}.py" for name in (
@@ -39,7 +35,7 @@ def main():
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        kit = make_kit(folder / "kit", classroom_class.PATTERNS, title="Attention")
+        kit = make_kit(folder / "kit", whole_class.PATTERNS, title="Attention")
         ours, marks = grade_with_classroom(kit, folder)
         theirs, scores = grade_with_nbgrader(kit)
     differ = [name for name in scores if scores[name] != marks[name]]
@@ -61,7 +57,7 @@ def grade_with_classroom(kit, folder):
     """Seconds for the whole class, and everybody's points."""
     (folder / "submissions").mkdir()
     for number, name in enumerate(names(CLASS)):
-        notebook = classroom_class.filled(kit, classroom_class.plan(number))
+        notebook = whole_class.filled(kit, whole_class.plan(number))
         (folder / f"submissions/{name}.ipynb").write_text(json.dumps(notebook))
     start = time.perf_counter()
     done = grading.grade(kit, folder / "submissions", folder / "grades", workers=WORKERS)
@@ -79,7 +75,7 @@ def grade_with_nbgrader(kit):
     for number, name in enumerate(names(PEERS)):
         notebook = json.loads(json.dumps(released))
         for cell in notebook["cells"]:
-            answer_into(cell, classroom_class.plan(number))
+            answer_into(cell, whole_class.plan(number))
         place = course / f"submitted/{name}/{kit.slug}"
         place.mkdir(parents=True)
         (place / f"{kit.slug}.ipynb").write_text(json.dumps(notebook))
@@ -97,7 +93,7 @@ def answer_into(cell, answers):
     for id, what in answers.items():
         if cell["cell_type"] == "code" and text.startswith(f"# answer {id}\n"):
             if what != "untouched":
-                cell["source"] = f"# answer {id}\n" + classroom_class.answer(id, what)
+                cell["source"] = f"# answer {id}\n" + whole_class.answer(id, what)
 
 
 def nbgrader(course, *words):

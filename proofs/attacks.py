@@ -12,18 +12,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import sources, tables
+from .students import hostile
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # as pytest does: its helpers import each other
-
-import hostile  # noqa: E402
-
-from proofs import sources, tables  # noqa: E402
 
 WALL = (  # what the attacks are up against, and they themselves
     *sorted(path.relative_to(ROOT).as_posix() for folder in ("classroom/sandbox", "attnlib/running")
             for path in (ROOT / folder).glob("*.py")),
     *(f"classroom/{name}.py" for name in ("export", "grading", "reports", "submissions")),
-    "tests/hostile.py",
+    "proofs/students/hostile.py",
 )
 
 

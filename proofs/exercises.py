@@ -22,16 +22,13 @@ from pathlib import Path
 
 import numpy as np
 
+from attnlib.exercises import core, exercises
+from attnlib.exercises.notebook import assess, assess_seed
+
+from . import sources, tables
+from .students import answers, tricks
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))  # as pytest does: its helpers import each other
-
-import answers  # noqa: E402
-import tricks  # noqa: E402
-
-from attnlib.exercises import core, exercises  # noqa: E402
-from attnlib.exercises.notebook import assess, assess_seed  # noqa: E402
-from proofs import sources, tables  # noqa: E402
-
 SEEDS = range(20)
 MOST = {"right": 0.05, "wrong": 0.3}  # seconds, medians over the exercises
 LEAST = 0.98  # of the mutants that change behaviour are refused

@@ -7,10 +7,11 @@ perturbed. A difference above 1e-9, another exception or a changed argument is a
 
 import warnings
 
-import answers
 import numpy as np
 
 from attnlib.running import plain, watching
+
+from .students import answers
 
 INPUTS, SECONDS = 1000, 5.0
 

@@ -106,3 +106,26 @@ def chromium():
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def look(chromium):
+    """look(path, width, scheme) -> the page; whatever it complains of fails the test."""
+    contexts, complaints = [], []
+
+    def look_(path, width=1400, scheme="light"):
+        contexts.append(chromium.new_context(viewport={"width": width, "height": 900},
+                                             color_scheme=scheme, offline=True))
+        page = contexts[-1].new_page()
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append("a dialog"))
+        page.on("request", lambda r: complaints.append(r.url)
+                if not r.url.startswith(("file:", "data:")) else None)
+        page.goto(path.as_uri(), wait_until="load")
+        return page
+
+    yield look_
+    for context in contexts:
+        context.close()
+    assert not complaints

@@ -7,10 +7,10 @@ honest submission after each of them.
 import sys
 import time
 
-import hostile
 import pytest
 
 from proofs import attacks
+from proofs.students import hostile
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
 

@@ -11,7 +11,6 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 from pathlib import Path
 
-import classroom_class
 import numpy as np
 import pytest
 
@@ -24,6 +23,7 @@ from classroom import gradebook, grading
 from classroom.kit import make_kit
 from classroom.sandbox import server
 from classroom.submissions import Answer, Student, Submission
+from proofs.students import whole_class
 
 ROOT = Path(__file__).parent.parent
 IDS = ["1.3", "4.3"]
@@ -74,12 +74,12 @@ def hand_in(kit, folder, **answers):
     """One file for each student: ``name={exercise: what}``."""
     folder.mkdir(exist_ok=True)
     for name, what in answers.items():
-        notebook = classroom_class.filled(kit, what)
+        notebook = whole_class.filled(kit, what)
         (folder / f"{name}.ipynb").write_text(json.dumps(notebook))
 
 
 def graded(kit, *cells, seconds=5.0, trust=False):
-    notebook = {"cells": [classroom_class.code(cell) for cell in cells]}
+    notebook = {"cells": [whole_class.code(cell) for cell in cells]}
     return grading.graded(grading.Job(kit, Submission("x"), "", json.dumps(notebook).encode(), "",
                                       (), None, trust, seconds))
 
@@ -88,7 +88,7 @@ def stored(folder):
     return {path.name: path.read_bytes() for path in (folder / "records").iterdir()}
 
 
-RIGHT = [f"# answer {id}\n{classroom_class.RIGHT[id]}" for id in IDS]
+RIGHT = [f"# answer {id}\n{whole_class.RIGHT[id]}" for id in IDS]
 NUMPY = "import numpy as np"
 
 
@@ -96,7 +96,7 @@ NUMPY = "import numpy as np"
 
 
 def test_right_answers_earn_all_points_and_mistakes_are_named(kit):
-    record = graded(kit, NUMPY, RIGHT[0], classroom_class.answer("4.3", "too-wide"))
+    record = graded(kit, NUMPY, RIGHT[0], whole_class.answer("4.3", "too-wide"))
     assert record.points == 5.0 and record.out_of == 8.0
     assert record.marks["1.3"] == gradebook.Mark("1.3", 5.0, 5.0, "passed",
                                                  sentence="6 inputs, 2 hard ones")
@@ -112,7 +112,7 @@ def test_a_mistake_earns_the_fraction_that_is_stored_with_it(kit, monkeypatch):
     monkeypatch.setattr(grading, "prepared", lambda *_: replace(
         ready, exercise=replace(ready.exercise, mistakes=mistakes)))
     one = replace(kit, tasks=(replace(kit.task("4.3"), points=2.0),))
-    record = graded(one, NUMPY, classroom_class.answer("4.3", "too-wide"))
+    record = graded(one, NUMPY, whole_class.answer("4.3", "too-wide"))
     assert record.marks["4.3"].points == 0.5
 
 
@@ -143,7 +143,7 @@ def test_no_answer_is_said_to_be_missing(kit):
 
 
 def test_another_edition_and_other_exercises_are_noted(kit):
-    notebook = {"cells": [classroom_class.code("# answer 7.7\nx = 1")],
+    notebook = {"cells": [whole_class.code("# answer 7.7\nx = 1")],
                 "metadata": {"assignment": {"edition": "0123abcd"}}}
     job = grading.Job(kit, Submission("x", notes=("Late.",)), "", json.dumps(notebook).encode(), "",
                       (), None, False, 5.0)
@@ -183,7 +183,7 @@ def test_where_no_marker_is_left_the_title_says_it_or_it_is_noted(varied):
     for head, number, notes in ((title, 3, ()), ("# V", 1, (
             "It does not say which variant it is; it was graded as variant 1.",))):
         notebook = {"cells": [{"cell_type": "markdown", "source": head},
-                              classroom_class.code(key(varied, number))]}
+                              whole_class.code(key(varied, number))]}
         job = grading.Job(varied, Submission("x"), "", json.dumps(notebook).encode(), "", (), None,
                           False, 5.0)
         record = grading.graded(job)
@@ -360,9 +360,9 @@ def test_a_kit_that_changed_is_graded_anew(kit, tmp_path):
 
 def test_the_same_class_is_graded_the_same_over_processes(tmp_path, monkeypatch):
     """All forms of the made-up class, over two processes, then some again in this one."""
-    kit = make_kit(tmp_path / "kit", classroom_class.PATTERNS, title="All forms")
-    size = len(classroom_class.FORMS)
-    wanted = classroom_class.write_class(kit, tmp_path / "in", size)
+    kit = make_kit(tmp_path / "kit", whole_class.PATTERNS, title="All forms")
+    size = len(whole_class.FORMS)
+    wanted = whole_class.write_class(kit, tmp_path / "in", size)
     monkeypatch.setattr(grading, "executor", EXECUTOR)
     summary = grading.grade(kit, tmp_path / "in", tmp_path / "out", workers=2, seconds=3.0)
     assert summary == grading.Summary(graded=size, kept=0)
@@ -483,7 +483,7 @@ def dask(*words):
 @pytest.mark.filterwarnings("ignore")
 def test_of_two_dask_workers_one_dies_and_no_submission_is_lost(kit, tmp_path, monkeypatch):
     pytest.importorskip("distributed")
-    names = classroom_class.NAMES[:8]
+    names = whole_class.NAMES[:8]
     hand_in(kit, tmp_path / "in", **{name: {"1.3": "right", "4.3": "right"} for name in names})
     monkeypatch.setattr(grading, "executor", EXECUTOR)
     port = free_port()

@@ -5,7 +5,7 @@ import random
 import re
 
 import pytest
-from test_site import serious_faults
+from browsing import axe_faults
 
 from attnlib.exercises import get
 from classroom import handout, reports, similarity
@@ -75,29 +75,6 @@ def grades(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def look(chromium):
-    """look(path, width, scheme) -> the page; whatever it complains of fails the test."""
-    contexts, complaints = [], []
-
-    def look_(path, width=1400, scheme="light"):
-        contexts.append(chromium.new_context(viewport={"width": width, "height": 900},
-                                             color_scheme=scheme, offline=True))
-        page = contexts[-1].new_page()
-        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append("a dialog"))
-        page.on("request", lambda r: complaints.append(r.url)
-                if not r.url.startswith(("file:", "data:")) else None)
-        page.goto(path.as_uri(), wait_until="load")
-        return page
-
-    yield look_
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
 def test_a_page_for_each_student_and_no_other(grades):
     pages = {path.name for path in (grades / "reports").iterdir()}
     assert len(pages) == 9 and "gone.html" not in pages and "anna.html" in pages
@@ -163,7 +140,7 @@ def test_a_report_is_accessible_on_a_phone_and_in_the_dark(grades, look, name, w
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
     assert dark is (scheme == "dark")
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-    assert not serious_faults(page)
+    assert not axe_faults(page)
 
 
 def test_the_same_records_give_the_same_pages(grades):

@@ -4,7 +4,6 @@ import os
 import zipfile
 from pathlib import Path
 
-import classroom_class
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from classroom.submissions import (
     read_roster,
     submissions,
 )
+from proofs.students import whole_class
 
 STUB = '# answer 4.3\ndef recent(n_q, n_k, window):\n    """Return it."""\n    ...'
 DONE = "# answer 4.3\ndef recent(n_q, n_k, window):\n    return 1"
@@ -224,18 +224,18 @@ def test_whatever_stands_in_cells_something_is_said(cells):
 @pytest.fixture
 def a_notebook():
     return {"cells": [{"cell_type": "markdown", "source": "# T\n\n*1 point · edition 0a1b2c3d*"},
-                      classroom_class.code(["x = 1\n", "y = 2"])],
+                      whole_class.code(["x = 1\n", "y = 2"])],
             "metadata": {"assignment": {"edition": "ffffffff", "variant": 3}}, "nbformat": 4}
 
 
 def test_a_notebook_says_what_it_is(a_notebook):
-    read = answer.read(classroom_class.as_it_is(a_notebook, None).encode())
+    read = answer.read(whole_class.as_it_is(a_notebook, None).encode())
     assert read == {"cells": ["x = 1\ny = 2"], "edition": "0a1b2c3d", "variant": "3"}
 
 
 @pytest.mark.parametrize("form", [
-    classroom_class.metadata_lost, classroom_class.windows, classroom_class.in_a_zip,
-    classroom_class.old_format, classroom_class.from_colab, classroom_class.huge_outputs])
+    whole_class.metadata_lost, whole_class.windows, whole_class.in_a_zip,
+    whole_class.old_format, whole_class.from_colab, whole_class.huge_outputs])
 def test_the_code_is_read_in_every_form(a_notebook, form):
     written = form(a_notebook, None)
     read = answer.read(written if isinstance(written, bytes) else written.encode())
@@ -272,9 +272,9 @@ def test_an_archive_cannot_write_or_blow_up(tmp_path, monkeypatch):
 
 
 def test_more_code_than_anybody_writes_is_refused(a_notebook):
-    a_notebook["cells"] = [classroom_class.code("x")] * (answer.CELLS + 1)
-    text = classroom_class.as_it_is(a_notebook, None)
+    a_notebook["cells"] = [whole_class.code("x")] * (answer.CELLS + 1)
+    text = whole_class.as_it_is(a_notebook, None)
     assert answer.read(text.encode()) == {"problem": "too much code for a notebook"}
-    a_notebook["cells"] = [classroom_class.code("x" * (answer.CHARACTERS + 1))]
-    text = classroom_class.as_it_is(a_notebook, None)
+    a_notebook["cells"] = [whole_class.code("x" * (answer.CHARACTERS + 1))]
+    text = whole_class.as_it_is(a_notebook, None)
     assert answer.read(text.encode()) == {"problem": "too much code for a notebook"}

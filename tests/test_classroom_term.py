@@ -6,9 +6,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from classroom_class import PATTERNS, WRONG, write_class
-from test_classroom_reports import look  # noqa: F401  (a fixture)
-from test_site import serious_faults
+from browsing import axe_faults
 
 from attnlib.exercises import get
 from classroom import export, reports
@@ -16,6 +14,7 @@ from classroom.gradebook import read_record, records, write_record
 from classroom.grading import grade
 from classroom.kit import make_kit
 from classroom.sandbox.outside import NoSandbox, Sandbox, probe
+from proofs.students.whole_class import PATTERNS, WRONG, write_class
 
 MARKUP = "<script>document.title = 'broken'</script>"
 
@@ -57,7 +56,7 @@ def test_everybody_has_the_marks_that_are_due(term):
             assert marks[task.id].points == pytest.approx(share * task.points)
 
 
-def test_every_page_says_what_its_record_says(term, look):  # noqa: F811
+def test_every_page_says_what_its_record_says(term, look):
     kit, _, grades, expected = term
     pages = sorted((grades / "reports").glob("*.html"))
     assert len(pages) == len(expected)
@@ -70,7 +69,7 @@ def test_every_page_says_what_its_record_says(term, look):  # noqa: F811
         assert page.locator("section.mark").count() == len(kit.tasks)
 
 
-def test_the_class_page_counts_what_was_made(term, look):  # noqa: F811
+def test_the_class_page_counts_what_was_made(term, look):
     kit, _, grades, expected = term
     words = look(grades / "class.html").inner_text("main")
     assert "41 students" in words
@@ -88,14 +87,14 @@ def test_the_class_page_counts_what_was_made(term, look):  # noqa: F811
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1400])
-def test_the_pages_are_readable_by_everybody(term, look, width, scheme):  # noqa: F811
+def test_the_pages_are_readable_by_everybody(term, look, width, scheme):
     _, _, grades, _ = term
     hostile = reports.file_stem(MARKUP.replace("/", "∕"))
     for name in ("class", "reports/carla", f"reports/{hostile}"):
         page = look(grades / f"{name}.html", width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
-        assert not serious_faults(page)
+        assert not axe_faults(page)
         assert page.locator("main script").count() == 0 and not page.title().startswith("broken")
     assert "document.title" in page.inner_text("main")
 

@@ -5,7 +5,6 @@ import math
 import re
 from dataclasses import replace
 
-import answers
 import numpy as np
 import pytest
 import scipy.special
@@ -14,6 +13,7 @@ from attnlib.exercises import core, exercises, get, judging
 from attnlib.exercises.registry import drawn
 from classroom import handout, variants
 from classroom.kit import Task
+from proofs.students import answers
 
 SEED = "5eed" * 8
 VARY = [exercise for exercise in exercises() if exercise.vary]

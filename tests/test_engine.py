@@ -10,86 +10,18 @@ import sys
 import textwrap
 import threading
 import time
-import types
 from dataclasses import replace
 
-import answers
 import numpy as np
 import pytest
-import test_exercises as rules
+from made_up import BY_HAND, EXERCISE, OPEN, SENTENCES, cases, in_torch, weights
 
 import attnlib
 from attnlib.exercises import judging, notebook, registry, showing, shrinking
-from attnlib.exercises.core import Case, Exercise, Mistake, broken_law, switched
+from attnlib.exercises.core import Case, Mistake, broken_law
 from attnlib.running import outcome, plain, runner, watching
 from attnlib.running.outcome import Outcome
-
-HARD = "large scores"
-
-
-def cases(seed):
-    rng = np.random.default_rng([seed, 99])
-
-    def case(*leading, n_q, n_k, d_k, size=1.0, hard=""):
-        shapes = (*leading, n_q, d_k), (*leading, n_k, d_k)
-        query, key = (size * rng.normal(size=shape) for shape in shapes)
-        return Case((query, key), hard=hard)
-
-    return [case(n_q=3, n_k=4, d_k=2), case(2, n_q=5, n_k=3, d_k=4),
-            case(n_q=2, n_k=5, d_k=3, size=40.0, hard=HARD), case(n_q=1, n_k=3, d_k=2, hard="one")]
-
-
-def weights(query, key, *, faults=frozenset()):
-    if "in-place" in faults:
-        query /= math.sqrt(query.shape[-1])
-    scores = query @ (key.T if "raises" in faults else np.swapaxes(key, -1, -2))
-    if not {"no-scale", "in-place"} & faults:
-        scores = scores / math.sqrt(query.shape[-1])
-    if "naive" not in faults:
-        scores = scores - scores.max(-1, keepdims=True)
-    parts = np.exp(scores)
-    shares = parts / parts.sum(-2 if "axis" in faults else -1, keepdims=True)
-    return np.swapaxes(shares, -1, -2) if "shape" in faults else shares
-
-
-SENTENCES = {
-    "no-scale": "Your scores are not scaled: look at the equation once more.",
-    "axis": "Your softmax runs along the wrong axis of the scores.",
-    "shape": "Your weights are turned: they have a row per key, not per query.",
-    "raises": "It works for one sentence only; look at how the key is turned.",
-    "naive": "Large scores overflow: what can be subtracted before?",
-    "in-place": "Right numbers, but the caller's query is not what it was.",
-}
-
-
-def in_torch(query, key):
-    import torch
-    return torch.exp(torch.log_softmax(query @ key.mT / query.shape[-1] ** 0.5, -1))
-
-
-EXERCISE = Exercise(
-    id="9.1", kind="write", points=2, minutes=5, version=1,
-    hints=("Five steps: begin with `scores`.", "Subtract the row's largest score."),
-    cases=cases, reference=weights,
-    mistakes=switched(weights, SENTENCES, pairs=[("no-scale", "axis")]),
-    forbidden=("attnlib.attention_weights", "attnlib.attention.softmax", "numpy.einsum",
-               "torch.softmax", "torch.Tensor.softmax",
-               "torch.nn.functional.scaled_dot_product_attention"),
-    variants=(in_torch,),
-)
-BY_HAND = Exercise(
-    id="9.2", kind="by hand", points=1, minutes=5, version=1, hints=("Add.", "Divide."),
-    cases=lambda seed: [Case()],
-    reference=lambda: {"weights": [0.25, 0.75], "half": 0.5, "word": "same"},
-)
-OPEN = Exercise(
-    id="9.3", kind="open-ended", points=1, minutes=5, version=1, hints=("Sum.", "Divide."),
-    cases=lambda seed: [Case((np.random.default_rng(seed).normal(size=(3, 4)),))], reference=None,
-    judge=lambda cases, outcomes: (
-        None if abs(outcomes[0].value.sum() - 1) < 1e-6
-        else broken_law("It does not sum to one.", f"sum: {outcomes[0].value.sum():.2f}")),
-    variants=(lambda x: abs(x) / abs(x).sum(),),
-)
+from proofs.students import answers
 
 
 def said(answer, exercise=EXERCISE, seed=0):
@@ -279,7 +211,8 @@ def answer(x):
 
 import numpy as np
 assert "attnlib.multilevel" not in sys.modules
-outcome, = runner.run(answer, [core.Case((np.ones((4, 3)),))], forbidden=core.READY_MADE)
+outcome, = runner.run(answer, [core.Case((np.ones((4, 3)),))], forbidden=core.READY_MADE,
+                      seconds=60)
 print(outcome.forbidden)
 """
 
@@ -955,245 +888,6 @@ def test_the_registry_finds_what_is_there():
     for id in ("1.1x", "1.", "1", ""):
         with pytest.raises(KeyError, match='Did you mean "'):
             registry.get(id)
-
-
-# The rules, each with a planted fault.
-
-STUB = '# answer 9.1\ndef weights(query, key):\n    """Return the weights."""\n    ...\n'
-CHECK = 'check("9.1", weights)\n'
-SOLUTION = '''
-def weights(query, key):
-    scores = query @ np.swapaxes(key, -1, -2) / query.shape[-1] ** 0.5
-    parts = np.exp(scores - scores.max(-1, keepdims=True))
-    return parts / parts.sum(-1, keepdims=True)
-'''
-
-
-def book_with(folder, stub=STUB, check=CHECK, solution=SOLUTION, name="09_made_up.ipynb"):
-    """A folder with one chapter in it."""
-    cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["stub"], stub),
-             (["check"], check), (["solution"], solution + (check if solution else ""))]
-    (folder / name).write_text(json.dumps({"cells": [
-        {"cell_type": "code", "metadata": {"tags": tags}, "source": source.splitlines(True)}
-        for tags, source in cells if source]}), encoding="utf-8")
-    return folder
-
-
-def test_the_made_up_exercise_keeps_every_rule(tmp_path):
-    book = book_with(tmp_path)
-    rules.test_notebooks_and_registry_have_the_same_exercises(["9.1"], book)
-    for name, rule in vars(rules).items():
-        if isinstance(rule, types.FunctionType) and name.startswith("test_"):
-            arguments = rule.__code__.co_varnames[:rule.__code__.co_argcount]
-            if "torch" in name or arguments[0] != "exercise":
-                continue
-            for extra in {"seed": rules.SEEDS[:1], "dtype": ["float32"]}.get(
-                    next((a for a in arguments if a in ("seed", "dtype")), ""), [None]):
-                given = {"seed": extra, "dtype": extra, "book": book}
-                rule(EXERCISE, **{a: given[a] for a in arguments if a in given})
-
-
-def fails(match, rule, exercise, **given):
-    with pytest.raises(AssertionError, match=match):
-        rule(exercise, **given)
-
-
-def spoilt(**changes):
-    return replace(EXERCISE, **changes)
-
-
-def mistakes_with(name, sentence, answer):
-    return (*EXERCISE.mistakes, Mistake(name, sentence, answer))
-
-
-def test_rule_ids(tmp_path):
-    book = book_with(tmp_path)
-    rule = rules.test_notebooks_and_registry_have_the_same_exercises
-    for ids in (["9.1", "9.2"], [], ["9.1", "9.1"]):
-        with pytest.raises(AssertionError):
-            rule(ids, book)
-
-
-@pytest.mark.parametrize("changes, match", [
-    (dict(kind="guess"), "kind must be"), (dict(id="nine"), "chapter.number"),
-    (dict(points=0), "points"), (dict(minutes=2.5), "minutes"), (dict(takes="jax"), "takes"),
-    (dict(reference=None), "reference or a judge"),
-])
-def test_rule_fields(changes, match):
-    fails(match, rules.test_its_fields_are_sound, spoilt(**changes))
-
-
-def test_rule_hints(tmp_path):
-    for hints in (("one",), ("a", "b", "c", "d"), ("a", " "), ("a", "a")):
-        fails("hint", rules.test_it_has_two_or_three_hints, spoilt(hints=hints))
-    lines = [line.strip() for line in SOLUTION.strip().splitlines()[1:]]
-    telling = spoilt(hints=("First: " + lines[0], f"Then `{lines[1]}`."))
-    fails("the hints hold 2 of the solution's 3", rules.test_hints_do_not_give_the_solution,
-          telling, book=book_with(tmp_path))
-
-
-@pytest.mark.parametrize("mistakes, match", [
-    (mistakes_with("axis", "Another sentence for the same name.", weights), "occurs twice"),
-    (mistakes_with("new", SENTENCES["axis"], weights), "share a sentence"),
-    (mistakes_with("new", "Short.", weights), "one or two lines"),
-    (mistakes_with("new", "Long. " * 50, weights), "one or two lines"),
-])
-def test_rule_names_and_sentences(mistakes, match):
-    fails(match, rules.test_its_mistakes_have_names_and_sentences, spoilt(mistakes=mistakes))
-
-
-def test_rule_equivalents_exist():
-    fails("do not exist", rules.test_its_mistakes_have_names_and_sentences,
-          spoilt(equivalent={frozenset({"axis", "no-such"}): "why"}))
-
-
-def test_rule_five_mistakes():
-    fails("until there are 5", rules.test_code_has_at_least_five_mistakes,
-          spoilt(mistakes=switched(weights, dict([*SENTENCES.items()][:4]), [("axis", "shape")])))
-
-
-def test_rule_forbidden_names_exist():
-    fails("no such function", rules.test_what_it_forbids_exists,
-          spoilt(forbidden=("attnlib.attentoin",)))
-
-
-def test_rule_seeds():
-    rng = np.random.default_rng(0)
-    fails("differs from", rules.test_a_seed_gives_the_same_cases_again,
-          spoilt(cases=lambda seed: [Case((rng.normal(size=3),))]))
-    fails("by heart", rules.test_a_seed_gives_the_same_cases_again,
-          spoilt(cases=lambda seed: cases(1)))
-    fails("is empty", rules.test_a_seed_gives_the_same_cases_again, spoilt(cases=lambda seed: []))
-
-
-def test_rule_distinct_lengths():
-    def alike(seed):  # n_q and d_k differ nowhere, n_q and n_k in one case only
-        return [Case((np.zeros((n, n)), np.zeros((m, n)))) for n, m in ((3, 4), (2, 2))]
-
-    def coincident(seed):  # every case has some coincidence
-        return [Case((np.zeros(a), np.zeros(b))) for a, b in (
-            ((3, 2), (3, 2)), ((4, 3), (3, 3)), ((2, 5), (7, 5)))[:2]]
-
-    fails("two axes of one array", rules.test_lengths_are_distinct, spoilt(cases=alike))
-    fails("no case has all", rules.test_lengths_are_distinct, spoilt(cases=coincident))
-
-
-def test_rule_stub(tmp_path):
-    fails("the stub must be", rules.test_the_stub_is_not_attempted, EXERCISE,
-          book=book_with(tmp_path, stub=STUB.replace("...", "return query")))
-
-
-@pytest.mark.parametrize("changes, match", [
-    (dict(solution=SOLUTION.replace("/ query.shape[-1] ** 0.5", "")), "should pass"),
-    (dict(solution=SOLUTION.replace("scores.max", "x.max")), "should pass"),
-    (dict(solution=""), "is not in"), (dict(stub="def weights(): ...", solution=""), "must start"),
-])
-def test_rule_solution(tmp_path, changes, match):
-    fails(match, rules.test_the_solution_passes, EXERCISE, book=book_with(tmp_path, **changes))
-
-
-def test_rule_solution_is_checked_with_its_own_id(tmp_path):
-    fails("with its own id", rules.test_the_solution_passes, EXERCISE,
-          book=book_with(tmp_path, check='check("9.2", weights)\n'))
-
-
-def test_rule_reference():
-    rng = np.random.default_rng(0)
-    fails("the reference should pass", rules.test_the_reference_passes,
-          spoilt(reference=lambda query, key: weights(query, key) + rng.random()))
-
-
-def test_rule_variants():
-    fails("add other right answers", rules.test_variants_pass, spoilt(variants=()))
-    fails("should pass", rules.test_variants_pass,
-          spoilt(variants=(lambda q, k: 2 * weights(q, k),)))
-
-
-def test_rule_precision(tmp_path):
-    def needs_double(query, key):
-        assert query.dtype == np.float64
-        return weights(query, key)
-
-    def sensitive(seed):
-        return [Case((1e6 * query, key)) for query, key in (case.args for case in cases(seed))]
-
-    rule = rules.test_answers_pass_in_either_precision
-    book = book_with(tmp_path)
-    fails("float32", rule, spoilt(variants=(needs_double,)), dtype="float32", book=book)
-    rule(spoilt(variants=(needs_double,)), dtype="float64", book=book)
-
-
-def test_rule_other_kind(tmp_path):
-    pytest.importorskip("torch")
-    book = book_with(tmp_path)
-    rule = rules.test_answers_pass_with_the_other_kind_of_array
-    rule(EXERCISE, book=book)
-    fails("add such a variant", rule, spoilt(variants=(weights,)), book=book)
-
-
-def test_rule_no_faults():
-    def faulty(query, key, *, faults=frozenset()):
-        return weights(query, key, faults=faults) * 1.01
-
-    fails("no faults switched on", rules.test_a_faulty_reference_without_faults_is_right,
-          spoilt(mistakes=switched(faulty, SENTENCES)))
-
-
-def test_rule_own_sentence():
-    rule = functools.partial(rules.test_every_mistake_gets_its_own_sentence, seed=0)
-    harmless = mistakes_with("harmless", "This changes nothing at all.", weights)
-    fails("harmless is <9.1: passed>", rule, spoilt(mistakes=harmless))
-    again = mistakes_with("again", "The same mistake in other words.",
-                          functools.partial(weights, faults={"axis"}))
-    fails("again is taken for axis", rule, spoilt(mistakes=again))
-    rule(spoilt(mistakes=again, equivalent={frozenset({"again", "axis"}): "planted"}))
-
-
-def test_rule_wide_difference():
-    rule = functools.partial(rules.test_mistakes_differ_widely, seed=0)
-    near = mistakes_with("near", "Hardly different from the reference.",
-                         lambda q, k: weights(q, k) * 1.002)
-    fails("the reference and near", rule, spoilt(mistakes=near))
-    twin = mistakes_with("twin", "Hardly different from another one.",
-                         lambda q, k: weights(q, k, faults={"axis"}) + 0.002)
-    fails("axis and twin", rule, spoilt(mistakes=twin))
-
-
-def test_rule_thoughtless():
-    rule = rules.test_answers_without_thought_are_refused
-    fails("a function passes|a word passes|0 passes", rule,
-          spoilt(reference=None, judge=lambda *_: None))
-    fails("its last argument", rule, spoilt(reference=lambda query, key: key))
-
-
-def test_rule_right_form():
-    rule = rules.test_answers_of_the_right_form_alone_are_refused
-    fails("with zeros", rule, spoilt(reference=lambda query, key: np.full(3, 3e-5)))
-    fails("with zeros", rule, spoilt(reference=None, judge=lambda *_: None, variants=(weights,)))
-
-
-def test_rule_tricks(monkeypatch):
-    rule = rules.test_tricks_are_refused
-    fails("learned by heart", rule, spoilt(cases=lambda seed: cases(0)))
-    fails("all inputs but one", rule, replace(
-        BY_HAND, reference=None, judge=lambda *_: None, variants=(lambda: 1.0,)))
-    monkeypatch.setattr(judging, "_changed", lambda *_: None)
-    fails("changes its arguments", rule, spoilt(mistakes=()))
-
-
-def test_the_example_in_contributing_works():
-    text = (answers.BOOK.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    source = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
-    scope = {"np": np, "Case": Case, "Exercise": Exercise, "switched": switched,
-             "softmax": attnlib.softmax, "_shares_in_torch": None, "_shares_in_loops": None}
-    exec(source.replace("Exercise(\n", "exercise = Exercise(\n"), scope)
-    exercise = replace(scope["exercise"], variants=())
-    for rule in (rules.test_every_mistake_gets_its_own_sentence, rules.test_mistakes_differ_widely):
-        rule(exercise, seed=0)
-    for rule in (rules.test_lengths_are_distinct, rules.test_tricks_are_refused,
-                 rules.test_a_faulty_reference_without_faults_is_right,
-                 rules.test_its_mistakes_have_names_and_sentences):
-        rule(exercise)
 
 
 # The smallest input.

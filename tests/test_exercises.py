@@ -1,7 +1,7 @@
 """The rules that every exercise of the book keeps, whoever adds it.
 
 One test per rule, over the registry and the chapters' notebooks. Each rule is seen to fail on
-planted faults in test_engine.py.
+planted faults at the end.
 """
 
 import ast
@@ -9,17 +9,22 @@ import contextlib
 import functools
 import importlib
 import itertools
+import json
 import re
+import textwrap
+import types
 from dataclasses import replace
 
-import answers
 import numpy as np
 import pytest
-import tricks
+from made_up import BY_HAND, EXERCISE, SENTENCES, cases, weights
 
+import attnlib
 from attnlib.exercises import core, exercises, judging
+from attnlib.exercises.core import Case, Exercise, Mistake, switched
 from attnlib.exercises.notebook import assess, assess_seed
 from attnlib.running import plain, watching
+from proofs.students import answers, tricks
 
 EXERCISES = exercises()
 SEEDS = (0, 1, 20261)
@@ -309,3 +314,242 @@ def _solution_lines(exercise, book):
 
 def _squeezed(text):
     return re.sub(r"[\s`'\"]", "", text)
+
+
+# The rules, each with a planted fault.
+
+STUB = '# answer 9.1\ndef weights(query, key):\n    """Return the weights."""\n    ...\n'
+CHECK = 'check("9.1", weights)\n'
+SOLUTION = '''
+def weights(query, key):
+    scores = query @ np.swapaxes(key, -1, -2) / query.shape[-1] ** 0.5
+    parts = np.exp(scores - scores.max(-1, keepdims=True))
+    return parts / parts.sum(-1, keepdims=True)
+'''
+
+
+def book_with(folder, stub=STUB, check=CHECK, solution=SOLUTION, name="09_made_up.ipynb"):
+    """A folder with one chapter in it."""
+    cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["stub"], stub),
+             (["check"], check), (["solution"], solution + (check if solution else ""))]
+    (folder / name).write_text(json.dumps({"cells": [
+        {"cell_type": "code", "metadata": {"tags": tags}, "source": source.splitlines(True)}
+        for tags, source in cells if source]}), encoding="utf-8")
+    return folder
+
+
+def test_the_made_up_exercise_keeps_every_rule(tmp_path):
+    book = book_with(tmp_path)
+    test_notebooks_and_registry_have_the_same_exercises(["9.1"], book)
+    for name, rule in list(globals().items()):
+        if isinstance(rule, types.FunctionType) and name.startswith("test_"):
+            arguments = rule.__code__.co_varnames[:rule.__code__.co_argcount]
+            if "torch" in name or arguments[:1] != ("exercise",):
+                continue
+            for extra in {"seed": SEEDS[:1], "dtype": ["float32"]}.get(
+                    next((a for a in arguments if a in ("seed", "dtype")), ""), [None]):
+                given = {"seed": extra, "dtype": extra, "book": book}
+                rule(EXERCISE, **{a: given[a] for a in arguments if a in given})
+
+
+def fails(match, rule, exercise, **given):
+    with pytest.raises(AssertionError, match=match):
+        rule(exercise, **given)
+
+
+def spoilt(**changes):
+    return replace(EXERCISE, **changes)
+
+
+def mistakes_with(name, sentence, answer):
+    return (*EXERCISE.mistakes, Mistake(name, sentence, answer))
+
+
+def test_rule_ids(tmp_path):
+    book = book_with(tmp_path)
+    rule = test_notebooks_and_registry_have_the_same_exercises
+    for ids in (["9.1", "9.2"], [], ["9.1", "9.1"]):
+        with pytest.raises(AssertionError):
+            rule(ids, book)
+
+
+@pytest.mark.parametrize("changes, match", [
+    (dict(kind="guess"), "kind must be"), (dict(id="nine"), "chapter.number"),
+    (dict(points=0), "points"), (dict(minutes=2.5), "minutes"), (dict(takes="jax"), "takes"),
+    (dict(reference=None), "reference or a judge"),
+])
+def test_rule_fields(changes, match):
+    fails(match, test_its_fields_are_sound, spoilt(**changes))
+
+
+def test_rule_hints(tmp_path):
+    for hints in (("one",), ("a", "b", "c", "d"), ("a", " "), ("a", "a")):
+        fails("hint", test_it_has_two_or_three_hints, spoilt(hints=hints))
+    lines = [line.strip() for line in SOLUTION.strip().splitlines()[1:]]
+    telling = spoilt(hints=("First: " + lines[0], f"Then `{lines[1]}`."))
+    fails("the hints hold 2 of the solution's 3", test_hints_do_not_give_the_solution,
+          telling, book=book_with(tmp_path))
+
+
+@pytest.mark.parametrize("mistakes, match", [
+    (mistakes_with("axis", "Another sentence for the same name.", weights), "occurs twice"),
+    (mistakes_with("new", SENTENCES["axis"], weights), "share a sentence"),
+    (mistakes_with("new", "Short.", weights), "one or two lines"),
+    (mistakes_with("new", "Long. " * 50, weights), "one or two lines"),
+])
+def test_rule_names_and_sentences(mistakes, match):
+    fails(match, test_its_mistakes_have_names_and_sentences, spoilt(mistakes=mistakes))
+
+
+def test_rule_equivalents_exist():
+    fails("do not exist", test_its_mistakes_have_names_and_sentences,
+          spoilt(equivalent={frozenset({"axis", "no-such"}): "why"}))
+
+
+def test_rule_five_mistakes():
+    fails("until there are 5", test_code_has_at_least_five_mistakes,
+          spoilt(mistakes=switched(weights, dict([*SENTENCES.items()][:4]), [("axis", "shape")])))
+
+
+def test_rule_forbidden_names_exist():
+    fails("no such function", test_what_it_forbids_exists,
+          spoilt(forbidden=("attnlib.attentoin",)))
+
+
+def test_rule_seeds():
+    rng = np.random.default_rng(0)
+    fails("differs from", test_a_seed_gives_the_same_cases_again,
+          spoilt(cases=lambda seed: [Case((rng.normal(size=3),))]))
+    fails("by heart", test_a_seed_gives_the_same_cases_again,
+          spoilt(cases=lambda seed: cases(1)))
+    fails("is empty", test_a_seed_gives_the_same_cases_again, spoilt(cases=lambda seed: []))
+
+
+def test_rule_distinct_lengths():
+    def alike(seed):  # n_q and d_k differ nowhere, n_q and n_k in one case only
+        return [Case((np.zeros((n, n)), np.zeros((m, n)))) for n, m in ((3, 4), (2, 2))]
+
+    def coincident(seed):  # every case has some coincidence
+        return [Case((np.zeros(a), np.zeros(b))) for a, b in (
+            ((3, 2), (3, 2)), ((4, 3), (3, 3)), ((2, 5), (7, 5)))[:2]]
+
+    fails("two axes of one array", test_lengths_are_distinct, spoilt(cases=alike))
+    fails("no case has all", test_lengths_are_distinct, spoilt(cases=coincident))
+
+
+def test_rule_stub(tmp_path):
+    fails("the stub must be", test_the_stub_is_not_attempted, EXERCISE,
+          book=book_with(tmp_path, stub=STUB.replace("...", "return query")))
+
+
+@pytest.mark.parametrize("changes, match", [
+    (dict(solution=SOLUTION.replace("/ query.shape[-1] ** 0.5", "")), "should pass"),
+    (dict(solution=SOLUTION.replace("scores.max", "x.max")), "should pass"),
+    (dict(solution=""), "is not in"), (dict(stub="def weights(): ...", solution=""), "must start"),
+])
+def test_rule_solution(tmp_path, changes, match):
+    fails(match, test_the_solution_passes, EXERCISE, book=book_with(tmp_path, **changes))
+
+
+def test_rule_solution_is_checked_with_its_own_id(tmp_path):
+    fails("with its own id", test_the_solution_passes, EXERCISE,
+          book=book_with(tmp_path, check='check("9.2", weights)\n'))
+
+
+def test_rule_reference():
+    rng = np.random.default_rng(0)
+    fails("the reference should pass", test_the_reference_passes,
+          spoilt(reference=lambda query, key: weights(query, key) + rng.random()))
+
+
+def test_rule_variants():
+    fails("add other right answers", test_variants_pass, spoilt(variants=()))
+    fails("should pass", test_variants_pass,
+          spoilt(variants=(lambda q, k: 2 * weights(q, k),)))
+
+
+def test_rule_precision(tmp_path):
+    def needs_double(query, key):
+        assert query.dtype == np.float64
+        return weights(query, key)
+
+    def sensitive(seed):
+        return [Case((1e6 * query, key)) for query, key in (case.args for case in cases(seed))]
+
+    rule = test_answers_pass_in_either_precision
+    book = book_with(tmp_path)
+    fails("float32", rule, spoilt(variants=(needs_double,)), dtype="float32", book=book)
+    rule(spoilt(variants=(needs_double,)), dtype="float64", book=book)
+
+
+def test_rule_other_kind(tmp_path):
+    pytest.importorskip("torch")
+    book = book_with(tmp_path)
+    rule = test_answers_pass_with_the_other_kind_of_array
+    rule(EXERCISE, book=book)
+    fails("add such a variant", rule, spoilt(variants=(weights,)), book=book)
+
+
+def test_rule_no_faults():
+    def faulty(query, key, *, faults=frozenset()):
+        return weights(query, key, faults=faults) * 1.01
+
+    fails("no faults switched on", test_a_faulty_reference_without_faults_is_right,
+          spoilt(mistakes=switched(faulty, SENTENCES)))
+
+
+def test_rule_own_sentence():
+    rule = functools.partial(test_every_mistake_gets_its_own_sentence, seed=0)
+    harmless = mistakes_with("harmless", "This changes nothing at all.", weights)
+    fails("harmless is <9.1: passed>", rule, spoilt(mistakes=harmless))
+    again = mistakes_with("again", "The same mistake in other words.",
+                          functools.partial(weights, faults={"axis"}))
+    fails("again is taken for axis", rule, spoilt(mistakes=again))
+    rule(spoilt(mistakes=again, equivalent={frozenset({"again", "axis"}): "planted"}))
+
+
+def test_rule_wide_difference():
+    rule = functools.partial(test_mistakes_differ_widely, seed=0)
+    near = mistakes_with("near", "Hardly different from the reference.",
+                         lambda q, k: weights(q, k) * 1.002)
+    fails("the reference and near", rule, spoilt(mistakes=near))
+    twin = mistakes_with("twin", "Hardly different from another one.",
+                         lambda q, k: weights(q, k, faults={"axis"}) + 0.002)
+    fails("axis and twin", rule, spoilt(mistakes=twin))
+
+
+def test_rule_thoughtless():
+    rule = test_answers_without_thought_are_refused
+    fails("a function passes|a word passes|0 passes", rule,
+          spoilt(reference=None, judge=lambda *_: None))
+    fails("its last argument", rule, spoilt(reference=lambda query, key: key))
+
+
+def test_rule_right_form():
+    rule = test_answers_of_the_right_form_alone_are_refused
+    fails("with zeros", rule, spoilt(reference=lambda query, key: np.full(3, 3e-5)))
+    fails("with zeros", rule, spoilt(reference=None, judge=lambda *_: None, variants=(weights,)))
+
+
+def test_rule_tricks(monkeypatch):
+    rule = test_tricks_are_refused
+    fails("learned by heart", rule, spoilt(cases=lambda seed: cases(0)))
+    fails("all inputs but one", rule, replace(
+        BY_HAND, reference=None, judge=lambda *_: None, variants=(lambda: 1.0,)))
+    monkeypatch.setattr(judging, "_changed", lambda *_: None)
+    fails("changes its arguments", rule, spoilt(mistakes=()))
+
+
+def test_the_example_in_contributing_works():
+    text = (answers.BOOK.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    source = textwrap.dedent(text.split("```python\n")[1].split("```")[0])
+    scope = {"np": np, "Case": Case, "Exercise": Exercise, "switched": switched,
+             "softmax": attnlib.softmax, "_shares_in_torch": None, "_shares_in_loops": None}
+    exec(source.replace("Exercise(\n", "exercise = Exercise(\n"), scope)
+    exercise = replace(scope["exercise"], variants=())
+    for rule in (test_every_mistake_gets_its_own_sentence, test_mistakes_differ_widely):
+        rule(exercise, seed=0)
+    for rule in (test_lengths_are_distinct, test_tricks_are_refused,
+                 test_a_faulty_reference_without_faults_is_right,
+                 test_its_mistakes_have_names_and_sentences):
+        rule(exercise)

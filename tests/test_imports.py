@@ -1,6 +1,7 @@
 """Who may import whom: one way, no circle, and nothing of ours beside a student's code."""
 
 import ast
+import re
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -16,6 +17,10 @@ MAY = {  # folder: which other folders of ours its modules may import
     "press": {"attnlib", "attnlib/exercises"},
     "classroom": {"attnlib", "attnlib/exercises", "attnlib/running", "classroom/sandbox", "press"},
     "classroom/sandbox": {"attnlib", "attnlib/running"},
+    "proofs/students": {"attnlib/exercises", "attnlib/running", "classroom"},
+    "proofs": {"attnlib", "attnlib/exercises", "attnlib/running", "benchmarks", "press",
+               "proofs/students"},
+    "benchmarks": {"attnlib", "classroom", "proofs", "proofs/students"},
 }
 
 
@@ -66,6 +71,18 @@ def test_there_is_no_circle():
     graph = {name: {other for other in imports(name) if modules()[other].stem != "__init__"}
              for name in modules() if modules()[name].stem != "__init__"}
     list(TopologicalSorter(graph).static_order())  # raises CycleError, which names the circle
+
+
+def test_a_test_file_imports_no_other():
+    for path in (ROOT / "tests").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(import|from) test_", text, re.MULTILINE), path.name
+
+
+def test_nobody_bends_the_path_that_modules_are_found_on():
+    bent = [name for name, path in modules().items()
+            if "sys.path.insert" in path.read_text(encoding="utf-8")]
+    assert bent == ["press.editions"]  # a line of the cell that sets a notebook up
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if not name.startswith("classroom")])

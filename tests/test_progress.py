@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 import pytest
-from test_engine import EXERCISE, OPEN, weights
+from made_up import EXERCISE, OPEN, weights
 
 from attnlib.exercises import notebook, registry
 

@@ -6,9 +6,10 @@ import sys
 from types import FunctionType
 
 import numpy as np
-from answers import changed_after
 
 from attnlib.running import plain, runner, watching
+
+from .answers import changed_after
 
 
 class AlwaysEqual(np.ndarray):

@@ -17,11 +17,11 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import classroom_class
-
 from classroom import export, gradebook, grading, reports
 from classroom.kit import make_kit
 from classroom.submissions import Submission
+
+from . import whole_class
 
 ID = "4.3"  # what most attacks pretend to answer
 
@@ -46,13 +46,13 @@ class Attack:
 
 def right(id, name):
     """The right answer's source, under another name."""
-    source = classroom_class.RIGHT[id]
+    source = whole_class.RIGHT[id]
     function = source.rpartition("def ")[2].partition("(")[0]
     return "import numpy as np\n" + source.replace(function, name)
 
 
 SIGNATURES = {id: source.rpartition("def ")[2].partition(":\n")[0]
-              for id, source in classroom_class.RIGHT.items()}
+              for id, source in whole_class.RIGHT.items()}
 
 
 def calling(id):
@@ -470,7 +470,7 @@ class Scene:
         (folder / "class/grades").mkdir(parents=True)
         (folder / "class/grades/marks").write_text("all of them")
         other = folder / "class/other.ipynb"
-        other.write_text(notebook("import numpy as np", classroom_class.RIGHT[ID]))
+        other.write_text(notebook("import numpy as np", whole_class.RIGHT[ID]))
         home = str(Path.home())
         self.places = {
             "SEED": self.kit.folder / "instructor/seed",
@@ -492,7 +492,7 @@ class Scene:
 
     def well(self, *ids):
         """Whether an honest submission still gets all its points."""
-        cells = ["import numpy as np", *map(classroom_class.answer, ids)]
+        cells = ["import numpy as np", *map(whole_class.answer, ids)]
         return all(self.graded(cells, id, 10.0).points > 0 for id in ids)
 
     def files(self):
@@ -502,7 +502,7 @@ class Scene:
         for number, (_, _, write) in enumerate(FILES):
             write(folder / f"trap{number}.ipynb", self)
         cells = ["import numpy as np", *(f"# answer {id}\n{source}" for id, source in
-                                         classroom_class.RIGHT.items())]
+                                         whole_class.RIGHT.items())]
         for name in ("honest", *(name for _, _, name, _ in WORDS)):
             more = ["# answer 1.3\n'<script>alert(2)</script>'"] * (name == "marked")
             (folder / name).mkdir()
@@ -520,7 +520,7 @@ class Scene:
 
 def notebook(*cells):
     """A notebook's text."""
-    return json.dumps({"cells": [classroom_class.code(cell) for cell in cells]})
+    return json.dumps({"cells": [whole_class.code(cell) for cell in cells]})
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ import pytest
 from attnlib.exercises import judging
 from attnlib.running import plain, runner
 
-BOOK = Path(__file__).parent.parent / "book"
+BOOK = Path(__file__).parents[2] / "book"
 TORCH = importlib.util.find_spec("torch") is not None
 BEHAVIOUR = judging.behaviour
 
