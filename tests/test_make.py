@@ -102,8 +102,8 @@ def left(elsewhere):
 @pytest.mark.parametrize("version", [(3, 10), (3, 15)])
 def test_a_python_without_versions_is_told_in_one_line(left, elsewhere, monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", (*version, 2, "final", 0))
-    assert left() == ("Python 3.11 to 3.14 is needed, and this is 3.{}: install one, then run "
-                      "`make book PYTHON=python3.11`".format(version[1]))
+    assert left() == (f"Python 3.11 to 3.14 is needed, and this is 3.{version[1]}: install one, then "
+                      "run `make book PYTHON=python3.11`")
     assert not list(elsewhere.iterdir())
 
 
@@ -255,7 +255,8 @@ def test_a_network_that_fails_in_the_middle_is_told_and_the_next_run_goes_on(
     assert left().startswith("The network failed: check your connection.")
     handler.broken.clear()
     assert left() == ""
-    said = subprocess.run([environment.PYTHON, "-c", "import planted_first, planted_second as s; print(s.said)"],
+    program = "import planted_first, planted_second as s; print(s.said)"
+    said = subprocess.run([environment.PYTHON, "-c", program],
                           capture_output=True, text=True, check=True).stdout
     assert environment.VENV.parent == elsewhere and said == "here\n"
     assert not environment.UNFINISHED.exists()
