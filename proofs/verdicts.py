@@ -14,7 +14,6 @@ the tests hold that it does not come back.
 
 import ast
 import datetime
-import hashlib
 import json
 import multiprocessing
 import os
@@ -31,12 +30,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from press.chapters import ROOT, Chapter, chapter_paths, tags
 from press.claims import UNSETTLED, claims, lines_of, measured, unsettled
-from proofs import processors
+from proofs import processors, sources
 
 STORED = ROOT / "proofs" / "star"  # a table for each chapter
 PAGE = ROOT / "proofs" / "verdicts.md"
 SEEDS = {1: range(10), 3: range(3), 10: range(3)}  # the seeds at each budget
-LEFT_OUT = {"exercise", "stub", "check", "solution"}
 SECONDS = {"09_capstone": 90}  # of processor time that a chapter may take; 45 for the others
 LAST = "import time\nprint(time.process_time())"
 
@@ -62,19 +60,7 @@ def star():
 def code_cells(chapter):
     """(index, cell) of the code that the star runs: all but the exercises."""
     return [(index, cell) for index, cell in enumerate(chapter.cells)
-            if cell.cell_type == "code" and not LEFT_OUT & set(tags(cell))]
-
-
-def bound(chapter):
-    """A short hash of what a row proves: the code and the stored text of the chapter's cells.
-
-    Comments and the way a line is broken do not count, and neither do pictures.
-    """
-    texts = []
-    for _, cell in code_cells(chapter):
-        texts.append(ast.dump(ast.parse(cell.source)))
-        texts += ["".join(out.get("text", "")) for out in cell.outputs]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+            if cell.cell_type == "code" and not sources.ANSWERS & set(tags(cell))]
 
 
 def run(path, point):
@@ -181,8 +167,8 @@ def store(chapter, found):
 
 def fresh(chapter, found):
     """The rows that belong to the chapter as it stands: {point: row}."""
-    now = bound(chapter)
-    return {point: row for point, row in found["rows"].items() if row["bound"] == now}
+    now = sources.of_chapter(chapter.path)
+    return {point: row for point, row in found["rows"].items() if row["sources"] == now}
 
 
 def faults(chapter, found):
@@ -315,13 +301,13 @@ def cores():
 
 def attempt(path, point):
     """`run`, with what stops a kernel as a failure of the whole chapter."""
-    chapter = Chapter(path)
+    now = sources.of_chapter(path)
     try:
         row = run(path, point)
     except Exception as error:  # a kernel that dies must not stop the other points
         row = {"failed": [[0, f"the kernel stopped: {type(error).__name__}: {error}"[:200]]],
                "claims": {}, "seconds": 0.0}
-    return {"bound": bound(chapter), "date": str(datetime.date.today())} | row
+    return {"sources": now, "date": str(datetime.date.today())} | row
 
 
 def settle(chapter, found):

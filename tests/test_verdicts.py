@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from attnlib import claims, training
 from press import claims as press_claims
 from press.chapters import ROOT, Chapter, chapter_paths
-from proofs import verdicts
+from proofs import sources, verdicts
 from proofs.verdicts import Point
 
 SMALL = [Point(0, 1, "native"), Point(1, 1, "native"), Point(0, 3, "native")]
@@ -121,6 +121,7 @@ def plant(tmp_path, monkeypatch):
         cells[-1].metadata["tags"] = ["claim"]
         cells[-1].outputs = [new_output("stream", name="stdout", text=said)]
         nbformat.write(new_notebook(cells=cells), path)
+        sources.cells.cache_clear()  # the notebook is another one
         return Chapter(path)
 
     return planted
@@ -190,24 +191,24 @@ def test_a_kernel_that_dies_is_a_row_and_no_end(plant):
 
 
 def rows(**changes):
-    row = {"bound": "", "failed": [], "seconds": 9.0,
+    row = {"sources": "", "failed": [], "seconds": 9.0,
            "claims": {"Q9": ["holds", None, "8 rows"], "Q8": ["holds", None, "8 rows"],
                       "Q7": ["holds", None, "8 rows"]}}
     return {str(point): row | changes for point in SMALL}
 
 
 def table_of(chapter, **changes):
-    return {"settled": None, "rows": rows(bound=verdicts.bound(chapter), **changes)}
+    return {"settled": None, "rows": rows(sources=sources.of_chapter(chapter.path), **changes)}
 
 
-def test_what_moves_no_number_makes_no_row_stale(plant):
-    before = plant("x = [1,2]", "print(x)", said="Claim Q9 · holds · 1 row\n")
-    first = verdicts.bound(before)
-    same = plant("x = [\n    1, 2]  # two", "print(x)", said="Claim Q9 · holds · 1 row\n")
-    assert verdicts.bound(same) == first
-    others = [plant("x = [1, 3]", "print(x)", said="Claim Q9 · holds · 1 row\n"),
-              plant("x = [1,2]", "print(x)", said="Claim Q9 · holds · 2 rows\n")]
-    assert all(verdicts.bound(plant) != first for plant in others)
+def test_a_row_is_made_from_the_chapter_as_it_stands(plant):
+    chapter = plant("x = [1,2]", "1", said=printed(8))
+    row = verdicts.attempt(chapter.path, SMALL[0])
+    assert row["sources"] == sources.of_chapter(chapter.path)
+    found = {"settled": None, "rows": {str(SMALL[0]): row}}
+    assert verdicts.fresh(plant("x = [1, 2]  # two", "1", said=printed(8)), found)
+    assert not verdicts.fresh(plant("x = [1, 3]", "1", said=printed(8)), found)
+    assert not verdicts.fresh(plant("x = [1, 2]", "1", said=printed(7)), found)
 
 
 def test_exercises_are_left_out(plant):
@@ -226,10 +227,10 @@ def without(claims, id):
     (lambda found: found["rows"].pop(str(SMALL[1])),
      ["07_planted: 1 of 3 points of the star are not run yet: run `python -m proofs.verdicts "
       "07_planted`"]),
-    (lambda found: found["rows"][str(SMALL[2])].update(bound="another"),
+    (lambda found: found["rows"][str(SMALL[2])].update(sources="another"),
      ["07_planted: 1 of 3 points of the star are stale: the chapter has changed since: run "
       "`python -m proofs.verdicts 07_planted`"]),
-    (lambda found: found["rows"].update(rows(bound="another")),
+    (lambda found: found["rows"].update(rows(sources="another")),
      ["07_planted: 3 of 3 points of the star are stale: the chapter has changed since: run "
       "`python -m proofs.verdicts 07_planted`"]),
     (lambda found: found["rows"][str(SMALL[1])].update(
