@@ -272,7 +272,8 @@ def _open_ended(texts):
             "this scale has worked; enter the points in the gradebook's export.", "",
             "| points | for |", "|---|---|",
             f"| {parts[0]:g} | the law holds (the check passes) |",
-            f"| {parts[1]:g} | the law holds on ordinary inputs, and what fails is a hard one |",
+            f"| {parts[1]:g} | the law holds on the ordinary inputs, and what fails is a hard "
+            "one |",
             f"| {parts[2]:g} | the law fails, but a comment shows the step that it needs |",
             "| 0 | not attempted, or one of the known mistakes below |", "",
             "Known mistakes, as the student is told of them:", "", *known]
