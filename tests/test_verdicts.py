@@ -116,8 +116,8 @@ def plant(tmp_path, monkeypatch):
     path = tmp_path / "07_planted.ipynb"
     monkeypatch.setattr(verdicts, "chapter_paths", lambda: [path])
 
-    def planted(*sources, said=""):
-        cells = [new_markdown_cell("# Planted"), *map(new_code_cell, sources)]
+    def planted(*codes, said=""):
+        cells = [new_markdown_cell("# Planted"), *map(new_code_cell, codes)]
         cells[-1].metadata["tags"] = ["claim"]
         cells[-1].outputs = [new_output("stream", name="stdout", text=said)]
         nbformat.write(new_notebook(cells=cells), path)
