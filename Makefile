@@ -10,7 +10,7 @@ SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
 
-.PHONY: help book serve ready test notebooks student bench proofs proofs-fresh lock clean
+.PHONY: help book serve ready test test-versions quick notebooks student bench proofs proofs-fresh lock clean
 
 help:
 	@echo "make book       build the site and say where to open it"
@@ -19,6 +19,9 @@ help:
 	@echo "make ready      install all that the notebooks, the classroom and the tests need"
 	@echo "make test       prove everything: code, notebooks, editions, site, pages"
 	@echo "                (make ready TORCH=cpu first: on Linux, without gigabytes of CUDA)"
+	@echo "make test-versions   run the student notebooks too"
+	@echo "make quick      the linter, and the tests of what you have changed"
+	@echo "                (make quick E=3.2: one exercise; make quick QUICK=all: all mathematics)"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
 	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
@@ -59,9 +62,15 @@ serve: book
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 test: $(READY)
-	$(PY) -m pytest -p tests.skips tests attnlib classroom press book README.md \
-	  --doctest-modules --doctest-glob=README.md --nbval \
+	$(PY) -m pytest -p tests.skips tests attnlib benchmarks classroom press book README.md \
+	  -m "not versions" --doctest-modules --doctest-glob=README.md --nbval \
 	  -n auto --maxprocesses 4 --dist loadfile
+
+test-versions: $(READY)
+	$(PY) -m pytest -m versions tests -n auto --maxprocesses 4
+
+quick: $(READY)
+	@$(PY) tests/quick.py $(or $(E),$(QUICK))
 
 notebooks: $(READY)
 	$(PY) -m press notebooks

@@ -242,6 +242,7 @@ def test_a_planted_leak_is_caught(path):
             assert secrets.in_notebook(edition), cell.source
 
 
+@pytest.mark.versions
 @PATHS
 def test_a_student_notebook_runs_with_every_exercise_not_attempted(path, tmp_path):
     folder = tmp_path / "student"
