@@ -5,7 +5,16 @@ import math
 import numpy as np
 
 from ..attention import additive_scores, attention, softmax
-from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
+from .core import (
+    READY_MADE,
+    Case,
+    Exercise,
+    broken_law,
+    finite_array,
+    flipped,
+    switched,
+    with_numbers,
+)
 
 
 def _exponentials(scores, axis, overflow=False):
@@ -526,8 +535,7 @@ _CHANGES = {"a": "different", "b": "same", "c": "different", "d": "same", "e": "
 
 
 def _prediction(*, faults=frozenset()):
-    other = {"same": "different", "different": "same"}
-    return {letter: other[word] if letter in faults else word for letter, word in _CHANGES.items()}
+    return flipped(_CHANGES, faults)
 
 
 _PREDICTION = Exercise(
@@ -601,13 +609,11 @@ def _ask_unevenly(keys, index, share):
 def _ask_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         keys, index, share = case.args
-        query = _numbers(outcome.value)
+        query = finite_array(outcome.value)
         if query is None or query.shape != keys.shape[1:]:
-            got = "no vector of numbers" if query is None else f"of shape {query.shape}"
+            got = "no vector of finite numbers" if query is None else f"of shape {query.shape}"
             return broken_law(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "
                               f"Yours is {got}.")
-        if not np.isfinite(query).all():
-            return broken_law("Your query holds something that is not a finite number.")
         scores = keys @ query / math.sqrt(query.size)
         weights = _shares(scores, 0)
         if abs(weights[index] - share) > 0.005:
@@ -616,15 +622,6 @@ def _ask_judge(cases, outcomes):
                 "for.", f"keys {keys.shape}, index {index}{', ' if case.hard else ''}{case.hard}\n"
                 f"scores  {np.round(scores, 2)}\nweights {np.round(weights, 3)}")
     return None
-
-
-def _numbers(value):
-    """The value as an array of numbers, or None."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        return None
-    return array.astype(float) if array.dtype.kind in "iuf" else None
 
 
 _ASK = Exercise(
@@ -697,9 +694,9 @@ def _telling_judge(cases, outcomes):
     value = outcomes[0].value
     if not isinstance(value, (tuple, list)) or len(value) != 3:
         return broken_law("Return three arrays: `return query, key, value`.")
-    query, key, value = parts = [_numbers(part) for part in value]
+    query, key, value = parts = [finite_array(part) for part in value]
     if any(part is None for part in parts):
-        return broken_law("Query, key and value must be arrays of numbers.")
+        return broken_law("Query, key and value must be arrays of finite numbers.")
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not (query.ndim == key.ndim == value.ndim == 2 and query.shape[1] == key.shape[1]
             and len(key) == len(value) and min(query.size, key.size, value.size) > 0):

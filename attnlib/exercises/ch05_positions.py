@@ -7,7 +7,7 @@ import numpy as np
 
 from ..attention import attention_scores, attention_weights
 from ..positions import alibi_bias, rotate, sinusoidal_positions
-from .core import Case, Exercise, broken_law, switched, with_numbers
+from .core import Case, Exercise, broken_law, finite_array, flipped, switched, with_numbers
 
 
 def _omega(dim, base=10000.0):
@@ -560,8 +560,7 @@ _CHANGES = {"a": "same", "b": "different", "c": "same", "d": "different", "e": "
 
 
 def _foreseen(*, faults=frozenset()):
-    other = {"same": "different", "different": "same"}
-    return {letter: other[word] if letter in faults else word for letter, word in _CHANGES.items()}
+    return flipped(_CHANGES, faults)
 
 
 _FORESEEN = Exercise(
@@ -634,7 +633,7 @@ def _look_back_judge(cases, outcomes):
         (dim, steps), pair = case.args, outcome.value
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             return broken_law("Return two matrices: `return w_query, w_key`.")
-        w_query, w_key = (_matrix(w) for w in pair)
+        w_query, w_key = (finite_array(w) for w in pair)
         if w_query is None or w_key is None or w_query.shape != w_key.shape or not (
                 w_query.ndim == 2 and w_query.shape[0] == dim and w_query.shape[1] > 0):
             return broken_law("Both matrices must hold finite numbers and have the shape "
@@ -651,16 +650,6 @@ def _look_back_judge(cases, outcomes):
                     f"dim {dim}, steps {steps}\nits best place is {int(weights[at].argmax())}, "
                     f"with {weights[at].max():.3f}")
     return None
-
-
-def _matrix(value):
-    """The value as a finite floating array, or None."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        return None
-    fine = array.dtype.kind in "iuf" and np.isfinite(array).all()
-    return array.astype(float) if fine else None
 
 
 def _look_back_cases(seed):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import attention, softmax
 from ..heads import merge_heads, repeat_heads, split_heads
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, broken_law, finite_array, switched
 
 # 6.1  A layer on paper
 
@@ -522,7 +522,7 @@ def _by_hand_judge(cases, outcomes):
         given = outcome.value
         if not isinstance(given, (tuple, list)) or len(given) != 4:
             return broken_law("Return four matrices: `return w_query, w_key, w_value, w_out`.")
-        matrices = [_matrix(w) for w in given]
+        matrices = [finite_array(w) for w in given]
         if any(w is None or w.ndim != 2 for w in matrices):
             return broken_law("All four must be matrices of finite numbers.")
         w_query, w_key, w_value, w_out = matrices
@@ -559,16 +559,6 @@ def _by_hand_fault(keys, labels, w_query, w_key, w_value, w_out):
                 f"asked for keys {key[one]} and {key[two]}\n"
                 f"expected {expected.astype(int)}\ngot      {found.round(2)}")
     return None
-
-
-def _matrix(value):
-    """The value as a finite floating array, or None."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        return None
-    fine = array.dtype.kind in "iuf" and np.isfinite(array).all()
-    return array.astype(float) if fine else None
 
 
 def _by_hand_cases(seed):

@@ -7,7 +7,7 @@ import numpy as np
 from ..attention import attention, softmax
 from ..diagnostics import reachable
 from ..masks import causal_mask
-from .core import READY_MADE, Case, Exercise, broken_law, switched
+from .core import READY_MADE, Case, Exercise, broken_law, flipped, switched
 
 # 8.1  The bill on paper
 
@@ -572,8 +572,7 @@ _CHANGES = {"a": "same", "b": "different", "c": "same", "d": "different", "e": "
 
 
 def _foreseen(*, faults=frozenset()):
-    other = {"same": "different", "different": "same"}
-    return {letter: other[word] if letter in faults else word for letter, word in _CHANGES.items()}
+    return flipped(_CHANGES, faults)
 
 
 _FORESEEN = Exercise(

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from ..running.outcome import Case
 
 STATUSES = (
@@ -65,6 +67,20 @@ def switched(faulty, sentences, pairs=()):
                        answer=functools.partial(faulty, faults=frozenset(faults)))
 
     return (*(mistake(fault) for fault in sentences), *(mistake(*pair) for pair in pairs))
+
+
+def flipped(words, faults):
+    """A right prediction with some of its letters turned round.
+
+    Args:
+        words: ``{letter: "same" or "different"}``.
+        faults: the letters to turn round.
+
+    >>> flipped({"a": "same", "b": "same"}, {"b"})
+    {'a': 'same', 'b': 'different'}
+    """
+    other = {"same": "different", "different": "same"}
+    return {letter: other[word] if letter in faults else word for letter, word in words.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +203,26 @@ class Result:
 
     def _ipython_display_(self):
         """Nothing: the message was shown when the check ran."""
+
+
+def finite_array(value):
+    """What an answer gave back, as an array of finite numbers, for a ``judge`` that reads it.
+
+    Args:
+        value: any plain value.
+
+    Returns:
+        float64 array, or None if it is no such thing.
+
+    >>> finite_array([1, 2]), finite_array([1, float("nan")]), finite_array("one")
+    (array([1., 2.]), None, None)
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return None
+    fine = array.dtype.kind in "iuf" and np.isfinite(array).all()
+    return array.astype(float) if fine else None
 
 
 def broken_law(sentence, witness=""):
