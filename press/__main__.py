@@ -51,11 +51,24 @@ def course():
         raise SystemExit(error.returncode) from None
 
 
+@press.command()
+@click.argument("site", default="_build/html", type=click.Path(exists=True))
+def weights(site):
+    """Print what a reader fetches of each page of the built SITE."""
+    from .chapters import toc_files
+    from .site import weights as weigh
+
+    click.echo(weigh.table(site, toc_files()), nl=False)
+
+
 @press.command(name="cover")
 def cover_picture():
-    """Draw the picture of the opening page."""
+    """Draw the picture of the opening page, and the card that links show."""
+    from .site import card
+
     cover.draw()
-    click.echo(f"drew book/{cover.PICTURE.name}")
+    card.draw()
+    click.echo(f"drew book/{cover.PICTURE.name} and press/site/static/{card.CARD.name}")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ MODULES = {  # in the order of the book
     "diagnostics": "Diagnostics",
     "tasks": "Tasks",
     "training": "Training",
+    "tables": "Tables",
     "plots": "Figures",
     "claims": "Claims",
     "play": "Figures to play with",
@@ -105,7 +106,7 @@ def public(node, module):
 
     if node.name[0] == "_":
         return False
-    return module in ("tasks", "training", "plots", "claims") or node.name in attnlib.__all__
+    return module in ("tasks", "training", "tables", "plots", "claims") or node.name in attnlib.__all__
 
 
 def page(module):

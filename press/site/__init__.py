@@ -2,13 +2,17 @@
 
 elements.py   HTML elements as nodes, and the small pieces that pages share
 writer.py     from nodes to HTML
+weights.py    the bytes of each page and their limits
 mathml.py     formulas
 highlight.py  Python in colour
 figures.py    pictures
 shelf.py      what the pages know of each other
 house.py      what a page needs of the site: ways to pages, pictures, notebooks
 chapter.py    the components of a chapter
+links.py      what the text names is a link, and a link shows where it leads
+search.py     the index of the search
 pages.py      the opening page, the claims, the reader's predictions
+card.py       the picture that a link to the book shows elsewhere
 fonts.py      cuts the fonts; run by hand, its result is committed
 theme/ static/
 """
@@ -19,9 +23,11 @@ from pathlib import Path
 
 from docutils import nodes
 
-from ..chapters import settings, toc
-from ..editions import STUDENT
-from . import writer
+import attnlib
+
+from ..chapters import settings, toc, toc_files
+from ..editions import STUDENT, site_url
+from . import links, search, weights, writer
 from .chapter import dress as dress_chapter
 from .house import House
 from .mathml import inline, visit_displaymath, visit_math
@@ -29,12 +35,20 @@ from .pages import claims_page, landing, predictions_page
 from .shelf import shelf
 
 HERE = Path(__file__).parent
-KEPT = {"book.css", "book.js", "mark.svg", "fonts"}  # of _static
+PLAY = Path(attnlib.__file__).parent / "play"
+KEPT = {"book.css", "book.js", "card.png", "mark.svg", "fonts", "play", "search.js"}  # of _static
 MARK = ('<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><path d="M5 24C5 4 27 4 27 24M5 '
         '24c0-9 10-9 11 0"/><circle cx="5" cy="25" r="3"/><circle cx="16" cy="25" r="2.2"/>'
         '<circle cx="27" cy="25" r="4"/></svg>')
 PROMISE = ("An executable textbook on attention: every claim is a cell that runs, every exercise "
            "says what you did wrong.")
+
+
+SEARCH = """<h1>Search</h1><p class="js-only"><button class="do" type="button" data-search>Search
+the book</button></p><noscript><p>The search needs JavaScript. The contents are above; symbols and
+terms are in the <a href="book/notation.html">notation</a>.</p></noscript>"""
+LOST = """<h1>Not found</h1><p>There is no page at this address. Perhaps it has moved: the contents are
+above, and so is the search.</p>"""
 
 
 def setup(app):
@@ -45,10 +59,13 @@ def setup(app):
     writer.connect(app)
     app.connect("config-inited", own_house)
     app.connect("doctree-read", anchor)
+    app.connect("doctree-read", search.gather)
+    app.connect("builder-inited", own_search)
+    app.connect("html-collect-pages", more_pages)
     app.connect("doctree-resolved", dress, priority=900)
     app.connect("html-page-context", furnish, priority=900)
     app.connect("build-finished", finish)
-    return {"env_version": 2, "parallel_read_safe": True, "parallel_write_safe": True}
+    return {"env_version": 3, "parallel_read_safe": False, "parallel_write_safe": True}
 
 
 def own_house(app, config):
@@ -57,6 +74,17 @@ def own_house(app, config):
     config.html_math_renderer = "press"
     config.html_static_path = [str(HERE / "static")]
     config.html_use_index = config.html_domain_indices = False
+
+
+def own_search(app):
+    """The book's own search instead of Sphinx's."""
+    app.builder.search = False
+
+
+def more_pages(app):
+    """The pages that no file stands behind: the search without a script, and what is not found."""
+    yield "search", {"title": "Search", "body": SEARCH}, "layout.html"
+    yield "404", {"title": "Not found", "body": LOST}, "layout.html"
 
 
 def anchor(app, doctree):
@@ -82,6 +110,8 @@ def dress(app, doctree, docname):
         claims_page(doctree, house)
     elif house.kind == "predictions":
         predictions_page(doctree, house)
+    if house.kind in ("chapter", "plain"):
+        links.link_mentions(doctree, house)
 
 
 def furnish(app, pagename, templatename, context, doctree):
@@ -104,11 +134,15 @@ def furnish(app, pagename, templatename, context, doctree):
     title = house.here.title if house.here else plain(context.get("title") or app.config.html_title)
     description = (re.sub(r"[$\\]", "", house.here.question) if house.here else
                    PROMISE if house.kind in ("landing", "claims") else f"{title}. {PROMISE}")
+    if house.kind in ("chapter", "plain"):
+        context["body"] += links.templates(context.get("body", ""), links.things())
     context["book"] = dict(
         kind=house.kind, heading=title, description=description, parts=parts,
         sections=sections(doctree) if doctree and house.kind in ("chapter", "plain") else [],
         run=house.run, repository=house.repository, issues=house.issues, mark=MARK,
         name=settings()["title"], author=settings()["author"],
+        canonical=f"{site_url()}/{pagename}.html", card=f"{site_url()}/_static/card.png",
+        base=f"{site_url()}/" if pagename == "404" else None,
         prev=entry(chapters[at - 1]) if at else None,
         next=entry(chapters[at + 1]) if at is not None and at + 1 < len(chapters) else None)
 
@@ -133,6 +167,16 @@ def finish(app, exception):
     downloads.mkdir(exist_ok=True)
     for notebook in STUDENT.glob("*.ipynb"):
         shutil.copy(notebook, downloads)
+    (out / "_static" / "search.js").write_text(search.index(app.env), encoding="utf-8")
+    pages = "".join(f"<url><loc>{site_url()}/{name}.html</loc></url>" for name in toc_files())
+    (out / "sitemap.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/'
+        f'sitemap/0.9">{pages}</urlset>\n', encoding="utf-8")
+    (out / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {site_url()}/sitemap.xml\n",
+                                    encoding="utf-8")
+    shutil.copytree(PLAY, out / "_static" / "play", dirs_exist_ok=True,
+                    ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for path in (out / "_static").iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    weights.check(out, [name for name in toc_files() if (out / f"{name}.html").exists()])

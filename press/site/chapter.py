@@ -8,6 +8,7 @@ import html
 import re
 
 from docutils import nodes
+from sphinx.errors import SphinxError
 
 from ..chapters import HEADING, tags
 from ..claims import LINE, lines_of
@@ -29,6 +30,8 @@ from .figures import picture
 from .mathml import inline
 from .shelf import caption_of, claim
 
+SAID = ' class="said"'
+ROLES = ("stub", "check", "claim", "lab", "figure", "play")
 LEVELS = ("easy", "medium", "hard")
 PAPER = re.compile(r"([A-Z][\w-]+)(?: and [A-Z][\w-]+| and others|,)*[^.;]*$")
 
@@ -83,13 +86,12 @@ class Dresser:
         """Each code cell as its tags say."""
         for node in list(self.doctree.findall(lambda n: cell_index(n) is not None)):
             cell = self.here.chapter.cells[cell_index(node)]
-            for role in ("stub", "check", "claim", "lab", "figure", "play"):
-                if role in tags(cell):
-                    dressed = getattr(self, f"{role}_cell")(cell)
-                    break
-            else:
-                dressed = self.plain_cell(cell)
-            node.replace_self(dressed)
+            role = next((role for role in ROLES if role in tags(cell)), "plain")
+            try:
+                node.replace_self(getattr(self, f"{role}_cell")(cell))
+            except (KeyError, ValueError) as error:
+                place = self.here.chapter.where(cell_index(node))
+                raise SphinxError(f"{place}: {error.args[0]}") from error
 
     def dressed(self, role, *children):
         """A dressed cell; children with `told` are what it printed or drew."""
@@ -107,7 +109,8 @@ class Dresser:
             elif "image/png" in data:
                 found.append(self.figure(cell, data))
             elif "text/html" in data:
-                found.append(raw(f'<div class="said">{data["text/html"]}</div>'))
+                wide = ' class="scroll" tabindex="0"' if "<table" in data["text/html"] else ""
+                found.append(raw(f'<div{wide or SAID}>{data["text/html"]}</div>'))
             elif "text/plain" in data:
                 found.append(raw(output(data["text/plain"])))
         for node in found:
@@ -129,7 +132,15 @@ class Dresser:
         return self.dressed("figure", *self.outputs(cell))
 
     def play_cell(self, cell):
-        return self.dressed("play", *self.outputs(cell))
+        """A figure to play with: its element, and the module that brings it to life."""
+        shown = "".join(out.data["text/html"] for out in cell.get("outputs", ())
+                        if "text/html" in out.get("data", {}))
+        names = re.findall(r"data-play='(\w+)'", shown)
+        modules = "".join(f'<script type="module" src="{self.house.root}_static/play/{name}.js">'
+                          "</script>" for name in names)
+        node = raw(re.sub(r"<script>.*?</script>", "", shown, flags=re.DOTALL) + modules)
+        node["told"] = True
+        return self.dressed("play", node)
 
     def stub_cell(self, cell):
         node = self.dressed("stub", raw(pre(cell.source)))
@@ -232,9 +243,11 @@ class Dresser:
     def predict(self, number, quote):
         key = f"{self.here.stem}/{self.here.predictions[number - 1]}"
         first = quote[0]
-        del first[0]
+        first.remove(next(iter(first.findall(nodes.strong))))
+        while first.children and not first[0].astext().strip():
+            del first[0]
         if isinstance(first[0], nodes.Text):
-            first[0] = nodes.Text(first[0].lstrip())
+            first.replace(first[0], nodes.Text(first[0].lstrip()))
         choices = quote[-1] if isinstance(quote[-1], nodes.bullet_list) else None
         if choices is not None:
             quote.remove(choices)

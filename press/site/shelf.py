@@ -138,5 +138,13 @@ def read(line):
 
 
 def claim(id):
-    """The claim of this id."""
-    return next(claim for here in shelf().values() for claim in here.claims if claim.id == id)
+    """The claim of this id.
+
+    Raises:
+        KeyError: if `book/claims.yml` has no statement for it.
+    """
+    for here in shelf().values():
+        for each in here.claims:
+            if each.id == id:
+                return each
+    raise KeyError(f"claim {id} has no statement: add it to book/claims.yml")

@@ -1,0 +1,103 @@
+"""What a reader fetches: the bytes of each page as a server sends them, and their limits.
+
+A build whose page is over its limit fails and names the heaviest thing on it. `python -m press
+weights` prints the table of the site that is built.
+"""
+
+import gzip
+import re
+from pathlib import Path
+
+from sphinx.errors import SphinxError
+
+FIRST, WHOLE, NEXT = 140_000, 170_000, 75_000  # a chapter: first visit, all opened, the next one
+LANDING, SCRIPT, FIGURE = 85_000, 12_000, 30_000
+PACKED = {".html", ".css", ".js", ".svg", ".json", ".xml"}
+REFERENCE = re.compile(r'<(?:img|script|link)[^>]*?\b(?:src|href)="([^"#?:]+)"')
+
+
+def sent(path):
+    """The bytes of a file on the wire."""
+    data = Path(path).read_bytes()
+    return len(gzip.compress(data, 9)) if Path(path).suffix in PACKED else len(data)
+
+
+def parts(site, name):
+    """{kind: bytes} of a page: itself, style and script, fonts, pictures, scripts to play with."""
+    page = Path(site) / f"{name}.html"
+    text = page.read_text(encoding="utf-8")
+    found = {"page": sent(page), "style and script": 0, "fonts": 0, "figures": 0, "play": 0}
+    for target in sorted(set(REFERENCE.findall(text))):
+        file = (page.parent / target).resolve()
+        kind = ("figures" if "_images" in target else "play" if "/play/" in target else
+                "fonts" if "fonts" in target else "style and script")
+        if file.is_file() and file.suffix != ".html":
+            found[kind] += sent(file) if kind != "fonts" else 0
+    if found["play"]:
+        found["play"] += sum(sent(Path(site) / "_static" / "play" / f"{shared}.js")
+                             for shared in ("look", "maths", "play"))
+    found["fonts"] = sum(sent(file) for file in (Path(site) / "_static" / "fonts").glob("*.woff2"))
+    return found
+
+
+def sums(found):
+    """(first visit at the most, everything opened, as the next page) of a page's parts."""
+    shared = found["style and script"] + found["fonts"]
+    return (found["page"] + shared, sum(found.values()),
+            found["page"] + found["figures"] + found["play"])
+
+
+def faults(site, names):
+    """One line for each page over its limit: which, by how much, what to do."""
+    for name in names:
+        first, whole, after = sums(parts(site, name))
+        limits = ((first, FIRST, "at first visit"), (whole, WHOLE, "with all of it opened"),
+                  (after, NEXT, "as the next page"))
+        if name.endswith("/intro"):
+            limits = ((first, LANDING, "at first visit"),)
+        for bytes_, limit, when in limits:
+            if bytes_ > limit:
+                yield (f"{name}: {bytes_:,} bytes {when}, more than {limit:,}: "
+                       f"{heaviest(site, name)}")
+    script = sent(Path(site) / "_static" / "book.js")
+    if script > SCRIPT:
+        yield f"book.js: {script:,} bytes, more than {SCRIPT:,}: take something out"
+
+
+def heaviest(site, name):
+    """What weighs most on a page, and what to do about it."""
+    page = Path(site) / f"{name}.html"
+    text = page.read_text(encoding="utf-8")
+    pictures = [(sent((page.parent / target).resolve()), target) for target in REFERENCE.findall(text)
+                if "_images" in target]
+    drawn = [(len(gzip.compress(svg.encode())), name) for name, svg in re.findall(
+        r'<figure id="([\w-]+)">(<svg.*?</svg>)', text, re.DOTALL)]
+    if not pictures + drawn:
+        return "shorten it, or cut it in two"
+    bytes_, which = max(pictures + drawn)
+    number = re.search(rf'id="(fig-[\d-]+)"><img src="{re.escape(which)}"', text)
+    which = number[1] if number else which
+    return f"its heaviest figure is {which} with {bytes_:,}: draw it with fewer points or colours"
+
+
+def check(site, names):
+    """Refuses a site with a page over its limit.
+
+    Raises:
+        SphinxError: names every such page.
+    """
+    found = list(faults(site, names))
+    if found:
+        raise SphinxError("\n".join(found))
+
+
+def table(site, names):
+    """The weights of all pages as Markdown."""
+    rows = ["| page | itself | style, script | fonts | figures | play | first visit | all opened | "
+            "as the next |", "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
+    for name in names:
+        found = parts(site, name)
+        numbers = (found["page"], found["style and script"], found["fonts"], found["figures"],
+                   found["play"], *sums(found))
+        rows.append(f"| {name} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
+    return "\n".join(rows) + "\n"

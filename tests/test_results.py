@@ -1,0 +1,38 @@
+"""Tables of results: the same numbers as text and as HTML; bad rows are named."""
+
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+
+from attnlib.tables import table
+
+
+def shown():
+    return table({"a < b": [0.5, np.float64(0.123), True], "c": [12.0, 3, np.bool_(False)]},
+                 ["share", "error, nats", "learns"], name="model")
+
+
+def test_html_and_text_say_the_same():
+    page = BeautifulSoup(shown()._repr_html_(), "html.parser")
+    rows = [[cell.get_text() for cell in row.select("th, td")] for row in page.select("tr")]
+    assert rows == [["model", "share", "error, nats", "learns"],
+                    ["a < b", "0.50", "0.12", "yes"], ["c", "12.00", "3", "no"]]
+    assert [line.split("  ") for line in repr(shown()).splitlines()][0][0] == "model"
+    for row, line in zip(rows, repr(shown()).splitlines()):
+        assert line.split() == " ".join(row).split()
+
+
+def test_numbers_stand_below_each_other():
+    lines = repr(shown()).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert all(scope in shown()._repr_html_() for scope in ('scope="col"', 'scope="row"'))
+
+
+@pytest.mark.parametrize("form, wanted", [(".3f", "0.500"), (".0%", "50%"), (".1e", "5.0e-01")])
+def test_floats_are_written_as_asked(form, wanted):
+    assert wanted in repr(table({"x": [0.5]}, ["y"], form=form))
+
+
+def test_a_row_of_another_length_is_named():
+    with pytest.raises(ValueError, match="row 'x' has 1 cells for 2 columns"):
+        table({"x": [1]}, ["a", "b"])
