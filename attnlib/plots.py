@@ -17,6 +17,7 @@ STYLE = {
     "figure.constrained_layout.use": True, "font.family": "DejaVu Sans", "font.size": 10.5,
     "axes.titlesize": 11, "axes.labelsize": 10.5, "xtick.labelsize": 10, "ytick.labelsize": 10,
     "legend.fontsize": 10, "legend.frameon": False, "axes.spines.top": False,
+    "svg.fonttype": "none", "svg.hashsalt": "attnlib",  # text as text; the same on every run
     "axes.spines.right": False, "axes.grid": False, "lines.linewidth": 1.8, "lines.markersize": 6,
 }
 _LOOKS = [  # colour, line and marker, always together

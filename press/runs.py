@@ -12,6 +12,9 @@ from .editions import text
 
 PLAY = re.compile(r"<script>/\* attn-play \*/.*?</script>", re.DOTALL)
 KEPT = ("tags", "mystnb")  # metadata of a cell that means something
+FIGURES = (  # a kernel of press draws each figure twice: PNG for every front end, SVG for the site
+    "--InlineBackend.figure_formats={'png', 'svg'}",
+    "--InlineBackend.print_figure_kwargs={'bbox_inches': 'tight', 'metadata': {'Date': None}}")
 
 
 def tidy(notebook, chapter):
@@ -55,7 +58,7 @@ def execute(path):
     start = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=300, record_timing=False, coalesce_streams=True,
-                            resources={"metadata": {"path": str(path.parent)}})
+                            extra_arguments=list(FIGURES), resources={"metadata": {"path": str(path.parent)}})
     client.execute()
     tidy(notebook, path.stem)
     path.write_text(text(notebook), encoding="utf-8")

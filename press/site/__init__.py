@@ -5,7 +5,7 @@ writer.py     from nodes to HTML
 weights.py    the bytes of each page and their limits
 mathml.py     formulas
 highlight.py  Python in colour
-figures.py    pictures
+figures.py    pictures; svg.py the drawn ones, in the page's letters and colours
 shelf.py      what the pages know of each other
 house.py      what a page needs of the site: ways to pages, pictures, notebooks
 chapter.py    the components of a chapter
@@ -176,6 +176,8 @@ def finish(app, exception):
                                     encoding="utf-8")
     shutil.copytree(PLAY, out / "_static" / "play", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for path in (out / "_images").glob("*.png"):
+        path.unlink()  # the pages show what figures.py made of it
     for path in (out / "_static").iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -161,8 +161,9 @@ class Dresser:
         said = alt if about.get("figure", {}).get("caption") else alt.partition(". ")[2]
         words = fold("In words", f"<p>{escape(said)}</p>", class_="fold more") if said else ""
         code = folded_code(cell.source, "Code") if "figure" in tags(cell) else ""
-        shown = picture(data, alt, self.house.pictures, self.house.root)
-        return raw(f'<figure id="fig-{number.replace(".", "-")}">{shown}<figcaption>'
+        name = f"fig-{number.replace('.', '-')}"
+        shown = picture(data, alt, name, self.house.pictures, self.house.root)
+        return raw(f'<figure id="{name}">{shown}<figcaption>'
                    f"<p><b>Figure {number}</b> {inline(caption_of(cell))}</p>{words}{code}"
                    "</figcaption></figure>")
 

@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import svg
+
+LARGEST = 60_000  # bytes of an SVG, as matplotlib writes it; what is larger is a picture
 FLAT, SOFT = 24, 20  # colours kept exactly, and colours for everything else
 
 
@@ -36,16 +39,23 @@ def lighten(source, target):
     picture.save(target, "WEBP", lossless=True, quality=75, method=4)
 
 
-def picture(data, alt, folder, root):
-    """A figure's `<img>`.
+def picture(data, alt, name, folder, root):
+    """A figure on its page: the SVG itself, else an `<img>`.
 
     Args:
         data: the output's pictures by their kind.
         alt: what it shows, in words.
+        name: the figure's name on the page.
         folder: where the pictures of the site are; the file is written there.
         root: from the page to the site's folder, "../".
     """
-    drawn = base64.b64decode(data["image/png"])
+    if "image/svg+xml" in data and len(data["image/svg+xml"]) <= LARGEST:
+        return svg.inline(data["image/svg+xml"], alt, name)
+    return image(base64.b64decode(data["image/png"]), alt, folder, root)
+
+
+def image(drawn, alt, folder, root):
+    """A PNG's `<img>`; the file is written, lightened, into the folder."""
     name = hashlib.sha256(drawn).hexdigest()[:16] + ".webp"
     width, height = Image.open(io.BytesIO(drawn)).size
     target = Path(folder) / name

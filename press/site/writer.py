@@ -3,10 +3,13 @@
 No classes that no style reads, code in five colours, tables that scroll in a box of their own.
 """
 
+from pathlib import Path
+
 from docutils import nodes
 from sphinx.writers.html5 import HTML5Translator
 
 from .elements import close_element, element, open_element, pre, start_tag
+from .figures import image
 
 
 class Writer(HTML5Translator):
@@ -131,6 +134,15 @@ class Writer(HTML5Translator):
 
     def depart_entry(self, node):
         self.body.append(self.context.pop())
+
+    def visit_image(self, node):
+        source = Path(self.builder.srcdir) / node["uri"]
+        if source.suffix != ".png" or not source.exists():
+            return super().visit_image(node)
+        root = "../" * self.docnames[0].count("/")
+        self.body.append(image(source.read_bytes(), node.get("alt", ""),
+                               Path(self.builder.outdir) / "_images", root))
+        raise nodes.SkipNode
 
     def visit_rubric(self, node):
         self.body.append('<p class="rubric">')

@@ -1,0 +1,102 @@
+"""A figure as a part of its page: matplotlib's SVG with the page's letters and colours.
+
+The notebook's SVG stays as matplotlib wrote it. Here its text takes the page's face, each colour
+gets its counterpart for the dark, and what no reader needs goes: metadata, names, far decimals.
+"""
+
+import html
+import re
+from xml.etree import ElementTree
+
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+DROPPED = {f"{SVG}metadata", f"{SVG}style", f"{SVG}title"}
+COLOUR = re.compile(r"#[0-9a-f]{6}")
+DECIMALS = re.compile(r"-?\d+\.\d+")
+REFERRED = re.compile(r"url\(#([^)]+)\)")
+QUIET = {"stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}  # by book.css
+
+
+def inline(source, alt, name):
+    """An `<svg>` for the page.
+
+    Args:
+        source: what matplotlib wrote.
+        alt: what it shows, in words.
+        name: a prefix that no other figure of the page has.
+
+    Returns:
+        HTML.
+    """
+    tree = ElementTree.fromstring(source)
+    referred = set(REFERRED.findall(source)) | {
+        element.get(LINK, "#")[1:] for element in tree.iter() if element.get(LINK)}
+    _, _, width, height = map(float, tree.get("viewBox").split())
+    body = "".join(written(child, referred, name) for child in tree if child.tag not in DROPPED)
+    return (f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
+            f'role="img" aria-label="{html.escape(alt)}">{body}</svg>')
+
+
+def written(element, referred, name):
+    """An element and what is in it, as HTML."""
+    if element.tag in DROPPED or not isinstance(element.tag, str):
+        return ""
+    tag = element.tag.removeprefix(SVG)
+    attributes = {}
+    for key, value in element.attrib.items():
+        if key == "id":
+            if value in referred:
+                attributes["id"] = f"{name}-{value}"
+        elif key == LINK:
+            attributes["href"] = f"#{name}-{value[1:]}" if value[0] == "#" else value
+        elif key == "style":
+            attributes |= styled(value, name)
+        else:
+            value = REFERRED.sub(lambda m: f"url(#{name}-{m[1]})", value)
+            attributes[key] = DECIMALS.sub(shorter, value) if key != "href" else value
+    inside = html.escape((element.text or "").strip(), quote=False) + "".join(
+        written(child, referred, name) for child in element)
+    if tag == "g" and not attributes:
+        return inside
+    if tag in ("g", "defs") and not inside:
+        return ""
+    said = "".join(f' {key}="{html.escape(value)}"' for key, value in attributes.items())
+    return f"<{tag}{said}>{inside}</{tag}>"
+
+
+def styled(style, name):
+    """A style as attributes; colours in both schemes."""
+    found, schemes = {}, []
+    for key, value in re.findall(r"([\w-]+): ([^;]+)", style):
+        if key == "font":
+            found["font-size"] = re.search(r"([\d.]+)px", value)[1]
+        elif key in ("fill", "stroke") and COLOUR.fullmatch(value):
+            found[key] = value
+            schemes.append(f"{key}:{both(value)}")
+        elif key not in QUIET:
+            value = REFERRED.sub(lambda m: f"url(#{name}-{m[1]})", value)
+            found[key] = DECIMALS.sub(shorter, value)
+    if schemes:
+        found["style"] = ";".join(schemes)
+    return found
+
+
+def both(colour):
+    """A colour by the page's scheme: ink and paper are the page's own."""
+    named = {"#000000": "currentColor", "#ffffff": "var(--paper)"}
+    return named.get(colour) or f"light-dark({colour},{turned(colour)})"
+
+
+def turned(colour):
+    """A colour's counterpart on dark paper: its lightness turned over, its hue kept.
+
+    It is what the CSS filter `invert(1) hue-rotate(180deg)` makes.
+    """
+    r, g, b = (255 - int(colour[i:i + 2], 16) for i in (1, 3, 5))
+    rotated = (-.574 * r + 1.43 * g + .144 * b, .426 * r + .43 * g + .144 * b,
+               .426 * r + 1.43 * g - .856 * b)
+    return "#" + "".join(f"{min(255, max(0, round(x))):02x}" for x in rotated)
+
+
+def shorter(number):
+    """A number with one decimal."""
+    return f"{float(number[0]):.1f}".removesuffix(".0").replace("-0.0", "0")
