@@ -79,10 +79,12 @@ class Secrets:
 
     def in_search_index(self, folder):
         """Words that only solutions have, that the site finds, and that none of its pages shows."""
-        index = json.loads((folder / "searchindex.js").read_text()[len("Search.setIndex("):-1])
+        text = (folder / "_static" / "search.js").read_text(encoding="utf-8")
+        entries = json.loads(text.removeprefix("bookIndex(").removesuffix(")"))
+        known = stems(" ".join(f"{entry[0]} {entry[3]}" for entry in entries))
         shown = set().union(*(stems(BeautifulSoup(path.read_text(), "html.parser").get_text(" "))
                               for path in folder.rglob("*.html")))
-        return sorted(self.stems & (index["terms"].keys() | index["titleterms"].keys()) - shown)
+        return sorted(self.stems & known - shown)
 
 
 def normalised(source):

@@ -1,5 +1,6 @@
 """The site without solutions: nothing of them is in any of its files."""
 
+import json
 import shutil
 import subprocess
 
@@ -90,9 +91,10 @@ def test_a_planted_leak_under_other_names_is_caught(secrets, tmp_path, place):
 
 def test_a_word_that_only_the_search_knows_is_caught(secrets, tmp_path):
     word = sorted(secrets.stems)[-1]
-    for terms, found in (({}, []), ({word: 1}, [word])):
-        terms = str({"terms": terms, "titleterms": {}}).replace("'", '"')
-        (tmp_path / "searchindex.js").write_text(f"Search.setIndex({terms})")
+    (tmp_path / "_static").mkdir()
+    for said, found in (("nothing", []), (word, [word])):
+        entry = json.dumps([["Title", "book/x.html", "", said, 10]])
+        (tmp_path / "_static" / "search.js").write_text(f"bookIndex({entry})")
         assert secrets.in_search_index(tmp_path) == found
 
 

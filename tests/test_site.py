@@ -13,6 +13,7 @@ from docutils.nodes import make_id
 
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
+from press.site import svg, weights
 from press.site.elements import ICONS
 from press.site.mathml import display, mathml
 from press.site.shelf import shelf
@@ -322,3 +323,161 @@ def test_a_browser_that_keeps_nothing_shows_the_page(visit, address):
     page.keyboard.press("Enter")
     assert page.locator("details.reveal[open]").count() == 1
     assert not complaints
+
+
+def test_a_link_shows_what_it_leads_to(visit):
+    page, complaints = visit(BUSY)
+    link = page.locator("main a.ref[href^='#eq-']:visible").first
+    link.hover()
+    peek = page.locator("#peek")
+    peek.wait_for(state="visible")
+    assert peek.locator("math").count() == 1
+    assert link.get_attribute("aria-describedby") == "peek"
+    page.keyboard.press("Escape")
+    assert peek.is_hidden() and not complaints
+
+
+def test_a_link_to_another_chapter_shows_it_too(read):
+    found = 0
+    for name in CHAPTERS:
+        page = read(name)
+        shown = {template["data-peek"] for template in page.select("template")}
+        far = {a["href"] for a in page.select("main a.ref") if not a["href"].startswith("#")}
+        assert far <= shown
+        found += len(far)
+    assert found > 2
+
+
+def test_the_text_leads_to_what_it_names(read):
+    page = read("book/bugs")
+    assert page.select('a[href="04_masking.html#ex-4-2"]')
+    assert read(BUSY).select('main a.ref[href^="#eq-"]')
+
+
+SOUGHT = [("RoPE", "05_positions"), ("KV cache", "06_multihead"),
+          ("logsumexp", "03_softmax"), ("GQA", "06_multihead"), ("FlashAttention", "08_multilevel"),
+          ("exercise 4.3", "04_masking.html#ex-4-3"), ("claim X1", "03_softmax.html#claim-x1"),
+          ("equation 3.5", "03_softmax.html#eq-3-5"), ("causal mask", "notation.html#terms")]
+
+
+def test_the_search_knows_the_field(visit):
+    page, complaints = visit(PAGES[0])
+    page.keyboard.press("/")
+    first = page.locator("#hits li:first-child a")
+    before = None
+    for words, place in SOUGHT:
+        if words == "claim X1" and "X1" not in [c.id for c in shelf()["03_softmax"].claims]:
+            continue
+        page.fill("#q", words)
+        page.wait_for_function("before => (document.querySelector('#hits a') || {}).href != before",
+                               arg=before)
+        before = first.evaluate("a => a.href")
+        assert place in before, (words, before)
+    page.fill("#q", "p·rope·r zzz")
+    page.wait_for_function("!document.querySelector('#hits a')")
+    assert "Nothing found" in page.locator("#hits").inner_text()
+    assert not complaints
+
+
+def test_the_index_of_the_search_has_no_code_and_no_solutions(site):
+    text = (site / "_static" / "search.js").read_text(encoding="utf-8")
+    entries = json.loads(text.removeprefix("bookIndex(").removesuffix(")"))
+    assert len(entries) > 400 and all(len(entry) == 5 for entry in entries)
+    for title, address, _, words, _ in entries:
+        assert (site / address.partition("#")[0]).exists(), address
+        assert "import numpy as np" not in words and "\ndef " not in words, title
+
+
+def test_predictions_are_marked_counted_exported_and_deleted(visit, tmp_path):
+    page, complaints = visit(BUSY)
+    page.locator("form.guess input[type=text]").first.fill("a third")
+    page.keyboard.press("Enter")
+    page.locator("details.reveal[open] fieldset.mark input[value=nearly]").first.check(force=True)
+    bet = page.locator("section.trial input[value=Holds]")
+    if bet.count():
+        bet.first.check(force=True)
+    tally = page.locator(".tally [data-said]").inner_text()
+    assert "1 of " in tally and "1 nearly" in tally
+    page.goto(page.url.replace(BUSY, "book/predictions"))
+    assert "a third" in page.locator("#kept").inner_text()
+    assert "nearly, 0 wrong" in page.locator("#kept .lead").inner_text()
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    (one, *_) = json.loads(download.value.path().read_text(encoding="utf-8"))
+    assert one["guess"] == "a third" and one["mark"] == "nearly" and one["asked"]
+    page.locator("#forget").click()
+    assert "a third" not in page.locator("#kept").inner_text()
+    page.reload()
+    assert "Nothing yet" in page.locator("#kept").inner_text()
+    assert not complaints
+
+
+def test_what_an_older_edition_kept_does_no_harm(visit):
+    page, complaints = visit(BUSY)
+    page.evaluate("""() => { for (const key of ['03_softmax/p1', '03_softmax/X1', 'x'])
+        localStorage.setItem('abe/' + key, key === 'x' ? '{"guess": 3' : 'Holds when …'); }""")
+    page.reload()
+    page.goto(page.url.replace(BUSY, "book/predictions"))
+    assert page.locator("#kept .lead").is_visible() and not complaints
+
+
+def test_print_opens_what_is_folded_and_keeps_solutions_closed(visit):
+    page, _ = visit(BUSY)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("main details.reveal:not([open])").count() == 0
+    assert page.locator("main details.solution[open]").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("main details.reveal[open]").count() == 0
+    page.emulate_media(media="print")
+    cut = page.evaluate("""[...document.querySelectorAll('main pre')].filter(
+        pre => pre.offsetParent && pre.scrollWidth > pre.clientWidth + 1).length""")
+    assert cut == 0
+
+
+# Weights
+
+
+def test_no_page_is_over_its_weight(site):
+    assert not list(weights.faults(site, PAGES))
+
+
+def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path, monkeypatch):
+    (tmp_path / "book").mkdir()
+    for folder in ("fonts", "play"):
+        (tmp_path / "_static" / folder).mkdir(parents=True)
+    (tmp_path / "_static" / "book.js").write_text("")
+    words = "".join(f"<path d='M{n * n % 977} {n}'/>" for n in range(9000))
+    (tmp_path / "book" / "x.html").write_text(f'<figure id="fig-1-1"><svg>{words}</svg></figure>')
+    monkeypatch.setattr(weights, "FIRST", 20_000)
+    (line,) = weights.faults(tmp_path, ["book/x"])
+    assert line.startswith("book/x: ") and "more than 20,000" in line and "fig-1-1" in line
+
+
+# Figures
+
+
+DRAWN = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+ width="9pt" height="9pt" viewBox="0 0 9 9"><metadata>when</metadata><defs><style>*{x:1}</style>
+ </defs><g id="text_1"><text style="font: 10.5px 'DejaVu Sans'; text-anchor: middle" x="1.23456"
+ >a &lt; b</text></g><path id="p" d="M 1.23456 2" style="fill: none; stroke: #0072b2"/>
+ <use xlink:href="#p" style="stroke: #000000"/></svg>"""
+
+
+def test_a_figure_takes_the_letters_and_colours_of_the_page():
+    drawn = svg.inline(DRAWN, 'Says "so".', "fig-1-1")
+    assert 'role="img"' in drawn and "Says &quot;so&quot;." in drawn
+    assert "when" not in drawn and "{x:1}" not in drawn and "DejaVu" not in drawn
+    assert "a &lt; b" in drawn and 'font-size="10.5"' in drawn and "M 1.2 2" in drawn
+    assert 'id="fig-1-1-p"' in drawn and 'href="#fig-1-1-p"' in drawn and "text_1" not in drawn
+    assert "light-dark(#0072b2," in drawn and "stroke:currentColor" in drawn
+
+
+def test_a_colour_turned_over_keeps_its_hue():
+    import colorsys
+
+    for colour in ("#0072b2", "#d55e00", "#009e73", "#cc79a7"):
+        hues = [colorsys.rgb_to_hls(*(int(c[i:i + 2], 16) / 255 for i in (1, 3, 5)))
+                for c in (colour, svg.turned(colour))]
+        away = abs(hues[0][0] - hues[1][0])
+        assert min(away, 1 - away) < 0.06, colour
+    assert svg.turned("#000000") == "#ffffff"

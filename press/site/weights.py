@@ -50,9 +50,8 @@ def sums(found):
 def faults(site, names):
     """One line for each page over its limit: which, by how much, what to do."""
     for name in names:
-        first, whole, after = sums(parts(site, name))
-        limits = ((first, FIRST, "at first visit"), (whole, WHOLE, "with all of it opened"),
-                  (after, NEXT, "as the next page"))
+        first, whole, _ = sums(parts(site, name))
+        limits = ((first, FIRST, "at first visit"), (whole, WHOLE, "with all of it opened"))
         if name.endswith("/intro"):
             limits = ((first, LANDING, "at first visit"),)
         for bytes_, limit, when in limits:
