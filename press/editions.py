@@ -155,7 +155,8 @@ def print_book_without_solutions(folder):
         for path in ROOT.glob(f"{name}.*"):
             (folder / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, folder / path.relative_to(ROOT))
-    shutil.copy(ROOT / "_toc.yml", folder)
+    for name in ("_toc.yml", "proofs/unsettled.txt"):
+        shutil.copy(ROOT / name, folder / name)
     config = settings()
     config["html"].update(use_repository_button=False, use_issues_button=False)
     words = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
