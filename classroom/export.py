@@ -7,13 +7,13 @@ ID", "Email address"): that is how the system finds its students.
 import csv
 import io
 import json
-import os
 import re
-import tempfile
-import unicodedata
 from pathlib import Path
 
+from attnlib.exercises.files import write_whole
+
 from .gradebook import records
+from .submissions import read_roster
 
 FORMATS = ("csv", "canvas", "moodle")
 CANVAS = ("ID", "SIS User ID", "SIS Login ID", "Section")
@@ -31,7 +31,8 @@ def write(grades, path, format, roster=None):
         roster: path of the roster, if there is one.
 
     Raises:
-        ValueError: if nothing was graded there, or the format is unknown.
+        ValueError: if nothing was graded there, the format is unknown, or the roster cannot be
+            used.
     """
     if format not in FORMATS:
         raise ValueError(f"There is no format {format!r}: use one of {', '.join(FORMATS)}.")
@@ -41,14 +42,11 @@ def write(grades, path, format, roster=None):
         raise ValueError(f"{grades} holds no grades: run `python -m classroom grade` "
                          "first.") from None
     rows = {"csv": _plain, "canvas": _canvas, "moodle": _moodle}[format](
-        assignment, records(grades), _columns(roster))
+        assignment, records(grades),
+        {student.id: student.columns for student in read_roster(roster)} if roster else {})
     text = io.StringIO()
     csv.writer(text).writerows([_cell(cell) for cell in row] for row in rows)
-    path = Path(path)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent,
-                                     delete=False) as file:
-        file.write(text.getvalue())
-    os.replace(file.name, path)
+    write_whole(path, text.getvalue())
 
 
 def _plain(assignment, found, _):
@@ -91,18 +89,6 @@ def _moodle(assignment, found, roster):
                 for id, mark in record.marks.items()]
         yield [*(known.get(column.lower(), "") for column in MOODLE), known.get("name")
                or record.name, record.points, assignment["out_of"], "-", " ".join(told)]
-
-
-def _columns(roster):
-    """``{student: {column in small letters: text}}`` of the whole roster."""
-    if roster is None:
-        return {}
-    with open(roster, encoding="utf-8-sig", newline="") as file:
-        rows = [{name.strip().lower(): (text or "").strip() for name, text in row.items()
-                 if isinstance(name, str) and not isinstance(text, list)}
-                for row in csv.DictReader(file)]
-    return {unicodedata.normalize("NFC", row["student"]): row for row in rows
-            if row.get("student")}
 
 
 def _cell(value):

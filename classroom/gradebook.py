@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from attnlib.exercises.files import write_whole
 
 
 @dataclass(frozen=True)
@@ -83,14 +83,7 @@ def write_record(folder, record):
         folder: of the grades.
         record: `Record`.
     """
-    path = _path(folder, record.student)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part",
-                                     delete=False) as file:
-        json.dump(asdict(record), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
+    write_whole(_path(folder, record.student), json.dumps(asdict(record), indent=1))
 
 
 def read_record(folder, student):

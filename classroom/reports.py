@@ -3,9 +3,7 @@
 import base64
 import io
 import json
-import os
 import re
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +15,7 @@ from markupsafe import Markup, escape
 from matplotlib import pyplot
 
 from attnlib import plots
+from attnlib.exercises.files import write_whole
 
 from . import handout, similarity
 from .gradebook import file_stem, records
@@ -89,7 +88,7 @@ def write(kit, folder):
     for record in records(folder):
         name = f"{file_stem(record.student)}.html"
         pages.add(name)
-        _save(folder / "reports" / name, page("student.html", kit=kit, record=record))
+        write_whole(folder / "reports" / name, page("student.html", kit=kit, record=record))
         students.append((record.student, record.name, name, record.points, record.notes))
         for task in kit.tasks:
             summaries[task.id].add(record.marks.get(task.id), sentences[task.id])
@@ -99,12 +98,12 @@ def write(kit, folder):
         if old.name not in pages:
             old.unlink()
     out_of = sum(task.points for task in kit.tasks)
-    _save(folder / "class.html", page(
+    write_whole(folder / "class.html", page(
         "class.html", kit=kit, summaries=list(summaries.values()), students=students,
         out_of=out_of, pairs=similarity.similar(runs_of)[:PAIRS],
         link={student: name for student, _, name, *_ in students},
         pictures=pictures(students, out_of, list(summaries.values())) if students else ()))
-    _save(folder / "assignment.json", json.dumps(
+    write_whole(folder / "assignment.json", json.dumps(
         {"title": kit.title, "due": kit.due, "out_of": out_of,
          "tasks": [{"id": t.id, "title": t.title, "points": t.points} for t in kit.tasks]},
         indent=1))
@@ -214,12 +213,3 @@ ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent / "templ
                           lstrip_blocks=True)
 ENVIRONMENT.filters.update(with_code=with_code, number=number, mean=mean, median=median)
 ENVIRONMENT.globals.update(words=WORDS, group=group, shown=SHOWN, palette=plots.PALETTE)
-
-
-def _save(path, text):
-    """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", errors="replace", dir=path.parent,
-                                     suffix=".part", delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)

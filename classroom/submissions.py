@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -57,18 +57,25 @@ class Answer:
 
 @dataclass(frozen=True)
 class Student:
-    """A line of the roster: an id, a name, and how the student's upload is called."""
+    """A line of the roster.
+
+    Args:
+        id, name: who.
+        upload: how the student's upload is called, ``*`` standing for anything.
+        columns: ``{name in small letters: text}`` of the whole line.
+    """
 
     id: str
     name: str
     upload: str
+    columns: dict = field(default_factory=dict, compare=False)
 
 
 def read_roster(path):
     """The students in a CSV file with the columns ``student``, ``name`` and ``upload``.
 
     ``upload`` is the name of a file or folder as it was downloaded, ``*`` standing for anything;
-    where it is empty, the student is found by the id. Other columns do not matter here.
+    where it is empty, the student is found by the id. Further columns are kept for `export`.
 
     Args:
         path: of the file.
@@ -81,12 +88,12 @@ def read_roster(path):
     """
     with open(path, encoding="utf-8-sig", newline="") as file:
         lines = [{name.strip().lower(): unicodedata.normalize("NFC", (text or "").strip())
-                  for name, text in line.items() if name is not None}
+                  for name, text in line.items() if name is not None}  # None: beyond the first line
                  for line in csv.DictReader(file)]
     if not lines or "student" not in lines[0]:
         raise ValueError(f"{path} needs a first line with the columns student, name, upload "
                          "(of which only student must be there), and a line for each student.")
-    roster = [Student(line["student"], line.get("name", ""), line.get("upload", ""))
+    roster = [Student(line["student"], line.get("name", ""), line.get("upload", ""), line)
               for line in lines if line["student"]]
     ids = [student.id for student in roster]
     twice = sorted({id for id in ids if ids.count(id) > 1})

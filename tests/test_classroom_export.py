@@ -123,6 +123,17 @@ def test_a_formula_is_text(tmp_path, format, attack):
             assert cell.isprintable()
 
 
+@pytest.mark.parametrize("text, words", [
+    ("id,name\n815,Anna\n", "columns student, name, upload"),
+    ("student\n815\n815\n", "more than one line for 815"),
+])
+def test_a_roster_that_grade_refuses_export_refuses_too(grades, tmp_path, text, words):
+    (tmp_path / "roster.csv").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        export.write(grades, tmp_path / "x.csv", "canvas", tmp_path / "roster.csv")
+    assert not (tmp_path / "x.csv").exists()
+
+
 def test_what_is_not_there_is_said(tmp_path, grades):
     with pytest.raises(ValueError, match="holds no grades"):
         export.write(tmp_path, tmp_path / "x.csv", "csv")

@@ -12,12 +12,12 @@ import itertools
 import json
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import registry
+from .files import write_whole
 from .showing import COLOURS, OPEN, PASSED, show
 
 
@@ -105,17 +105,7 @@ def write(path, record):
         path: `Path`; folders are made as needed.
         record: as from `read`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"format": 1, "passed": record}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except BaseException:
-        os.unlink(draft)
-        raise
+    write_whole(path, json.dumps({"format": 1, "passed": record}, indent=1))
 
 
 def merged(one, other):
