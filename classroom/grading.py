@@ -33,7 +33,9 @@ from attnlib.exercises import judging
 from attnlib.exercises.core import Exercise, Result
 from attnlib.running import plain
 from attnlib.running.outcome import Outcome
+from attnlib.running.runner import SECONDS
 from attnlib.running.watching import WATCHED
+from press.chapters import marker
 
 from .gradebook import Mark, Record, read_record, write_record
 from .kit import Kit
@@ -41,13 +43,12 @@ from .sandbox import server
 from .sandbox.outside import NoSandbox, Sandbox, file_array, probe
 from .submissions import Submission, content, find, markers, submissions
 
-SECONDS = 10.0
 PASSED_OVER = 3  # cells of one notebook that may end the child before the answer is reached
 BAR = (TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
        TextColumn("{task.description}", markup=False))
 NUMBERS = 20_000  # that an answer may return beyond eight times what went in and was expected
 
-NOT_FOUND = ("No answer was found: neither the line `# answer {id}` nor a function "
+NOT_FOUND = ("No answer was found: neither the line `{marker}` nor a function "
              "`{function}`.")
 ENDED = {
     "time": Result("timed_out", "It was stopped after the time limit. Look for a loop that does "
@@ -234,8 +235,9 @@ def answered(sandbox, ready, cells, answer, passed_over, seconds):
         `Result`, which tells nothing of the inputs.
     """
     if answer.cell is None:
-        return Result("not_attempted", NOT_FOUND.format(
-            id=ready.exercise.id.partition("/")[0], function=answer.function))
+        id = ready.exercise.id.partition("/")[0]
+        return Result("not_attempted", NOT_FOUND.format(marker=marker(id),
+                                                        function=answer.function))
     while True:
         used = [i for i in range(answer.cell + 1) if i not in passed_over]
         request = ready.request | {"name": answer.function, "cells": [cells[i] for i in used]}

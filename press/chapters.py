@@ -14,6 +14,15 @@ TAGS = ("exercise", "stub", "check", "solution", "claim", "figure", "lab", "play
 HEADING = re.compile(r"### Exercise (?P<id>\d+\.\d+) (?P<stars>★{1,3}) · (?P<title>\S.*)")
 
 
+def marker(id):
+    """The first line of an exercise's stub, by which its answer is found again.
+
+    >>> marker("2.3")
+    '# answer 2.3'
+    """
+    return f"# answer {id}"
+
+
 @dataclass(frozen=True)
 class Exercise:
     """One exercise as it stands in a notebook: its id and its cells by their index."""

@@ -3,7 +3,7 @@
 import ast
 import re
 
-from .chapters import HEADING, TAGS, tags, toc_files
+from .chapters import HEADING, TAGS, marker, tags, toc_files
 
 DIRECTIVE = re.compile(r"^\s*(?:`{3,}|~{3,}|:{3,})\s*\{[\w:-]+\}|^\s*\(\S+\)=\s*$", re.MULTILINE)
 ROLE = re.compile(r"\{[\w:-]+\}`")
@@ -109,8 +109,8 @@ def cell_order(chapter):
         elif role is None and inside and before == "solution" and not cell.source.startswith("#"):
             yield (f"{chapter.where(i)}: no untagged cell stands between an exercise and the next "
                    "heading: tag it `solution` or move it")
-        if role == "stub" and inside and not cell.source.startswith(f"# answer {inside}\n"):
-            yield f"{chapter.where(i)}: the first line of this stub is `# answer {inside}`"
+        if role == "stub" and inside and not cell.source.startswith(f"{marker(inside)}\n"):
+            yield f"{chapter.where(i)}: the first line of this stub is `{marker(inside)}`"
         if role == "check" and inside and not re.fullmatch(
                 rf'check\("{inside}", \w+\)', cell.source.strip()):
             yield f'{chapter.where(i)}: a check is one line, `check("{inside}", your_function)`'

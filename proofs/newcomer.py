@@ -23,7 +23,7 @@ import nbformat
 from playwright.sync_api import expect, sync_playwright
 
 from attnlib.exercises import exercises, get
-from press.chapters import ROOT, Chapter
+from press.chapters import ROOT, Chapter, marker
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
@@ -121,7 +121,7 @@ def take(page, address, lesson, done):
     """One chapter: run all, answer wrongly, read, answer rightly, look at the progress."""
     notebook = nbformat.read(ROOT / "student" / f"{lesson.chapter}.ipynb", as_version=4)
     stub = next(i for i, cell in enumerate(notebook.cells)
-                if cell.source.startswith(f"# answer {lesson.id}\n"))
+                if cell.source.startswith(f"{marker(lesson.id)}\n"))
     page.goto(f"{address}/lab/tree/student/{lesson.chapter}.ipynb?reset")
     cells = page.locator(".jp-Notebook .jp-Notebook-cell")
     expect(cells).to_have_count(len(notebook.cells), timeout=120 * SECONDS)

@@ -18,6 +18,8 @@ import importlib
 import json
 from pathlib import Path
 
+from press.chapters import marker
+
 ROOT = Path(__file__).parent.parent
 ENGINE = (  # what every exercise is judged by
     *(f"attnlib/exercises/{name}.py" for name in ("comparing", "core", "judging")),
@@ -131,7 +133,7 @@ def answers(path, id):
     for cell in cells(path):
         tags, text = set(cell["metadata"].get("tags", ())), "".join(cell["source"])
         if "stub" in tags:
-            mine = text.startswith(f"# answer {id}\n")
+            mine = text.startswith(f"{marker(id)}\n")
         if mine and cell["cell_type"] == "code" and tags & ANSWERS:
             parts.append(shape(ast.parse(python(cell))))
     return parts

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import attnlib
+from attnlib.running.runner import SECONDS
 
 from . import server
 
@@ -64,7 +65,7 @@ class Sandbox:
     def __exit__(self, *_):
         self.close()
 
-    def ask(self, request, arrays=(), seconds=10.0):
+    def ask(self, request, arrays=(), seconds=SECONDS):
         """Have one child do something.
 
         Args:
