@@ -273,6 +273,15 @@ def test_what_local_may_not_see_does_not_reach_it(causal, bad, broken):
     assert not output[:, ~hidden].isfinite().all(-1).any()
 
 
+@pytest.mark.parametrize("causal, rows", [(True, range(70, 73)), (False, range(68, 73))])
+def test_a_score_that_overflows_is_seen_by_its_own_rows_alone(causal, rows):
+    """Neither all queries nor all keys are large: it takes one of each."""
+    query, key, value = torch.full((100, 1), 1e25), torch.full((100, 1), 1e10), torch.ones(100, 1)
+    key[70] = 1e15  # times 1e25 it is no longer a float32
+    output = local_attention(query, key, value, window=3, causal=causal)
+    assert output.isnan().any(dim=-1).nonzero().flatten().tolist() == list(rows)
+
+
 def test_a_score_out_of_sight_may_overflow():
     query, key = torch.full((100, 1), 1e20), torch.ones(100, 1)
     key[70] = 1e20
