@@ -10,7 +10,7 @@ SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
 
-.PHONY: help book serve ready test test-versions quick notebooks student bench proofs proofs-fresh lock clean
+.PHONY: help book serve ready test test-versions quick edit notebooks student bench proofs proofs-fresh lock clean
 
 help:
 	@echo "make book       build the site and say where to open it"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-versions   run the student notebooks too"
 	@echo "make quick      the linter, and the tests of what you have changed"
 	@echo "                (make quick E=3.2: one exercise; make quick QUICK=all: all mathematics)"
+	@echo "make edit NAME=05_positions   a chapter as text, and back with its outputs"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
 	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
@@ -77,6 +78,9 @@ notebooks: $(READY)
 	$(PY) -m press claims
 	$(PY) -m press student
 	$(PY) -m press reference
+
+edit: $(READY)
+	@$(PY) -m press edit $(NAME)
 
 student: $(SITE)
 	$(PY) -m press student

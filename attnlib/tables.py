@@ -41,7 +41,8 @@ class Table:
     def __repr__(self):
         lines = [[self.name, *self.columns], *([row, *cells] for row, cells in self.rows.items())]
         widths = [max(map(len, column)) for column in zip(*lines)]
-        return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+        return "\n".join("  ".join([line[0].ljust(widths[0]),
+                                    *map(str.rjust, line[1:], widths[1:])])
                          for line in lines)
 
     def _repr_html_(self):
@@ -58,4 +59,5 @@ def _written(cell, form):
     """A cell as text."""
     if isinstance(cell, bool) or type(cell).__name__ == "bool":  # numpy's own
         return "yes" if cell else "no"
-    return f"{cell:{form}}" if hasattr(cell, "is_integer") and not isinstance(cell, int) else str(cell)
+    whole = isinstance(cell, int) or not hasattr(cell, "is_integer")
+    return str(cell) if whole else f"{cell:{form}}"

@@ -19,6 +19,18 @@ def notebooks(names):
     runs.execute_all(names)
 
 
+@press.command(name="edit")
+@click.argument("name")
+def edit_as_text(name):
+    """Write the chapter NAME as text, or what you have made of it back into its notebook."""
+    from . import editing  # jupytext is there for whoever edits
+
+    try:
+        click.echo(editing.edit(name))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+
+
 @press.command()
 def student():
     """Print the student notebooks into student/."""

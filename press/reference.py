@@ -106,7 +106,8 @@ def public(node, module):
 
     if node.name[0] == "_":
         return False
-    return module in ("tasks", "training", "tables", "plots", "claims") or node.name in attnlib.__all__
+    whole = ("tasks", "training", "tables", "plots", "claims")
+    return module in whole or node.name in attnlib.__all__
 
 
 def page(module):

@@ -58,7 +58,8 @@ def execute(path):
     start = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, timeout=300, record_timing=False, coalesce_streams=True,
-                            extra_arguments=list(FIGURES), resources={"metadata": {"path": str(path.parent)}})
+                            extra_arguments=list(FIGURES),
+                            resources={"metadata": {"path": str(path.parent)}})
     client.execute()
     tidy(notebook, path.stem)
     path.write_text(text(notebook), encoding="utf-8")
