@@ -10,7 +10,7 @@ SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
 
-.PHONY: help book serve ready test test-versions quick edit notebooks student bench proofs proofs-fresh lock clean
+.PHONY: help book serve ready test test-site test-versions quick edit notebooks student bench proofs proofs-fresh lock clean
 
 help:
 	@echo "make book       build the site and say where to open it"
@@ -23,6 +23,7 @@ help:
 	@echo "make quick      the linter, and the tests of what you have changed"
 	@echo "                (make quick E=3.2: one exercise; make quick QUICK=all: all mathematics)"
 	@echo "make edit NAME=05_positions   a chapter as text, and back with its outputs"
+	@echo "make test-site  prove every page of the site in a browser, at every width"
 	@echo "make notebooks  run the chapters, store their outputs, print the editions"
 	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
@@ -72,6 +73,9 @@ test-versions: $(READY)
 
 quick: $(READY)
 	@$(PY) tests/quick.py $(or $(E),$(QUICK))
+
+test-site: $(READY)
+	$(PY) -m pytest tests/whole_site.py -n auto --maxprocesses 4
 
 notebooks: $(READY)
 	$(PY) -m press notebooks

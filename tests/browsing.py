@@ -3,12 +3,20 @@
 import contextlib
 import functools
 import http.server
+import shutil
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 from press.chapters import ROOT
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def browser_path():
+    """Where Chromium is; None if there is none."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def build(source, out):

@@ -1,13 +1,11 @@
 """What every test file shares: hypothesis' settings, the two kinds of array, exact messages."""
 
-import shutil
 from contextlib import contextmanager
 
 import hypothesis
 import numpy as np
 import pytest
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+from browsing import browser_path
 
 hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("mutants", max_examples=20, deadline=None, derandomize=True,
@@ -95,7 +93,7 @@ def raises():
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium, with every host but this machine unreachable."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = browser_path()
     if path is None:
         pytest.skip("page tests need chromium: on Debian or Ubuntu, sudo apt install chromium")
     from playwright.sync_api import sync_playwright

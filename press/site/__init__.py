@@ -20,6 +20,7 @@ theme/ static/
 import re
 import shutil
 from pathlib import Path
+from urllib.parse import urlparse
 
 from docutils import nodes
 
@@ -142,7 +143,7 @@ def furnish(app, pagename, templatename, context, doctree):
         run=house.run, repository=house.repository, issues=house.issues, mark=MARK,
         name=settings()["title"], author=settings()["author"],
         canonical=f"{site_url()}/{pagename}.html", card=f"{site_url()}/_static/card.png",
-        base=f"{site_url()}/" if pagename == "404" else None,
+        base=f"{urlparse(site_url()).path}/" if pagename == "404" else None,
         prev=entry(chapters[at - 1]) if at else None,
         next=entry(chapters[at + 1]) if at is not None and at + 1 < len(chapters) else None)
 
