@@ -100,7 +100,7 @@ proofs: $(READY)
 	$(PY) -m proofs.exercises
 	$(PY) -m proofs.newcomer
 	$(PY) -m proofs.attacks
-	$(PY) proofs/repeat.py
+	$(PY) -m proofs.repeat
 	$(PY) -m proofs.mutation
 	$(PY) -m proofs.verdicts
 

@@ -14,7 +14,7 @@ CONFIG = '''\
 c = get_config()
 c.CourseDirectory.course_id = "{slug}"
 c.ClearSolutions.code_stub = {{"python": "# Write your answer above, in place of the `...`."}}
-c.ExecutePreprocessor.timeout = 120
+c.ExecutePreprocessor.timeout = 600
 '''
 
 

@@ -57,7 +57,7 @@ def execute(path):
     """
     start = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=300, record_timing=False, coalesce_streams=True,
+    client = NotebookClient(notebook, timeout=3000, record_timing=False, coalesce_streams=True,
                             extra_arguments=list(FIGURES),
                             resources={"metadata": {"path": str(path.parent)}})
     client.execute()

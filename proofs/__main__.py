@@ -8,9 +8,10 @@ import sys
 from benchmarks import __main__ as benchmarks
 from benchmarks import grading
 
-from . import attacks, exercises, mutation, sources
+from . import attacks, exercises, mutation, repeat, sources
 
-TABLES = (exercises.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE, grading.TABLE)
+TABLES = (exercises.TABLE, repeat.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE,
+          grading.TABLE)
 
 
 def main():

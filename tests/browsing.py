@@ -23,7 +23,7 @@ def build(source, out):
     """A strict build: warnings are errors. Returns the finished process."""
     command = [Path(sys.executable).with_name("jupyter-book"), "build", str(source),
                "--path-output", str(out), "-W", "--keep-going", "--quiet"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=1800)
 
 
 def built(out):

@@ -25,7 +25,7 @@ def shell(commands, folder):
         "PYTHONPATH": str(ROOT), "HOME": str(folder.parent), "COLUMNS": "120",
         "JUPYTER_CONFIG_DIR": str(folder.parent), "JUPYTER_DATA_DIR": str(folder.parent)}
     done = subprocess.run(["bash", "-e", "-c", commands], cwd=folder, env=environment, text=True,
-                          capture_output=True, timeout=300)
+                          capture_output=True, timeout=1800)
     assert done.returncode == 0, f"{commands}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

@@ -35,7 +35,7 @@ def on_this_rank(query, key, value, grad_output, group=None):
 
 
 def main(folder):
-    dist.init_process_group("gloo", timeout=timedelta(seconds=20))  # a lost rank: not forever
+    dist.init_process_group("gloo", timeout=timedelta(seconds=120))  # a lost rank: not forever
     rank = dist.get_rank()
     results = {name: on_this_rank(*(slices[rank] for slices in inputs(name))) for name in CASES}
     pair = dist.new_group(PAIR)

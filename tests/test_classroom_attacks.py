@@ -27,7 +27,7 @@ def test_an_attack_earns_nothing_and_harms_nobody(attack, scene):
     record = scene.graded(attack.cells, attack.id)
     assert record.marks[attack.id].status not in ("passed", "not_attempted"), record
     assert record.points == 0
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 60
     assert not scene.places["CANARYFILE"].exists()
     assert attack.group in ("reads", "network", "lifts a ban") or scene.well(attack.id)
 

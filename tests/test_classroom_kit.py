@@ -188,7 +188,8 @@ def test_a_students_notebook_runs_in_a_kernel(made, tmp_path):
     folder = tmp_path / "student"
     folder.mkdir()
     notebook = read(made.folder / "student/week-3-places-v2.ipynb")
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=1200,
+                   resources={"metadata": {"path": str(folder)}}).execute()
     said = [str(cell.outputs) for cell in notebook.cells
             if "check" in cell.metadata.get("tags", ())]
     assert len(said) == len(IDS) and all("is not attempted yet" in words for words in said)

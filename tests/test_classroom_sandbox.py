@@ -139,7 +139,7 @@ def test_the_limits_hold(box):
                      "t.start()\nt.join()\nreturn x") == [1]  # threads are allowed
     start = time.monotonic()
     assert says(box, "while True: pass", seconds=0.5).timed_out
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 @linux

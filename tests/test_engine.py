@@ -355,7 +355,7 @@ def stubborn(query, key):
 def test_an_endless_loop_is_stopped():
     before = time.perf_counter()
     outcomes = runner.run(endless, cases(0), seconds=0.2)
-    assert time.perf_counter() - before < 2
+    assert time.perf_counter() - before < 20  # it takes 0.2
     assert [outcome.timed_out for outcome in outcomes] == [True] * 4
     result = judging.judge(EXERCISE, cases(0), outcomes)
     assert result.status == "timed_out" and "at input 1 of 4" in result.sentence
@@ -370,15 +370,15 @@ def test_an_endless_loop_is_no_known_mistake():
 
 def test_a_sleep_is_stopped():
     before = time.perf_counter()
-    outcomes = runner.run(lambda q, k: time.sleep(20), cases(0), seconds=0.1)
-    assert time.perf_counter() - before < 5 and all(outcome.timed_out for outcome in outcomes)
+    outcomes = runner.run(lambda q, k: time.sleep(60), cases(0), seconds=0.1)
+    assert time.perf_counter() - before < 20 and all(outcome.timed_out for outcome in outcomes)
 
 
 def test_a_loop_on_one_input_is_stopped_there():
     def answer(query, key):
         return weights(query, key) if query.ndim == 2 else endless(query, key)
 
-    outcomes = runner.run(answer, cases(0), seconds=0.2)
+    outcomes = runner.run(answer, cases(0), seconds=1.0)
     assert [outcome.timed_out for outcome in outcomes] == [False, True, True, True]
 
 
@@ -614,9 +614,9 @@ def test_hostile_objects_become_plain():
     assert plain.plain(Sly([2, 3])) == [2, 3] and type(plain.plain(Sly())) is list
     endless = []
     endless += [endless] * 10
-    before = time.perf_counter()
+    before = time.process_time()
     plain.plain(endless)
-    assert time.perf_counter() - before < 10
+    assert time.process_time() - before < 10
     assert type(plain.plain(type("Word", (str,), {})("x"))) is str
 
 
@@ -842,7 +842,7 @@ def test_in_a_real_notebook():
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     cells = [nbformat.v4.new_code_cell(source) for source in NOTEBOOK.split("# cell\n")]
     book = nbformat.v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(book, timeout=60, kernel_name="python3").execute()
+    nbclient.NotebookClient(book, timeout=600, kernel_name="python3").execute()
     outputs = [cell.outputs for cell in book.cells]
     for output in outputs[:5]:
         assert len(output) == 1 and output[0].output_type == "display_data", output

@@ -538,7 +538,7 @@ def ranks(tmp_path_factory):
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "3",
          "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", "--local-addr", "127.0.0.1",
          ring_ranks.__file__, str(folder)],
-        check=True, timeout=150, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
+        check=True, timeout=600, env={**os.environ, "PYTHONPATH": os.pathsep.join(path)})
     return [torch.load(folder / f"{rank}.pt") for rank in range(3)]
 
 

@@ -389,8 +389,8 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.keyboard.press("Tab")
     assert page.evaluate("heard") == ["Tab"]
     assert knob.get_attribute("role") == "slider" and "hidden" in knob.get_attribute("aria-valuetext")
-    page.wait_for_timeout(700)
-    assert page.locator("[data-play=temperature] [role=status]").inner_text()
+    page.wait_for_function(
+        "document.querySelector('[data-play=temperature] [role=status]').innerText")
     divider = page.locator("[data-play=chunks] .divider").first
     divider.focus()
     page.keyboard.press("Home")
@@ -398,8 +398,8 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.keyboard.press("End")
     assert state("chunks", "cuts[0]") == state("chunks", "cuts[1]")
     page.locator("[data-play=chunks] header button").click()
-    page.wait_for_timeout(50)
-    assert state("chunks", "cuts[0]") == 4
+    page.wait_for_function(
+        "document.querySelector('[data-play=chunks]').play.ui.state.cuts[0] === 4")
     page.close()
 
 

@@ -249,7 +249,8 @@ def test_a_student_notebook_runs_with_every_exercise_not_attempted(path, tmp_pat
     folder.mkdir()
     (tmp_path / "attnlib").symlink_to(ROOT / "attnlib")
     notebook = nbformat.read(editions.STUDENT / path.name, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}).execute()
+    NotebookClient(notebook, timeout=1200,
+                   resources={"metadata": {"path": str(folder)}}).execute()
     said = [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
     assert len(said) == len(ids_of(path))
     for cell in said:

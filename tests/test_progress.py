@@ -190,7 +190,7 @@ def test_a_notebook_that_can_ask_is_somebody_and_nbval_is_not(tmp_path, allow_st
     try:
         client.execute_interactive(
             'from attnlib.exercises import check, get, progress\n'
-            'check("1.1", get("1.1").reference)', allow_stdin=allow_stdin, timeout=60,
+            'check("1.1", get("1.1").reference)', allow_stdin=allow_stdin, timeout=600,
             output_hook=lambda message: None)
     finally:
         client.stop_channels()
