@@ -82,6 +82,7 @@ notebooks: $(READY)
 	$(PY) -m press claims
 	$(PY) -m press student
 	$(PY) -m press reference
+	$(PY) -m proofs
 
 edit: $(READY)
 	@$(PY) -m press edit $(NAME)
