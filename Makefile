@@ -90,6 +90,7 @@ edit: $(READY)
 student: $(SITE)
 	$(PY) -m press student
 	$(PY) -m press reference
+	$(PY) -m press map
 
 bench: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt

@@ -47,6 +47,17 @@ def reference_pages():
                or "book/reference/ is up to date")
 
 
+@press.command(name="map")
+def house_map():
+    """Print the map of the modules into CONTRIBUTING.md."""
+    from . import map as house
+
+    text = house.print_map()
+    changed = house.PAGE.read_text(encoding="utf-8") != text
+    house.PAGE.write_text(text, encoding="utf-8")
+    click.echo("printed CONTRIBUTING.md" if changed else "CONTRIBUTING.md is up to date")
+
+
 @press.command(name="claims")
 def claims_page():
     """Print the claims page from the stored outputs."""
