@@ -39,7 +39,8 @@ def test_a_page_asks_nobody_and_is_accessible_when_all_of_it_is_open(visit, name
 
 
 WIDER = """width => document.documentElement.scrollWidth <= width ? [] :
-    [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > width + 1)
+    [...document.querySelectorAll('body *')]
+        .filter(e => e.getBoundingClientRect().right > width + 1)
     .slice(-3).map(e => `${e.tagName}.${e.className}: ${e.textContent.slice(0, 60)}`)"""
 
 
@@ -80,7 +81,8 @@ def test_nothing_jumps(visit, name, width):
     page.wait_for_timeout(300)
     moved = page.evaluate("""new Promise(done => { let sum = 0;
         new PerformanceObserver(list => { for (const e of list.getEntries())
-            if (!e.hadRecentInput) sum += e.value; }).observe({type: 'layout-shift', buffered: true});
+            if (!e.hadRecentInput) sum += e.value; })
+            .observe({type: 'layout-shift', buffered: true});
         setTimeout(() => done(sum), 400); })""")
     assert moved < 0.01
 
@@ -142,7 +144,8 @@ OVERLAPS = """() => { const found = [];
             const [a, b] = [r[i], r[(i + 1) % 4]], n = [b[1] - a[1], a[0] - b[0]];
             const on = s => s.map(([x, y]) => n[0] * x + n[1] * y), slack = 2 * Math.hypot(...n);
             const [s, t] = [on(p), on(q)];
-            return Math.max(...s) - slack < Math.min(...t) || Math.max(...t) - slack < Math.min(...s);
+            return Math.max(...s) - slack < Math.min(...t)
+                || Math.max(...t) - slack < Math.min(...s);
         }));
         const name = svg.parentElement.id;
         corners.forEach((box, i) => {
@@ -171,6 +174,7 @@ def test_print_shows_a_chapter_whole(visit, name):
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 720, "height": 1000})
     assert page.locator("main details.reveal:not([open])").count() == 0
-    assert page.evaluate("""[...document.querySelectorAll('main :is(pre, figure img, figure > svg)')]
+    assert page.evaluate("""
+        [...document.querySelectorAll('main :is(pre, figure img, figure > svg)')]
         .filter(e => e.scrollWidth > e.clientWidth + 1 && e.tagName === 'PRE' ||
                      e.getBoundingClientRect().right > 721).length""") == 0
