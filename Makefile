@@ -56,6 +56,7 @@ ifeq ($(SOLUTIONS),no)
 else
 	$(VENV)/bin/jupyter-book build .
 	@echo
+	@$(PY) -m press address
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser, or run: make serve"
 endif
 

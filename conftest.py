@@ -1,17 +1,19 @@
 """What holds for every test and every notebook, from whichever folder they are run."""
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).parent / "tests"
 CHAPTER = re.compile(r"[\[-](\d+)\.\d+[\]-]")  # in a test's name: the exercise it is about
 
 
 def pytest_configure(config):
     """nbval compares outputs without what `tests/nbval.cfg` takes out of both sides."""
     if hasattr(config.option, "nbval_sanitize_with"):
-        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval.cfg")
+        config.option.nbval_sanitize_with = str(TESTS / "nbval.cfg")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -35,3 +37,16 @@ def pytest_collectstart(collector):
     """nbval compares no picture: PNG it leaves out by itself, SVG differs between processors."""
     if hasattr(collector, "skip_compare"):
         collector.skip_compare += ("image/svg+xml",)
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """When a chapter has run, its kernel must have imported only what Binder installs."""
+    last = nextitem is None or nextitem.parent is not item.parent
+    if last and type(item).__name__ == "IPyNbCell" and getattr(item.parent, "kernel", None):
+        sys.path.insert(0, str(TESTS))
+        import runner_needs
+
+        found = runner_needs.strangers(runner_needs.loaded_by(item.parent.kernel.kc))
+        assert not found, (
+            f"{item.parent.path.name} imports {', '.join(found)}, which Binder does not install: "
+            "list it under `notebooks` in pyproject.toml and run `make lock`")

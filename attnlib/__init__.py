@@ -62,7 +62,7 @@ def __getattr__(name):
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ModuleNotFoundError(f"attnlib.{name} needs PyTorch: pip install 'attnlib[torch]'",
+        raise ModuleNotFoundError(f"attnlib.{name} needs PyTorch: pip install torch",
                                   name="torch") from None
     return loaded if name == module else getattr(loaded, name)
 

@@ -17,7 +17,8 @@ from attnlib.exercises.core import reworded
 from attnlib.exercises.judging import BY_HAND
 from attnlib.exercises.registry import drawn, get
 from press.chapters import HEADING, Chapter, chapter_paths, tags
-from press.editions import absolute_links, set_up, site_url
+from press.editions import absolute_links
+from press.set_up import set_up
 
 HONOUR = """\
 **Honour line.** The answers below are my own work. Whatever help I had, from people, books or
@@ -62,8 +63,8 @@ class Texts:
         title, _, text = self._source(self.cells.start).partition("\n")
         stem = self.chapter.path.stem
         about = (f"*{points(self.task.points)} · about {self.exercise.minutes} minutes · from "
-                 f"[chapter {int(stem[:2])}]({site_url()}/book/{stem}.html)*")
-        return f"{title}\n\n{about}\n{absolute_links(text)}"
+                 f"[chapter {int(stem[:2])}]({stem}.ipynb)*")
+        return absolute_links(f"{title}\n\n{about}\n{text}")
 
     def stub(self):
         """The cell to answer in; its first line says which answer, and which variant."""

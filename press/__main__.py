@@ -4,7 +4,7 @@ import subprocess
 
 import click
 
-from . import claims, cover, editions, reference, runs
+from . import address, claims, cover, editions, reference, runs
 
 
 @click.group()
@@ -63,6 +63,12 @@ def claims_page():
     """Print the claims page from the stored outputs."""
     claims.PAGE.write_text(claims.print_page(), encoding="utf-8")
     click.echo(f"printed book/{claims.PAGE.name}")
+
+
+@press.command(name="address")
+def address_of_this_copy():
+    """Say what to change where the book does not know its address."""
+    click.echo(address.advice(), nl=bool(address.advice()))
 
 
 @press.command()

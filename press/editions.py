@@ -12,40 +12,14 @@ from pathlib import Path
 import nbformat
 import yaml
 
+from .address import branch, repository, site
 from .chapters import ROOT, Chapter, chapter_paths, settings, tags, toc_files
+from .set_up import set_up
 
 STUDENT = ROOT / "student"
 COURSE = ROOT / "_build" / "course"
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s]+)(\))")
-SET_UP = '''\
-# @title Set-up: run this cell first
-# It uses the attnlib that is here, else the checkout above this notebook, else it installs
-# attnlib from its repository. numpy and torch stay as they are.
-import importlib, pathlib, subprocess, sys
-
-def ready():
-    importlib.invalidate_caches()
-    try:
-        return importlib.import_module("attnlib").__version__ == "{version}"
-    except ImportError:
-        return False
-
-def forget():
-    for name in [name for name in sys.modules if name.split(".")[0] == "attnlib"]:
-        del sys.modules[name]
-
-if not ready():
-    forget()
-    sys.path.insert(0, str(pathlib.Path("..").resolve()))
-    if not ready():
-        forget()
-        sys.path.pop(0)
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
-                        {needs},
-                        "{url}/archive/{branch}.zip"])
-assert ready(), "attnlib {version} is missing: check your connection, restart the kernel, run this again"\
-'''
-NEEDS = ("array-api-compat", "platformdirs")  # what attnlib needs beside numpy and matplotlib
+AT_HOME = "../book/"  # the book, seen from a student notebook in its checkout
 
 
 def student_edition(chapter):
@@ -66,7 +40,7 @@ def student_edition(chapter):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = absolute_links(cell.source)
+            cell.source = absolute_links(cell.source, AT_HOME)
         cells.append(cell)
     hidden = {"tags": ["set-up"], "cellView": "form", "jupyter": {"source_hidden": True}}
     cells.insert(0, nbformat.v4.new_code_cell(set_up(), id="set-up", metadata=hidden))
@@ -75,36 +49,30 @@ def student_edition(chapter):
     return nbformat.v4.new_notebook(cells=cells, metadata=metadata)
 
 
-def set_up():
-    """The source of the set-up cell, from the one place where the address is written."""
-    import attnlib
+def absolute_links(source, at_home=None):
+    """Markdown whose links work anywhere: pages lead to the site, files to the repository.
 
-    repository = settings()["repository"]
-    return SET_UP.format(version=attnlib.__version__, **repository,
-                         needs=", ".join(f'"{name}"' for name in NEEDS))
+    Args:
+        source: Markdown of a chapter.
+        at_home: while the book has no address, links lead into this folder of the checkout;
+            without one, their words stay and the links go.
+    """
+    def absolute(match):
+        before, target, after = match.groups()
+        path, hash_, anchor = target.partition("#")
+        stem, _, suffix = path.rpartition(".")
+        if not path or re.match(r"[a-z]+:", target):
+            return match[0]
+        page = suffix in ("ipynb", "md") and f"book/{stem}" in toc_files()
+        if repository() is None:
+            if at_home is None:
+                return before.removeprefix("!").removeprefix("[").removesuffix("](")
+            return f"{before}{'' if suffix == 'ipynb' else at_home}{target}{after}"
+        if page:
+            return f"{before}{site()}/book/{stem}.html{hash_}{anchor}{after}"
+        return f"{before}{repository()}/raw/{branch()}/book/{target}{after}"
 
-
-def site_url():
-    """Where the site is published: GitHub Pages of the repository's address."""
-    owner, name = settings()["repository"]["url"].rstrip("/").split("/")[-2:]
-    return f"https://{owner.lower()}.github.io/{name}"
-
-
-def absolute_links(source):
-    """Markdown whose links work anywhere: pages lead to the site, files to the repository."""
-    return LINK.sub(_absolute, source)
-
-
-def _absolute(match):
-    before, target, after = match.groups()
-    path, hash_, anchor = target.partition("#")
-    stem, _, suffix = path.rpartition(".")
-    if suffix in ("ipynb", "md") and f"book/{stem}" in toc_files():
-        target = f"{site_url()}/book/{stem}.html{hash_}{anchor}"
-    elif path and not re.match(r"[a-z]+:", target):
-        repository = settings()["repository"]
-        target = f"{repository['url']}/raw/{repository['branch']}/book/{target}"
-    return before + target + after
+    return LINK.sub(absolute, source)
 
 
 def text(notebook):

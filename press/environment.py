@@ -1,8 +1,9 @@
 """Makes .venv and installs into it: what building the site needs, or everything.
 
-``python press/environment.py site`` (or ``all``) is called by the Makefile, with any Python 3: it
-uses the standard library alone. Where it cannot go on it says in one line what to do. A run that
-was cut short is done again over what is there, since half a package looks like a whole one to pip.
+``python press/environment.py site`` (or ``all``) is called by the Makefile, or typed where there is
+no make, with any Python 3: it uses the standard library alone. Where it cannot go on it says in one
+line what to do. A run that was cut short is done again over what is there, since half a package
+looks like a whole one to pip.
 """
 
 import importlib.util
@@ -32,8 +33,14 @@ NO_NETWORK = ("NewConnectionError", "NameResolutionError", "Read timed out", "Co
               "DO NOT MATCH THE HASHES")  # what an older pip makes of half a file
 
 
-def main(part, again):
-    """Make the environment, install, or leave with one line that says what to do."""
+def main(part, again=None):
+    """Make the environment, install, or leave with one line that says what to do.
+
+    Args:
+        part: a key of PARTS.
+        again: the command that the reader typed; this one if not given.
+    """
+    again = again or f"py press\\environment.py {part}"
     check_python(again)
     installs, size = PARTS[part]
     if sys.platform == "linux" and os.environ.get("TORCH") == "cpu":
@@ -58,8 +65,10 @@ def check_python(again):
     """Leave, with what to install, where this Python cannot make the environment."""
     here = sys.version_info[:2]
     if not OLDEST <= here <= NEWEST:
-        sys.exit("Python {}.{} to {}.{} is needed, and this is {}.{}: install one, then run "
-                 "`{} PYTHON=python3.11`".format(*OLDEST, *NEWEST, *here, again))
+        then = f"py -3.11 {again[3:]}" if again.startswith("py ") else (
+            f"{again} PYTHON=python3.11")
+        sys.exit("Python {}.{} to {}.{} is needed, and this is {}.{}: install one, then run `{}`"
+                 .format(*OLDEST, *NEWEST, *here, then))
     if not all(map(importlib.util.find_spec, ("venv", "ensurepip"))):
         sys.exit("Python's venv is missing: on Debian or Ubuntu, sudo apt install python3-venv")
 

@@ -13,8 +13,8 @@ from nbclient import NotebookClient
 from attnlib.exercises import exercises, get
 from attnlib.exercises.notebook import assess_seed
 from classroom import handout, kit
+from press import editions
 from press.chapters import ROOT, Chapter, chapter_paths
-from press.editions import site_url
 
 PATTERNS = ["1.1", "5.*", "1.3", "1.1", "2.7"]
 IDS = ["1.1", *(f"5.{i}" for i in range(1, 8)), "1.3", "2.7"]
@@ -94,16 +94,19 @@ def test_a_students_notebook_has_all_that_it_needs_in_order(made, variant):
         "slug": made.slug, "edition": made.edition, "variant": variant}
 
 
-def test_the_links_of_a_statement_and_a_solution_lead_to_the_site(tmp_path):
+def test_the_links_of_a_statement_and_a_solution_lead_to_the_site(tmp_path, monkeypatch):
+    monkeypatch.setattr(editions, "repository", lambda: "https://github.com/us/book")
+    monkeypatch.setattr(editions, "site", lambda: "https://us.github.io/book")
     linked = "See [there](02_scaling.ipynb#x) and [here](#y)."
     cells = [nbformat.v4.new_markdown_cell(f"### Exercise 1.1 ★ · T\n\n{linked}"),
              nbformat.v4.new_markdown_cell(linked)]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_x.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_qkv.ipynb")
     texts = handout.Texts(kit.Task("1.1", 1, 1.0, "T"))
-    texts.chapter = Chapter(tmp_path / "01_x.ipynb")
+    texts.chapter = Chapter(tmp_path / "01_qkv.ipynb")
     texts.cells = type(texts.cells)("1.1", 0, 0, 0, (1,))
-    wanted = f"See [there]({site_url()}/book/02_scaling.html#x) and [here](#y)."
-    assert texts.statement().endswith(f"chapter 1]({site_url()}/book/01_x.html)*\n\n{wanted}")
+    wanted = "See [there](https://us.github.io/book/book/02_scaling.html#x) and [here](#y)."
+    assert texts.statement().endswith(
+        f"chapter 1](https://us.github.io/book/book/01_qkv.html)*\n\n{wanted}")
     assert texts.solution() == [("markdown", wanted)]
 
 
@@ -223,9 +226,9 @@ def test_what_an_exercise_uses_of_its_chapter_comes_along(tmp_path, sources, wor
     cells += [nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}) for tag, source in (
         ("stub", "# answer 1.1\ndef f(x):\n    ..."), ("check", 'check("1.1", f)'),
         ("solution", "def f(x):\n    return half(x)"))]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_x.ipynb")
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "01_qkv.ipynb")
     texts = handout.Texts(kit.Task("1.1", 1, 1.0, ""))
-    texts.chapter = Chapter(tmp_path / "01_x.ipynb")
+    texts.chapter = Chapter(tmp_path / "01_qkv.ipynb")
     texts.cells = type(texts.cells)("1.1", 2, 3, 4, (5,))
     assert handout.imports([texts]) == words
     ast.parse(words)

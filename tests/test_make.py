@@ -102,8 +102,10 @@ def left(elsewhere):
 @pytest.mark.parametrize("version", [(3, 10), (3, 15)])
 def test_a_python_without_versions_is_told_in_one_line(left, elsewhere, monkeypatch, version):
     monkeypatch.setattr(sys, "version_info", (*version, 2, "final", 0))
-    assert left() == (f"Python 3.11 to 3.14 is needed, and this is 3.{version[1]}: install one, "
-                      "then run `make book PYTHON=python3.11`")
+    said = f"Python 3.11 to 3.14 is needed, and this is 3.{version[1]}: install one, then run "
+    assert left() == f"{said}`make book PYTHON=python3.11`"
+    with pytest.raises(SystemExit, match=re.escape(f"{said}`py -3.11 press\\environment.py site`")):
+        environment.main("site")
     assert not list(elsewhere.iterdir())
 
 

@@ -68,7 +68,7 @@ for name in {names}:
         print(error.name, error)
 """)
     assert said.splitlines() == [
-        f"torch attnlib.{name} needs PyTorch: pip install 'attnlib[torch]'" for name in names]
+        f"torch attnlib.{name} needs PyTorch: pip install torch" for name in names]
 
 
 def test_an_unknown_name_is_named(raises):

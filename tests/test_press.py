@@ -1,9 +1,6 @@
 """press: what a chapter must keep to, with every fault planted once; editions and claims."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -259,48 +256,28 @@ def test_a_student_notebook_runs_with_every_exercise_not_attempted(path, tmp_pat
         assert "not attempted" in words, words
 
 
-def test_links_of_a_student_notebook_are_absolute(chapter):
-    cells = [markdown("[a](01_qkv.ipynb#x) [b](claims.md) [c](https://arxiv.org/abs/1706.03762) "
-                      "[d](#here) ![e](picture.png)")]
-    source = editions.student_edition(chapter(cells)).cells[1].source
-    site, repository = editions.site_url(), settings()["repository"]["url"]
-    assert source == (f"[a]({site}/book/01_qkv.html#x) [b]({site}/book/claims.html) "
+LINKS = ("[a](01_qkv.ipynb#x) [b](claims.md) [c](https://arxiv.org/abs/1706.03762) [d](#here) "
+         "![e](picture.png)")
+
+
+def test_links_of_a_student_notebook_are_absolute(chapter, monkeypatch):
+    monkeypatch.setattr(editions, "repository", lambda: "https://github.com/us/book")
+    monkeypatch.setattr(editions, "site", lambda: "https://us.github.io/book")
+    source = editions.student_edition(chapter([markdown(LINKS)])).cells[1].source
+    assert source == ("[a](https://us.github.io/book/book/01_qkv.html#x) "
+                      "[b](https://us.github.io/book/book/claims.html) "
                       "[c](https://arxiv.org/abs/1706.03762) [d](#here) "
-                      f"![e]({repository}/raw/main/book/picture.png)")
+                      "![e](https://github.com/us/book/raw/main/book/picture.png)")
 
 
-def run_set_up(folder, site_packages, then):
-    """Run the set-up cell in a Python that sees only its standard library and numpy's folder."""
-    script = folder / "script.py"
-    fake = ("import subprocess\n"
-            "def run(command, **_):\n    print('PIP', *command[3:])\n"
-            "subprocess.run = run\n")
-    script.write_text(f"import sys\nsys.path[:0] = {site_packages!r}\n" + fake
-                      + editions.set_up() + "\n" + then)
-    return subprocess.run([sys.executable, "-S", str(script)], cwd=folder, text=True,
-                          capture_output=True)
-
-
-def test_set_up_takes_what_is_there_then_the_checkout_then_pip(tmp_path):
-    import array_api_compat
-
-    libraries = str(Path(array_api_compat.__file__).parent.parent)
-    where = "import attnlib; print(attnlib.__file__)"
-    student, lonely, other = (tmp_path / n for n in ("house/student", "lonely", "other"))
-    for folder in (student, lonely, other / "attnlib"):
-        folder.mkdir(parents=True)
-    (tmp_path / "house" / "attnlib").symlink_to(ROOT / "attnlib")
-    (other / "attnlib" / "__init__.py").write_text('__version__ = "0.0.1"')
-
-    here = run_set_up(lonely, [str(ROOT), libraries], where)
-    assert here.stdout.strip() == str(ROOT / "attnlib" / "__init__.py"), here.stderr
-    above = run_set_up(student, [str(other), libraries], where)
-    assert "house" in above.stdout and "PIP" not in above.stdout, above.stderr
-    alone = run_set_up(lonely, [str(other), libraries], where)
-    assert "PIP install --quiet --no-deps" in alone.stdout
-    assert settings()["repository"]["url"] + "/archive/main.zip" in alone.stdout
-    assert "torch" not in alone.stdout and "numpy" not in alone.stdout
-    assert "check your connection" in alone.stderr
+def test_without_an_address_links_stay_in_the_checkout_and_go_from_what_leaves_it(
+        chapter, monkeypatch):
+    monkeypatch.setattr(editions, "repository", lambda: None)
+    source = editions.student_edition(chapter([markdown(LINKS)])).cells[1].source
+    assert source == ("[a](01_qkv.ipynb#x) [b](../book/claims.md) "
+                      "[c](https://arxiv.org/abs/1706.03762) [d](#here) ![e](../book/picture.png)")
+    assert editions.absolute_links(LINKS) == (
+        "a b [c](https://arxiv.org/abs/1706.03762) [d](#here) e")
 
 
 def test_the_address_stands_in_one_file():

@@ -11,10 +11,12 @@ from browsing import Visits, axe_faults, build, built, opened, served
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 
+from press import address as home
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
 from press.site import svg, weights
 from press.site.elements import ICONS
+from press.site.house import House
 from press.site.mathml import display, mathml
 from press.site.shelf import shelf
 
@@ -481,3 +483,42 @@ def test_a_colour_turned_over_keeps_its_hue():
         away = abs(hues[0][0] - hues[1][0])
         assert min(away, 1 - away) < 0.06, colour
     assert svg.turned("#000000") == "#ffffff"
+
+
+# Where the book lives
+
+
+@pytest.mark.skipif(home.repository() is not None, reason="this copy has an address")
+def test_without_an_address_nothing_leads_to_one_and_the_ways_lead_to_what_tells(site, read):
+    for page in site.rglob("*.html"):
+        assert home.PLACEHOLDER not in page.read_text(encoding="utf-8"), page.name
+    for notebook in (ROOT / "student").glob("*.ipynb"):
+        assert home.PLACEHOLDER not in notebook.read_text(encoding="utf-8"), notebook.name
+    telling, heading = home.HOW
+    assert read(telling).find(id=heading)
+    for name in CHAPTERS:
+        ways = {a.get_text(): a["href"] for a in read(name).select("a[href]")}
+        for way in ("Open in Colab", "Open in Binder", "Source", "Tell us of a fault on this page",
+                    "Try it in Colab"):
+            assert ways[way] == f"running.html#{heading}", way
+
+
+def test_with_an_address_every_way_leads_there(monkeypatch):
+    monkeypatch.setattr(home, "repository", lambda: "https://github.com/us/book")
+
+    class Builder:
+        def get_relative_uri(self, here, there):
+            return "running.html"
+
+    class App:
+        builder, outdir = Builder(), "."
+
+    house = House(App, "book/01_qkv")
+    colab = ("https://colab.research.google.com/github/us/book/blob/main/student/01_qkv.ipynb")
+    assert house.run == {
+        "colab": colab, "download": "../_downloads/01_qkv.ipynb",
+        "binder": "https://mybinder.org/v2/gh/us/book/main"
+                  "?urlpath=lab/tree/student/01_qkv.ipynb"}
+    assert f'href="{colab}#scrollTo=stub-1-1"' in house.colab("stub-1-1")
+    assert (house.repository, house.issues) == (
+        "https://github.com/us/book", "https://github.com/us/book/issues/new")

@@ -26,8 +26,9 @@ from docutils import nodes
 
 import attnlib
 
+from .. import address
 from ..chapters import settings, toc, toc_files
-from ..editions import STUDENT, site_url
+from ..editions import STUDENT
 from . import links, search, weights, writer
 from .chapter import dress as dress_chapter
 from .house import House
@@ -142,8 +143,8 @@ def furnish(app, pagename, templatename, context, doctree):
         sections=sections(doctree) if doctree and house.kind in ("chapter", "plain") else [],
         run=house.run, repository=house.repository, issues=house.issues, mark=MARK,
         name=settings()["title"], author=settings()["author"],
-        canonical=f"{site_url()}/{pagename}.html", card=f"{site_url()}/_static/card.png",
-        base=f"{urlparse(site_url()).path}/" if pagename == "404" else None,
+        home=address.site(), page=f"{pagename}.html", lost=pagename == "404",
+        base=f"{urlparse(address.site() or '').path}/",
         prev=entry(chapters[at - 1]) if at else None,
         next=entry(chapters[at + 1]) if at is not None and at + 1 < len(chapters) else None)
 
@@ -169,12 +170,7 @@ def finish(app, exception):
     for notebook in STUDENT.glob("*.ipynb"):
         shutil.copy(notebook, downloads)
     (out / "_static" / "search.js").write_text(search.index(app.env), encoding="utf-8")
-    pages = "".join(f"<url><loc>{site_url()}/{name}.html</loc></url>" for name in toc_files())
-    (out / "sitemap.xml").write_text(
-        '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/'
-        f'sitemap/0.9">{pages}</urlset>\n', encoding="utf-8")
-    (out / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {site_url()}/sitemap.xml\n",
-                                    encoding="utf-8")
+    tell_robots(out)
     shutil.copytree(PLAY, out / "_static" / "play", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for path in (out / "_images").glob("*.png"):
@@ -183,3 +179,16 @@ def finish(app, exception):
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     weights.check(out, [name for name in toc_files() if (out / f"{name}.html").exists()])
+
+
+def tell_robots(out):
+    """What search engines read; nothing, where the site does not know its address."""
+    home = address.site()
+    if home is None:
+        return
+    pages = "".join(f"<url><loc>{home}/{name}.html</loc></url>" for name in toc_files())
+    (out / "sitemap.xml").write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/'
+        f'sitemap/0.9">{pages}</urlset>\n', encoding="utf-8")
+    (out / "robots.txt").write_text(f"User-agent: *\nAllow: /\nSitemap: {home}/sitemap.xml\n",
+                                    encoding="utf-8")

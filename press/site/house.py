@@ -3,6 +3,7 @@
 import html
 from pathlib import Path
 
+from .. import address
 from ..chapters import settings
 from ..editions import STUDENT
 from .shelf import shelf
@@ -21,8 +22,7 @@ class House:
         self.root = "../" * docname.count("/")
         self.pictures = Path(app.outdir) / "_images"
         about = settings()
-        self.address = about["repository"]["url"].rstrip("/")
-        self.branch = about["repository"].get("branch", "main")
+        self.address = address.repository()
         self.shows = about.get("html", {})
         self.launches = about.get("launch_buttons", {})
 
@@ -31,14 +31,22 @@ class House:
         return self.app.builder.get_relative_uri(self.docname, docname)
 
     @property
+    def how(self):
+        """The paragraph that says how this copy gets an address, while it has none."""
+        page, heading = address.HOW
+        return f"{self.to(page)}#{heading}"
+
+    @property
     def repository(self):
         """The repository's address, where the edition links to it."""
-        return self.address if self.shows.get("use_repository_button") else None
+        return (self.address or self.how) if self.shows.get("use_repository_button") else None
 
     @property
     def issues(self):
         """Where one tells of a fault."""
-        return f"{self.address}/issues/new" if self.shows.get("use_issues_button") else None
+        if not self.shows.get("use_issues_button"):
+            return None
+        return f"{self.address}/issues/new" if self.address else self.how
 
     @property
     def run(self):
@@ -47,18 +55,22 @@ class House:
 
     def runs(self, stem):
         """Where a chapter's student notebook runs."""
-        name = self.address.removeprefix("https://github.com/")
+        name = (self.address or "").removeprefix("https://github.com/")
         found = {"download": f"{self.root}_downloads/{stem}.ipynb"}
         if "colab_url" in self.launches:
-            found["colab"] = (f"{self.launches['colab_url']}/github/{name}/blob/{self.branch}/"
-                              f"student/{stem}.ipynb")
+            found["colab"] = self.how if not name else (
+                f"{self.launches['colab_url']}/github/{name}/blob/{address.branch()}/"
+                f"student/{stem}.ipynb")
         if "binderhub_url" in self.launches:
-            found["binder"] = (f"{self.launches['binderhub_url']}/v2/gh/{name}/{self.branch}"
-                               f"?urlpath=lab/tree/student/{stem}.ipynb")
+            found["binder"] = self.how if not name else (
+                f"{self.launches['binderhub_url']}/v2/gh/{name}/{address.branch()}"
+                f"?urlpath=lab/tree/student/{stem}.ipynb")
         return found
 
     def colab(self, cell):
         """The button that opens this page's notebook in Colab at a cell."""
-        address = (self.run or {}).get("colab")
-        return (f'<a class="do" href="{html.escape(address)}#scrollTo={cell}">Try it in Colab</a>'
-                if address else "")
+        colab = (self.run or {}).get("colab")
+        if not colab:
+            return ""
+        place = f"{colab}#scrollTo={cell}" if self.address else colab
+        return f'<a class="do" href="{html.escape(place)}">Try it in Colab</a>'
