@@ -335,7 +335,7 @@ def _survivors(records):
 
 TABLE = tables.Table(
     stored=ROOT / "proofs" / "exercises.json", page=ROOT / "book" / "proof.md", text=page,
-    rows=lambda stored: stored["exercises"],
+    rows=lambda stored: stored["exercises"], strict=True,
     now=lambda: {exercise.id: sources.of_exercise(exercise) for exercise in exercises()})
 
 

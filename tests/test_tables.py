@@ -6,16 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from proofs import tables
+from proofs import sources, tables
 from proofs.__main__ import TABLES, summary
 
 named = pytest.mark.parametrize("table", TABLES, ids=[table.page.stem for table in TABLES])
+STRICT = [table for table in TABLES if table.strict]
 
 
 @named
 def test_a_page_is_what_its_rows_print(table):
     assert table.page.read_text(encoding="utf-8") == table.printed(), (
         f"{table.page.name} is not what {table.stored.name} prints: run `python -m proofs`")
+
+
+@pytest.mark.parametrize("table", STRICT, ids=[table.page.stem for table in STRICT])
+def test_no_row_is_stale_that_must_be_fresh(table):
+    stale = [f"{name} {sources.OTHERWISE[why]}" for name, why in table.stale().items()]
+    assert not stale, "\n".join([*stale, "run `make proofs`, or at once "
+                                 f"`.venv/bin/python -m proofs.{table.stored.stem}`"])
+
+
+def test_what_is_proved_of_the_exercises_must_be_fresh():
+    assert "exercises" in {table.stored.stem for table in STRICT}
 
 
 @named
