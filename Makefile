@@ -4,7 +4,8 @@
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
-PY := $(VENV)/bin/python
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+PY := $(BIN)/python
 # What the site needs, without torch; and everything. TORCH=cpu: on Linux, PyTorch's own CPU build.
 SITE := $(VENV)/site
 READY := $(VENV)/ready
@@ -19,7 +20,8 @@ help:
 	@echo "make ready      install all that the notebooks, the classroom and the tests need"
 	@echo "make test       prove everything: code, notebooks, editions, site, pages"
 	@echo "                (make ready TORCH=cpu first: on Linux, without gigabytes of CUDA)"
-	@echo "make test-versions   run the student notebooks too"
+	@echo "make test-versions   run the student notebooks with Binder's, Colab's, the oldest and the"
+	@echo "                newest versions (make test-versions SET=Colab: one of them)"
 	@echo "make quick      the linter, and the tests of what you have changed"
 	@echo "                (make quick E=3.2: one exercise; make quick QUICK=all: all mathematics)"
 	@echo "make edit NAME=05_positions   a chapter as text, and back with its outputs"
@@ -54,7 +56,7 @@ ifeq ($(SOLUTIONS),no)
 	@echo
 	@echo "The site without solutions is $(CURDIR)/_build/course: publish that folder."
 else
-	$(VENV)/bin/jupyter-book build .
+	$(BIN)/jupyter-book build .
 	@echo
 	@$(PY) -m press address
 	@echo "Open $(CURDIR)/_build/html/index.html in a browser, or run: make serve"
@@ -66,11 +68,12 @@ serve: book
 
 test: $(READY)
 	$(PY) -m pytest -p tests.skips tests attnlib benchmarks classroom press book README.md \
-	  -m "not versions" --doctest-modules --doctest-glob=README.md --nbval \
+	  --doctest-modules --doctest-glob=README.md --nbval \
 	  -n auto --maxprocesses 4 --dist loadfile
 
 test-versions: $(READY)
-	$(PY) -m pytest -m versions tests -n auto --maxprocesses 4
+	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
+	$(PY) -m proofs.versions $(SET)
 
 quick: $(READY)
 	@$(PY) tests/quick.py $(or $(E),$(QUICK))
@@ -115,12 +118,12 @@ proofs-fresh: $(READY)
 lock: $(SITE)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
 	cp requirements.txt $(VENV)/lock
-	grep -v '^-c' press/requirements.txt | $(VENV)/bin/uv pip compile pyproject.toml - \
+	grep -v '^-c' press/requirements.txt | $(BIN)/uv pip compile pyproject.toml - \
 	  --all-extras --group test --universal --python-version 3.11.2 --no-annotate --quiet \
 	  --custom-compile-command "make lock" --output-file $(VENV)/lock
 	grep -vE '^(cuda|nvidia)-|^triton=' $(VENV)/lock > requirements.txt
 	{ echo "--extra-index-url https://download.pytorch.org/whl/cpu"; \
-	  $(VENV)/bin/uv pip compile pyproject.toml --extra notebooks --constraints requirements.txt \
+	  $(BIN)/uv pip compile pyproject.toml --extra notebooks --constraints requirements.txt \
 	  --no-deps --no-annotate --quiet --custom-compile-command "make lock"; } \
 	  > binder/requirements.txt
 
