@@ -28,6 +28,7 @@ UV = Path(sys.executable).with_name("uv")
 COLAB = {"numpy": "2.1.3", "torch": "2.11.0", "matplotlib": "3.10.0", "ipython": "7.34.0",
          "ipykernel": "6.17.1"}
 PYTHONS = {"oldest": "3.11", "pinned": "3.11", "newest": "3.13", "Colab": "3.13"}
+TOOLS = ("pytest", "hypothesis", "nbformat", "PyYAML")  # of those tests alone
 TESTS = ("attention", "masks", "heads", "positions", "diagnostics", "layers", "multilevel", "plots")
 RESOLVED = [(python, system) for python in ("3.11.2", "3.12", "3.13", "3.14") for system in (
     "x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin",
@@ -52,14 +53,17 @@ def wanted(name):
 def made(name):
     """The Python of a set's environment; None where this machine has no such Python."""
     folder = BUILT / name
+    python, listed = folder / "bin" / "python", folder / "wanted"
+    if listed.exists() and listed.read_text(encoding="utf-8") == str(wanted(name)):
+        return python
     if subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--no-python-downloads",
                        "--python", PYTHONS[name], folder], capture_output=True).returncode:
         return None
-    python = folder / "bin" / "python"
     index = (["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
              if os.environ.get("TORCH") == "cpu" else [])
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile",
                     "--disable-pip-version-check", *index, *wanted(name)], check=True)
+    listed.write_text(str(wanted(name)), encoding="utf-8")
     return python
 
 
@@ -84,16 +88,16 @@ def run_notebook(path, python):
 
 
 def run_tests(python):
-    """What pytest's last line says of the mathematics in a Python."""
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile",
-                    "--disable-pip-version-check", "pytest", "hypothesis", "nbformat", "PyYAML"],
-                   check=True)
+    """What pytest's last line says of the mathematics in a Python, which stays as it is."""
+    tools = python.parent.parent / "tools"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade",
+                    "--disable-pip-version-check", "--target", tools, *TOOLS], check=True)
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules", "attnlib",
          *(f"tests/test_{name}.py" for name in TESTS), "--ignore=attnlib/play"],
-        cwd=ROOT, text=True, capture_output=True)
-    print(done.stdout[-4000:] if done.returncode else "")
-    return re.sub(r" in [\d.]+s.*|^=+ | =+$", "", done.stdout.strip().rpartition("\n")[2])
+        cwd=ROOT, text=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(tools)})
+    print((done.stdout + done.stderr)[-4000:] if done.returncode else "")
+    return re.sub(r"^=+ | in [\d.]+s.*", "", done.stdout.strip().rpartition("\n")[2])
 
 
 def versions(python):
@@ -120,13 +124,19 @@ def resolves(python, system):
     return "nothing"
 
 
-def row(name, chapters):
-    """What came of one set."""
+def student_notebooks():
+    return sorted((ROOT / "student").glob("[0-9]*.ipynb"))
+
+
+def row(name, chapters, before):
+    """What came of one set, beside what is stored of the same versions."""
     python = made(name)
     row = {"date": str(datetime.date.today())}
     if python is None:
-        return row | {"versions": f"Python {PYTHONS[name]}: not run, it is not on this machine"}
-    row |= {"versions": versions(python), "chapters": {}}
+        return row | {"versions": f"Python {PYTHONS[name]}: it is not on this machine"}
+    row["versions"] = versions(python)
+    same = before.get("versions") == row["versions"]
+    row["chapters"] = dict(before["chapters"]) if same else {}
     for path in chapters:
         row["chapters"][path.stem] = run_notebook(path, python)
         print(name, path.stem, row["chapters"][path.stem] or "runs", flush=True)
@@ -135,7 +145,7 @@ def row(name, chapters):
 
 def text(stored, _):
     """The page."""
-    chapters = sorted({c for row in stored["sets"].values() for c in row.get("chapters", ())})
+    chapters = [path.stem for path in student_notebooks()]
     lines = [[name, row["versions"],
               *(row.get("chapters", {}).get(chapter, "not run") or "runs" for chapter in chapters),
               row.get("tests", "not run"), tables.day(row["date"])]
@@ -161,10 +171,10 @@ def main(arguments):
     """Run the sets, or those named, and store what came of it."""
     names = [name for name in PYTHONS if name in arguments] or list(PYTHONS)
     numbers = [argument for argument in arguments if argument.isdigit()]
-    chapters = [path for path in sorted((ROOT / "student").glob("[0-9]*.ipynb"))
-                if not numbers or path.stem[:2] in numbers]
+    chapters = [path for path in student_notebooks() if not numbers or path.stem[:2] in numbers]
     stored = TABLE.read() or {"sets": {}}
-    stored["sets"] |= {name: row(name, chapters) for name in names}
+    for name in names:
+        stored["sets"][name] = row(name, chapters, stored["sets"].get(name, {}))
     stored["sets"] = {name: stored["sets"][name] for name in PYTHONS if name in stored["sets"]}
     stored["resolved"] = {f"{python}, {system}": resolves(python, system)
                           for python, system in RESOLVED}
@@ -173,8 +183,7 @@ def main(arguments):
               if why and not re.fullmatch(r"\d+ passed(, \d+ (skipped|warnings?))*", why)]
     failed += [f"{place}: {what} can be installed" for place, what in stored["resolved"].items()
                if what != "everything" and "x86_64-apple" not in place or what == "nothing"]
-    if not numbers:
-        TABLE.write(stored)
+    TABLE.write(stored)
     print(text(stored, None))
     sys.exit("\n".join(failed) or None)
 
