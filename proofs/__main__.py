@@ -8,7 +8,7 @@ import sys
 from benchmarks import __main__ as benchmarks
 from benchmarks import grading
 
-from . import attacks, exercises, mutation, repeat, sources
+from . import attacks, exercises, mutation, repeat, sources, verdicts
 
 TABLES = (exercises.TABLE, repeat.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE,
           grading.TABLE)
@@ -17,10 +17,11 @@ TABLES = (exercises.TABLE, repeat.TABLE, mutation.TABLE, attacks.TABLE, benchmar
 def main():
     """Print all pages; with ``--fresh``, look for stale rows."""
     lines = []
-    for table in TABLES:
-        table.page.write_text(table.printed(), encoding="utf-8")
-        stale = table.stale()
-        lines += [f"{table.page.name}: {summary([name for name in stale if stale[name] == why])} "
+    for page, printed, stale in [
+            *((table.page, table.printed(), table.stale()) for table in TABLES),
+            (verdicts.PAGE, verdicts.page(), verdicts.stale())]:
+        page.write_text(printed, encoding="utf-8")
+        lines += [f"{page.name}: {summary([name for name in stale if stale[name] == why])} "
                   f"{words}" for why, words in sources.OTHERWISE.items() if why in stale.values()]
     print("\n".join(lines) or "Every row is fresh.")
     if "--fresh" in sys.argv and lines:

@@ -352,6 +352,17 @@ def page():
     return HEAD.format(seeds=len(SEEDS[1])) + "".join(lines + details)
 
 
+def stale():
+    """The points to be run again or at all, of chapters that have a table: as `sources.stale`."""
+    rows, now = {}, {}
+    for chapter in map(Chapter, chapter_paths()):
+        stem, found = chapter.path.stem, table(chapter)
+        if found["rows"]:
+            rows |= {f"{stem}, {point}": row for point, row in found["rows"].items()}
+            now |= {f"{stem}, {point}": sources.of_chapter(chapter.path) for point in star()}
+    return sources.stale(rows, now)
+
+
 def verdicts_of(rows):
     """What each claim got in these rows: {id: the set of its verdicts}."""
     verdicts = {}

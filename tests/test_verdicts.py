@@ -62,6 +62,16 @@ def test_the_page_is_what_the_tables_say():
         "run `python -m proofs.verdicts` for any chapter")
 
 
+def test_all_points_of_a_chapter_that_has_a_table_are_looked_for(plant):
+    chapter = plant("1", said=printed(8))
+    assert verdicts.stale() == {}  # no table, no row
+    verdicts.store(chapter, {"settled": None, "rows": {
+        str(SMALL[0]): {"sources": sources.of_chapter(chapter.path)},
+        str(SMALL[1]): {"sources": "another"}}})
+    assert verdicts.stale() == {f"07_planted, {SMALL[1]}": "changed",
+                                      f"07_planted, {SMALL[2]}": "new"}
+
+
 def test_no_table_is_of_a_chapter_that_is_gone():
     tables = {path.stem for path in verdicts.STORED.glob("*.json")}
     assert tables <= {path.stem for path in chapter_paths()}
