@@ -46,7 +46,8 @@ def figure(height=3.4, columns=1):
     return axes if columns == 1 else list(axes)
 
 
-def heatmap(weights, *, rows, columns, row_name="query", column_name="key", title=None, axes=None):
+def heatmap(weights, *, rows, columns, row_name="query", column_name="key", title=None, top=None,
+            axes=None):
     """A matrix as shades, with the number in each cell while there is room for it.
 
     A cell that is exactly 0 says "0"; one that is rounded to it says "0.00".
@@ -57,6 +58,7 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
         rows, columns: a label per row and per column.
         row_name, column_name: what rows and columns are.
         title: what the numbers are.
+        top: the number that is darkest, 1 for shares; the largest one if not given.
         axes: where to draw; a new figure if not given.
 
     Returns:
@@ -74,7 +76,7 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
                          f"and {len(columns)} columns")
     if axes is None:
         axes = figure(height=0.9 + 0.4 * len(rows))
-    top = max(np.abs(weights).max(initial=0), 1e-12)
+    top = max(np.abs(weights).max(initial=0), 1e-12) if top is None else top
     signed = weights.min(initial=0) < 0
     image = axes.imshow(weights, cmap=_shades(signed), vmin=-top if signed else 0, vmax=top,
                         aspect="auto")

@@ -141,6 +141,11 @@ def luminance(color):
     return dimmed(color, np.eye(3)) @ [0.2126, 0.7152, 0.0722]
 
 
+def test_heatmap_of_shares_ends_where_it_is_told():
+    axes = plots.heatmap([[0.25, 0.75]], rows=["she"], columns=["anna", "tea"], top=1)
+    assert axes.images[0].get_clim() == (0, 1)
+
+
 def test_numbers_in_cells_stand_out():
     ramp = np.linspace(-1, 1, 120).reshape(12, 10)
     axes = plots.heatmap(ramp, rows=range(12), columns=range(10))

@@ -1,12 +1,23 @@
 """Chapter 3, "Softmax": what its exercises ask, and what people answer."""
 
+import functools
 import math
+from itertools import permutations
 
 import numpy as np
 
 from ..attention import merge_partials, softmax
 from ..diagnostics import effective_keys
-from .core import READY_MADE, Case, Exercise, Mistake, broken_law, switched, with_numbers
+from ..running.outcome import Case
+from .core import (
+    READY_MADE,
+    Exercise,
+    Mistake,
+    Result,
+    broken_law,
+    switched,
+    with_numbers,
+)
 
 _SOFTMAX = (
     *READY_MADE, "attnlib.softmax", "torch.softmax", "torch.Tensor.softmax", "torch.log_softmax",
@@ -191,8 +202,8 @@ _STABLE = Exercise(
     cases=_softmax_cases,
     reference=_softmax_reference,
     mistakes=switched(_softmax, {
-        "overflow": "Right for small scores. For large ones `exp` overflows, and far below 0 "
-                    "everything rounds to 0. See equation (3.3).",
+        "overflow": "With large scores your `exp` overflows, and far below 0 everything rounds to "
+                    "0. See equation (3.3).",
         "last-axis": "You always share out along the last axis, whatever axis is asked for.",
         "first-axis": "You always share out along the first axis, whatever axis is asked for.",
         "over-everything": "You divide by the sum of the whole array. "
@@ -205,8 +216,8 @@ _STABLE = Exercise(
                     "look at what that does to large ones.",
         "absolute": "You subtract the largest absolute value. In a row of scores far below 0 that "
                     "makes them lower still.",
-        "empty-nan": "Right but for rows in which nothing is allowed: there minus infinity is "
-                     "subtracted from itself.",
+        "empty-nan": "Where nothing is allowed in a row, you give NaN: minus infinity minus itself "
+                     "and 0 / 0 are no numbers.",
         "even-when-empty": "In a row in which nothing is allowed your shares are even. "
                            "Nothing should get anything there.",
         "no-keepdims": "Right along the first axis, an error along others: "
@@ -239,6 +250,10 @@ def _merge(output_a, lse_a, output_b, lse_b, *, faults=frozenset()):
         top = np.where(np.isneginf(top), 0.0, top)
     if "overflow" in faults:
         top = np.zeros(top.shape)
+    if "top-of-a" in faults:
+        top = np.where(np.isneginf(lse_a), 0.0, lse_a)
+    if "top-shared" in faults:
+        top = np.full(top.shape, top.max())
     part_a, part_b = np.exp(lse_a - top), np.exp(lse_b - top)
     if "own-tops" in faults:
         part_a, part_b = np.exp(lse_a - lse_a), np.exp(lse_b - lse_b)
@@ -312,13 +327,20 @@ def _merge_cases(seed):
         output[list(empty)], lse[list(empty)] = 0.0, -np.inf
         return output, lse
 
-    def case(n_q, d_v, size=1.0, shift=1.0, empty_a=(), empty_b=(), hard=""):
-        return Case((*part(n_q, d_v, size, shift, empty_a), *part(n_q, d_v, size, shift, empty_b)),
-                    hard=hard)
+    def case(n_q, d_v, size=1.0, shift=1.0, apart=0.0, empty_a=(), empty_b=(), hard=""):
+        return Case((*part(n_q, d_v, size, shift, empty_a),
+                     *part(n_q, d_v, size, shift + apart, empty_b)), hard=hard)
+
+    far = [x + 0.0 for x in (*part(4, 2, 1.0, 0.0, ()), *part(4, 2, 1.0, 0.0, ()))]
+    far[1] += 2000.0 * np.arange(4)  # the queries of either part lie apart, the parts do not
+    far[3] += 2000.0 * np.arange(4)
 
     return [case(3, 2), case(4, 5), case(6, 3, size=2.0),
             case(3, 4, shift=1500.0, hard="sums too large for a number"),
             case(5, 2, shift=-1500.0, hard="sums too small for a number"),
+            case(5, 4, apart=1500.0, hard="a second part far above the first"),
+            case(3, 5, apart=-1500.0, hard="a second part far below the first"),
+            Case(tuple(far), hard="queries that lie far from each other"),
             case(4, 3, empty_a=(0, 2), empty_b=(1,), hard="parts that saw nothing"),
             case(5, 3, empty_a=(1, 3), empty_b=(3,), hard="a query that saw nothing in either"),
             case(1, 2, hard="a single query")]
@@ -348,10 +370,14 @@ _MERGE = Exercise(
         "not-divided": "Your parts are not divided by their total.",
         "larger-takes-all": "You took the output of the part with the larger lse. "
                             "The other one has a share too.",
-        "overflow": "Right for small sums. Look at the exponential of an lse of 1500, "
+        "overflow": "With large sums your exponential overflows. Look at that of an lse of 1500, "
                     "and at that of -1500.",
-        "empty-nan": "Right, except for a query that saw nothing in either part: there you "
-                     "subtract infinities, or divide 0 by 0.",
+        "top-of-a": "You subtract the first part's lse from both. Where the second lies far above "
+                    "it, its exponential overflows.",
+        "top-shared": "You subtract one number for all queries. A query that lies far below the "
+                      "others rounds to nothing.",
+        "empty-nan": "A query that saw nothing in either part gets NaN: there you subtract "
+                     "infinities, or divide 0 by 0.",
         "output-nan": "Your lse is right. But a query that saw nothing in either part gets an "
                       "output that is not a number: what do you divide there?",
         "no-new-axis": "An error unless there is a single query: a number per query must meet a "
@@ -492,7 +518,7 @@ _BACK = Exercise(
 
 @_quietly
 def _stream(scores, value, chunk, *, faults=frozenset()):
-    top = 0.0 if "top-zero" in faults else -np.inf
+    top = 0.0 if "top-zero" in faults else -1e4 if "top-low" in faults else -np.inf
     total, output, shares = 0.0, np.zeros((len(scores), value.shape[1])), []
     n_k = scores.shape[1]
     for start in range(0, n_k - n_k % chunk if "rest-lost" in faults else n_k, chunk):
@@ -593,7 +619,13 @@ def _stream_cases(seed):
 
     apart = rng.normal(size=(3, 8)) + 1000.0 * rng.permutation(3)[:, None]
     falling = rng.normal(size=(4, 7)) - 500.0 * np.arange(7)
+    low = np.full((2, 3), -3e9) + [[0.0], [-1e9]]  # alike in a row: also in single precision
     return [case(3, 8, 2, 4), case(4, 6, 5, 2), case(5, 7, 3, 3), case(2, 9, 4, 9),
+            Case((np.array([[-2000.0, -2001.0]]), rng.normal(size=(2, 3)), 1),
+                 hard="two scores near -2000"),
+            Case((low, rng.normal(size=(3, 4)), 2), hard="scores of minus three thousand million"),
+            Case((-rng.uniform(2e4, 9e4, size=(3, 5)), rng.normal(size=(5, 2)), 2),
+                 hard="scores far below -10 000"),
             case(3, 6, 2, 2, size=300.0, hard="scores in the hundreds"),
             case(2, 8, 3, 3, shift=-900.0, hard="scores far below 0"),
             Case((apart, rng.normal(size=(8, 4)), 3), hard="rows that lie far from each other"),
@@ -622,10 +654,12 @@ _STREAM = Exercise(
                        "They must be measured with one and the same top.",
         "top-zero": "Your top begins at 0. For scores that all lie far below 0 every exponential "
                     "rounds to 0.",
+        "top-low": "Your top begins at a large negative number. Scores may lie below any such "
+                   "number: below which number do none lie?",
         "total-kept": "When the top rises, the output shrinks and the total does not.",
-        "empty-nan": "Right until a query sees nothing in the first chunk: then minus infinity is "
-                     "subtracted from itself.",
-        "rows-nan": "Right but for queries that see nothing at all. What do you divide there?",
+        "empty-nan": "Where a query sees nothing in the first chunk, minus infinity is subtracted "
+                     "from itself.",
+        "rows-nan": "Queries that see nothing at all get NaN. What do you divide there?",
         "top-of-chunk": "You take the top of each chunk alone. If it falls, what was gathered "
                         "grows, and overflows.",
         "top-shared": "One top for all queries: a query whose scores lie far below the others' "
@@ -639,10 +673,13 @@ _STREAM = Exercise(
                           "A chunk counts by its sum of exponentials.",
     }, pairs=[("output-kept", "top-zero"), ("output-kept", "empty-nan"),
               ("output-kept", "rows-nan"), ("top-zero", "rows-nan"),
-              ("total-kept", "output-kept"), ("total-kept", "empty-nan"),
+              ("total-kept", "empty-nan"),
               ("top-zero", "total-kept"), ("shrink-turned", "empty-nan"),
               ("top-shared", "empty-nan"), ("output-kept", "rest-lost"),
-              ("mean-of-chunks", "rest-lost"), ("top-shared", "output-kept")])),
+              ("mean-of-chunks", "rest-lost"), ("top-shared", "output-kept")]),
+              Mistake("nothing-shrinks", "When the top rises, nothing shrinks of what you have "
+                      "gathered. It was measured with the old top.",
+                      functools.partial(_stream, faults={"output-kept", "total-kept"}))),
     forbidden=_SOFTMAX,
     variants=(_stream_two_passes, _stream_loops, _stream_torch),
 )
@@ -690,125 +727,141 @@ _PREDICTION = Exercise(
 )
 
 
-# 3.7  A thermostat
+# 3.7  The right temperature
 
-def _keys_at(scores, temperature):
-    return float(effective_keys(softmax(scores / temperature)[None])[0])
+def _spread_over(scores, temperature):
+    return float(effective_keys(softmax(scores / temperature)).mean())
 
 
-def _bisect(count, scores, wanted):
-    """The temperature at which ``count``, which rises with it, reaches ``wanted``."""
-    low, high = (math.log(np.ptp(scores)) + width for width in (-15, 15))
-    for _ in range(60):
+def _bisect(reached, target):
+    """The temperature at which a rising measure reaches its target."""
+    low, high = -30.0, 30.0  # powers of e
+    for _ in range(80):
         middle = (low + high) / 2
-        if count(softmax(scores / math.exp(middle))) < wanted:
-            low = middle
-        else:
-            high = middle
-    return math.exp(low)
+        low, high = (middle, high) if reached(math.exp(middle)) < target else (low, middle)
+    return math.exp(high)
 
 
-def _entropy(weights, base=math.e):
-    seen = weights[weights > 0]
-    return float(-(seen * np.log(seen)).sum() / math.log(base))
-
-
-@_quietly
-def _thermostat(scores, keys, *, faults=frozenset()):
-    if "keys" in faults:
-        return float(keys)
+def _temperature(scores, keys, *, faults=frozenset()):
     if "spread" in faults:
-        return float(np.std(scores))
+        return float(scores.std())
+    if "asked-for" in faults:
+        return float(keys)
+    if "logarithm" in faults:
+        return math.log(keys)
+    if "largest-weight" in faults:
+        return _bisect(lambda t: -softmax(scores / t).max(1).mean(), -1 / keys)
     if "squares" in faults:
-        return _bisect(lambda weights: 1 / float((weights ** 2).sum()), scores, keys)
+        return _bisect(lambda t: (1 / (softmax(scores / t) ** 2).sum(1)).mean(), keys)
     if "bits" in faults:
-        return _bisect(lambda weights: math.exp(_entropy(weights, 2)), scores, keys)
-    if "largest" in faults:
-        return _bisect(lambda weights: 1 / float(weights.max()), scores, keys)
-    if "entropy" in faults:
-        return _bisect(_entropy, scores, keys)
-    temperature = _bisect(lambda weights: math.exp(_entropy(weights)), scores, keys)
-    if "fixed-range" in faults:
-        return float(np.clip(temperature, 1e-2, 1e2))
-    return 1 / temperature if "inverse" in faults else temperature
+        return _bisect(lambda t: (effective_keys(softmax(scores / t)) ** (1 / math.log(2))).mean(),
+                       keys)
+    if "as-entropy" in faults:
+        return _bisect(lambda t: np.log(effective_keys(softmax(scores / t))).mean(), keys)
+    if "first-row" in faults:
+        scores = scores[:1]
+    if "mean-row" in faults:
+        scores = scores.mean(0, keepdims=True)
+    if "shared-softmax" in faults:
+        scores = scores.reshape(1, -1)
+    found = _bisect(lambda t: _spread_over(scores, t), keys)
+    if "narrow" in faults:
+        found = min(max(found, 0.1), 10.0)
+    return 1 / found if "inverse" in faults else found
 
 
-def _thermostat_judge(cases, outcomes):
+def _temperature_walk(scores, keys):
+    temperature, step = 1e-8, 2.0
+    while step > 1 + 1e-6:
+        while _spread_over(scores, temperature * step) < keys:
+            temperature *= step
+        step = math.sqrt(step)
+    return temperature
+
+
+def _temperature_torch(scores, keys):
+    import torch
+    low, high = 1e-9, 1e9
+    for _ in range(100):
+        middle = (low * high) ** 0.5
+        logs = torch.log_softmax(scores / middle, dim=-1)
+        reached = (-(logs.exp() * logs).sum(-1)).exp().mean()
+        low, high = (middle, high) if reached < keys else (low, middle)
+    return low
+
+
+def _temperature_cases(seed):
+    rng = np.random.default_rng([seed, 37])
+
+    def case(n_q, n_k, keys, size=1.0, hard=""):
+        rows = rng.uniform(0.4, 1.6, size=(n_q, 1)) * rng.normal(size=(n_q, n_k))
+        return Case((size * rows, keys), hard=hard)
+
+    return [case(5, 8, 3.0), case(3, 12, 6.5), case(7, 5, 1.5),
+            case(4, 9, 2.5, size=2000.0, hard="scores in the thousands"),
+            case(6, 7, 4.0, size=0.003, hard="scores of a few thousandths"),
+            case(1, 6, 2.0, hard="a single query")]
+
+
+def _temperature_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         scores, keys = case.args
-        found = np.asarray(outcome.value, dtype=float)
-        if found.size != 1:
+        value = np.asarray(outcome.value if not isinstance(outcome.value, str) else "none")
+        if value.size != 1 or value.dtype.kind not in "iuf":
             return broken_law("A temperature is one number.")
-        temperature = float(found.reshape(()))
+        temperature = float(value.reshape(()))
         if not (math.isfinite(temperature) and temperature > 0):
-            return broken_law(f"A temperature is a number above 0, not {temperature:g}.")
-        with np.errstate(all="ignore"):
-            got = _keys_at(scores, temperature)
-        if not abs(got - keys) <= 0.01:
+            return broken_law(f"A temperature is a number above 0; yours is {temperature}.")
+        with np.errstate(over="ignore"):
+            reached = _spread_over(scores, temperature)
+        if not abs(reached - keys) <= 0.01 * keys:
             return broken_law(
-                f"At your temperature there are {got:.2f} effective keys, not {keys:.2f}.",
-                f"scores {np.array2string(scores, precision=4)} {case.hard and f'({case.hard})'}\n"
-                f"wanted {keys:.2f} effective keys, your temperature {temperature:.6g}")
+                f"At your temperature the queries spread over {reached:.3f} keys in the mean; "
+                f"asked for were {keys}, to 1 %.",
+                f"scores {scores.shape}{': ' + case.hard if case.hard else ''}\n"
+                f"temperature {temperature:.6g}")
     return None
 
 
-def _thermostat_cases(seed):
-    rng = np.random.default_rng([seed, 37])
-
-    def case(n, keys, size=2.0, shift=0.0, hard=""):
-        scores = size * (rng.permutation(n) + rng.uniform(-0.4, 0.4, n)) + shift
-        return Case((scores, keys), hard=hard)
-
-    return [case(4, rng.uniform(1.5, 3.5)), case(6, rng.uniform(2, 5)),
-            case(9, rng.uniform(3, 8)), case(5, 1.1, hard="nearly an argmax"),
-            case(7, 6.9, hard="nearly the mean"),
-            case(5, 2.5, size=1e-4, hard="scores that are nearly alike"),
-            case(6, 3.2, size=3e4, shift=1e6, hard="huge scores")]
-
-
-def _thermostat_newton(scores, keys):
-    """Halve and double until it is bracketed, then regula falsi in the logarithm."""
-    low = high = float(np.std(scores))
-    while _keys_at(scores, low) > keys:
-        low /= 2
-    while _keys_at(scores, high) < keys:
-        high *= 2
-    for _ in range(200):
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if _keys_at(scores, middle) < keys else (low, middle)
-    return np.float32(low)
-
-
-_THERMOSTAT = Exercise(
-    id="3.7", kind="open-ended", points=5, minutes=20, version=1,
+_TEMPERATURE = Exercise(
+    id="3.7", kind="open-ended", points=4, minutes=20, version=2,
     hints=(
-        "No formula gives it. But the number of effective keys rises with the temperature, and "
-        "you can compute it for any temperature that you try.",
-        "Halve an interval: try its middle, and keep the half in which the answer lies. "
-        "How should the middle be chosen, if the temperature may be 0.0001 or 10000?",
-        "`np.ptp(scores)` tells of what size the temperature will be.",
+        "Write a function that says how many keys are reached at a temperature. "
+        "Does it rise or fall when the temperature rises?",
+        "A measure that only rises can be cornered: try a temperature, see on which side you are, "
+        "halve what is left.",
+        "Scores can be of any size, so a temperature can be too. "
+        "Halve in powers: the middle of `a` and `b` is then the root of `a * b`.",
     ),
-    cases=_thermostat_cases,
+    cases=_temperature_cases,
     reference=None,
-    mistakes=switched(_thermostat, {
-        "keys": "You returned the number of keys as a temperature. They are not measured alike: "
-                "multiply all scores by 10 and think what should happen.",
-        "spread": "You returned the spread of the scores. It has the right size, but it does not "
-                  "depend on the number of keys that is wanted.",
+    mistakes=switched(_temperature, {
+        "spread": "Your temperature is the spread of the scores. That brings scores to one size, "
+                  "whatever number of keys was asked for.",
+        "asked-for": "You returned the number of keys that was asked for. "
+                     "The temperature has to be found.",
+        "logarithm": "You returned the logarithm of the number of keys: an entropy. "
+                     "Which temperature leads to it?",
+        "largest-weight": "You made the largest weight one over the number of keys. That is the "
+                          "largest share; what was asked for counts the smaller ones as well.",
+        "as-entropy": "You brought the entropy itself to the number of keys. "
+                      "The effective number is its exponential.",
         "squares": "You counted keys by one over the sum of squared shares. "
-                   "That is another count; ours is in equation (3.4).",
+                   "That is another count; ours is in equation (3.5).",
         "bits": "You measured the entropy in bits, then raised e to it. "
                 "Base of the logarithm and base of the power must be one.",
-        "largest": "You counted keys by one over the largest share. "
-                   "Ours, in equation (3.4), listens to all shares.",
-        "entropy": "You made the entropy equal to the number of keys. "
-                   "One step lies between the two in equation (3.4).",
-        "fixed-range": "Right for ordinary scores. For tiny or huge ones the answer lies outside "
-                       "of the range that you search.",
-        "inverse": "You returned one over the temperature.",
-    }),
-    judge=_thermostat_judge,
-    variants=(_thermostat_newton, _thermostat),
+        "first-row": "Right for the first query. Asked for is the mean over all of them.",
+        "mean-row": "You averaged the scores of all queries first. "
+                    "Asked for is the mean of what each of them reaches.",
+        "shared-softmax": "You shared one whole among all scores of all queries. "
+                          "Each query has its own.",
+        "narrow": "Right while the temperature lies between 0.1 and 10. "
+                  "Scores of another size need another one.",
+        "inverse": "You returned one over the temperature: a scale.",
+    }, pairs=[("first-row", "inverse"), ("mean-row", "inverse"),
+              ("first-row", "narrow"), ("shared-softmax", "inverse"), ("narrow", "inverse")]),
+    judge=_temperature_judge,
+    variants=(_temperature, _temperature_walk, _temperature_torch),
 )
 
 
@@ -924,4 +977,196 @@ _QUIET = Exercise(
     variants=(_quiet_loops, _quiet_logaddexp, _quiet_torch),
 )
 
-EXERCISES = (_PAPER, _STABLE, _MERGE, _BACK, _STREAM, _PREDICTION, _THERMOSTAT, _QUIET)
+# 3.9  Referee: two things at once
+
+def _fair(runs, *, faults=frozenset()):
+    found = []
+    for low, high in permutations(runs, 2):
+        fair = (low["start"] < high["start"],
+                low["step"] == high["step"] or "any-step" in faults,
+                low["steps"] == high["steps"] or "any-budget" in faults)
+        if "both-vary" in faults:
+            fair = (low["start"] < high["start"], low["step"] < high["step"],
+                    low["steps"] == high["steps"])
+        if "step-alone" in faults:
+            fair = (low["start"] == high["start"], low["step"] < high["step"],
+                    low["steps"] == high["steps"])
+        if all(fair):
+            best = max if "best-run" in faults else np.median if "median" in faults else np.mean
+            points = 100 * float(best(high["right"]) - best(low["right"]))
+            found.append([high["steps"], high["step"], points])
+    found.sort()
+    if "as-they-come" in faults:
+        order = [(run["steps"], run["step"]) for run in runs]
+        found.sort(key=lambda row: order.index((row[0], row[1])))
+    if "longest-alone" in faults:
+        longest = max(row[0] for row in found)
+        found = [row for row in found if row[0] == longest]
+    if "spread" in faults:
+        spread = {(run["steps"], run["step"]): 100 * (max(run["right"]) - min(run["right"]))
+                  for run in runs if run["start"] == max(other["start"] for other in runs)}
+        found = [[steps, step, spread[steps, step]] for steps, step, _ in found]
+    if "shares" in faults:
+        found = [[steps, step, points / 100] for steps, step, points in found]
+    if "turned" in faults:
+        found = [[steps, step, -points] for steps, step, points in found]
+    return found
+
+
+def _fair_by_key(runs):
+    right = {(run["steps"], run["step"], run["start"]): sum(run["right"]) / len(run["right"])
+             for run in runs}
+    larger = max(start for _, _, start in right)
+    return [(steps, step, 100 * (right[steps, step, larger] - right[steps, step, start]))
+            for steps, step, start in sorted(right)
+            if start < larger and (steps, step, larger) in right]
+
+
+def _fair_arrays(runs):
+    settings = np.array([[run["steps"], run["step"], run["start"]] for run in runs])
+    means = np.array([np.mean(run["right"]) for run in runs])
+    order = np.lexsort(settings.T[::-1])
+    settings, means = settings[order], means[order]
+    pairs = np.flatnonzero((settings[1:, :2] == settings[:-1, :2]).all(1))
+    return [[*settings[i, :2].tolist(), 100 * float(means[i + 1] - means[i])] for i in pairs]
+
+
+def _fair_cases(seed):
+    rng = np.random.default_rng([seed, 39])
+
+    def case(budgets, missing=(), hard=""):
+        start, step = (int(x) for x in rng.choice(np.arange(2, 30), 2, replace=False))
+        runs = [dict(start=a, step=b, steps=steps,
+                     right=np.round(rng.uniform(0.1, 1, rng.integers(3, 7)), 3).tolist())
+                for steps in budgets for a in (1, start) for b in (1, step)]
+        runs = [run for i, run in enumerate(runs) if i not in missing]
+        return Case(([runs[i] for i in rng.permutation(len(runs))],), hard=hard)
+
+    return [case((200,)), case((1000, 200)), case((300, 90, 2000)),
+            case((200, 1000), missing=(1,), hard="one run is missing"),
+            case((150, 500), missing=(0, 7), hard="two runs are missing")]
+
+
+_FAIR = Exercise(
+    id="3.9", kind="write", points=4, minutes=20, version=1,
+    hints=(
+        "A comparison is fair if the two runs differ in what the claim is about, and in nothing "
+        "else. Which of the three settings is the claim about?",
+        "Go through all pairs of runs. Keep those with the same `step` and the same `steps`, "
+        "whose `start` is not the same.",
+    ),
+    cases=_fair_cases,
+    reference=_fair,
+    mistakes=switched(_fair, {
+        "both-vary": "You compare runs that differ in start and in step. Then nobody can say which "
+                     "of the two did it: the flaw of the experiment itself.",
+        "any-step": "Some of your pairs differ in start and in step. One thing at a time.",
+        "any-budget": "Some of your pairs were trained for different numbers of steps. "
+                      "More training helps by itself.",
+        "step-alone": "Your pairs differ in the step and share the start. "
+                      "Which of the two is the claim about?",
+        "turned": "Your signs are turned: asked for is what the larger start adds to the smaller.",
+        "shares": "Your differences are shares. A point is one hundredth.",
+        "best-run": "You compare the best run of each. What of the others?",
+        "median": "You compare the runs in the middle. Asked for is the difference of the means.",
+        "longest-alone": "You keep the longest training alone. That hides whether the effect "
+                         "lasts: list every fair comparison.",
+        "as-they-come": "Right comparisons, but not in rising order of `steps`, then `step`.",
+        "spread": "Your points say how far apart runs with one setting lie. Asked for is the "
+                  "difference between the means of two settings.",
+    }, pairs=[("turned", "shares"), ("any-step", "turned"), ("both-vary", "turned"),
+              ("step-alone", "turned"), ("as-they-come", "turned")]),
+    variants=(_fair_by_key, _fair_arrays),
+)
+
+
+# 3.10  One set of scores, both verdicts
+
+_LEAST = 0.01  # by so much of the whole the winner of a vote leads
+
+
+def _vote(scores, labels, temperature):
+    """The label with the largest share, and its lead."""
+    with np.errstate(over="ignore"):
+        shares = softmax(scores / temperature)
+    totals = {label: float(shares[labels == label].sum()) for label in np.unique(labels).tolist()}
+    first, second = sorted(totals.values(), reverse=True)[:2]
+    return max(totals, key=totals.get), first - second
+
+
+def _flip_judge(cases, outcomes):
+    answer = outcomes[0].value
+    if not isinstance(answer, dict) or not {"scores", "helps", "harms"} <= answer.keys():
+        return broken_law('Return a dict with "scores", "helps" and "harms".')
+    scores = np.asarray(answer["scores"], dtype=float)
+    labels = {name: np.asarray(answer[name]) for name in ("helps", "harms")}
+    if scores.ndim != 1 or not 3 <= len(scores) <= 12 or not np.isfinite(scores).all():
+        return broken_law("Scores are 3 to 12 ordinary numbers in one row.")
+    for name, row in labels.items():
+        if row.shape != scores.shape or not np.isin(row, (0, 1)).all() or np.ptp(row) == 0:
+            return broken_law(f'"{name}" needs a label 0 or 1 for each score, both among them.')
+    votes = {(name, t): _vote(scores, row, t) for name, row in labels.items() for t in (1, 4)}
+    told = "\n".join(f"{name}, temperature {t}: label {label} wins by {lead:.3f}"
+                     for (name, t), (label, lead) in votes.items())
+    won = {key: label for key, (label, _) in votes.items()}
+    for mistake in _FLIP.mistakes:
+        if _flip_fault(mistake.name, scores, labels, won):
+            return Result("known_mistake", mistake.sentence, told, mistake=mistake.name)
+    if min(lead for _, lead in votes.values()) < _LEAST:
+        return broken_law("One of your votes is a tie, or nearly: the winner must lead by a "
+                          "hundredth of the whole.", told)
+    return None
+
+
+def _flip_fault(name, scores, labels, won):
+    never = {at: won[at, 1] == won[at, 4] for at in ("helps", "harms")}
+    if name == "even":
+        return np.ptp(scores) == 0
+    if name == "turned":
+        return (not any(never.values()) and won["helps", 4] == 0 and won["harms", 4] == 1)
+    if name == "one-labelling":
+        return (labels["helps"] == labels["harms"]).all()
+    return never[name.partition("-")[0]]
+
+
+def _flip(scores=(5, 3, 3, 3), helps=(0, 1, 1, 1), harms=(1, 0, 0, 0)):
+    return {"scores": list(scores), "helps": list(helps), "harms": list(harms)}
+
+
+def _flip_arrays():
+    scores = np.array([2.0, 0.9, 0.9])
+    best = scores == scores.max()
+    return {"scores": scores, "helps": 1 - best, "harms": best.astype(int)}
+
+
+_FLIP = Exercise(
+    id="3.10", kind="open-ended", points=3, minutes=15, version=1,
+    hints=(
+        "When it is cold the best score decides alone. When it is warm a majority of good ones "
+        "can outvote it.",
+        "So let one score lead a little, and several others follow. Which of them must hold the "
+        "right label if warmth is to help?",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=(
+        Mistake("even", "Your scores are all alike. Then shares are even at every temperature, "
+                "and nothing can turn.", functools.partial(_flip, scores=(1, 1, 1, 1))),
+        Mistake("turned", "Your two rows of labels are exchanged: 1 is the right label, and "
+                "helping means that it wins when warm.",
+                functools.partial(_flip, helps=(1, 0, 0, 0), harms=(0, 1, 1, 1))),
+        Mistake("one-labelling", "Your two rows of labels are the same, so the same vote is taken "
+                "twice.", functools.partial(_flip, harms=(0, 1, 1, 1))),
+        Mistake("helps-never-turns", "With your labels for \"helps\" one label wins at both "
+                "temperatures. Who must win when it is cold?",
+                functools.partial(_flip, helps=(1, 1, 0, 0))),
+        Mistake("harms-never-turns", "With your labels for \"harms\" one label wins at both "
+                "temperatures. Who must win when it is warm?",
+                functools.partial(_flip, harms=(1, 1, 0, 0))),
+    ),
+    judge=_flip_judge,
+    variants=(_flip, _flip_arrays),
+)
+
+EXERCISES = (_PAPER, _STABLE, _MERGE, _BACK, _STREAM, _PREDICTION, _TEMPERATURE, _QUIET, _FAIR,
+             _FLIP)
