@@ -1,18 +1,34 @@
 """Chapters 1 to 3: scores, softmax, weights, attention; partial results and their merge.
 
-Read from top to bottom: each function is one equation of the book. All of them take numpy
-arrays or torch tensors (whatever ``array_api_compat`` knows) and return the same kind.
-Shapes are written in the order (..., row, column); ``...`` are leading axes such as batch and
-heads, which broadcast. float16 and bfloat16 are computed in float32 and returned as they came.
+Read from top to bottom: each function is one equation of the book. Without its guards, against
+overflow, empty rows and what is no number, `attention` is four lines:
+
+>>> def four_lines(query, key, value, mask):
+...     scores = query @ key.mT / np.sqrt(query.shape[-1])  # (..., n_q, n_k)
+...     exponentials = np.exp(np.where(mask, scores, -np.inf))
+...     weights = exponentials / exponentials.sum(axis=-1, keepdims=True)
+...     return weights @ value  # (..., n_q, d_v)
+>>> query, key, value = np.random.default_rng(0).standard_normal((3, 2, 4, 8))
+>>> mask = np.array([True, True, False, True])
+>>> np.allclose(attention(query, key, value, mask=mask), four_lines(query, key, value, mask))
+True
+
+All functions take numpy arrays or torch tensors (whatever ``array_api_compat`` knows) and return
+the same kind. Shapes are written in the order (..., row, column); ``...`` are leading axes such as
+batch and heads, which broadcast. float16 and bfloat16 are computed in float32 and returned as they
+came; under ``torch.autocast`` too, products keep the precision of what goes in.
 """
 
 import math
 import numbers
+from contextlib import nullcontext
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+from array_api_compat import (
+    array_namespace, device, is_array_api_obj, is_numpy_array, is_torch_array,
+)
 
-from .masks import visible
+from .masks import visible, whole_number
 
 
 def attention_scores(query, key, *, scale=None):
@@ -49,10 +65,12 @@ def softmax(scores, axis=-1):
         axis: the axis whose shares sum to one.
 
     Returns:
-        Array of the same shape, kind and dtype. Where a whole row is ``-inf``, it is all 0.
+        Array of the same shape, kind and dtype. Where a whole row is ``-inf``, it is all 0. A row
+        with a NaN or ``inf`` is all NaN; other rows and their gradients do not notice.
 
     Raises:
-        TypeError: if ``scores`` is not a floating array.
+        TypeError: if ``scores`` is not a floating array, or ``axis`` not a whole number.
+        ValueError: if ``scores`` has no such axis.
 
     Source: Goodfellow et al. 2016, equations 6.29 and 6.33 (the shift by the maximum).
 
@@ -60,6 +78,9 @@ def softmax(scores, axis=-1):
     array([0.5, 0.5, 0. ])
     """
     xp = _check_floating(scores=scores)
+    whole_number("axis", axis, -scores.ndim)
+    if axis >= scores.ndim:
+        raise ValueError(f"axis must be one of scores {tuple(scores.shape)}, got {axis}")
     scores_wide = _cast(xp, scores, _wide_dtype(xp, scores))
     exponentials, total, _ = _exponentials(xp, scores_wide, axis)
     return _cast(xp, exponentials / total, scores.dtype)
@@ -80,7 +101,9 @@ def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=
         scale: as in `attention_scores`.
 
     Returns:
-        Weights ``(..., n_q, n_k)``. Rows sum to one; a row that may see nothing is all 0.
+        Weights ``(..., n_q, n_k)``. Rows sum to one; a row that may see nothing is all 0. If the
+        query, or a key that it may see, holds a NaN or an infinity, its whole row is NaN; other
+        rows and their gradients do not notice.
 
     Raises:
         TypeError: if an argument has the wrong kind or dtype (a mask that is not boolean).
@@ -95,9 +118,10 @@ def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=
     """
     xp = _check_inputs(query=query, key=key)
     wide = _wide_dtype(xp, query, key)
-    scores = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
+    scores, broken = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
     exponentials, total, _ = _exponentials(xp, scores, -1)
-    return _cast(xp, exponentials / total, xp.result_type(query, key))
+    weights = xp.where(broken, math.nan, exponentials / total)
+    return _cast(xp, weights, xp.result_type(query, key))
 
 
 def attention(query, key, value, *, mask=None, bias=None, causal=False, window=None, scale=None):
@@ -110,9 +134,9 @@ def attention(query, key, value, *, mask=None, bias=None, causal=False, window=N
         mask, bias, causal, window, scale: as in `attention_weights`.
 
     Returns:
-        Output ``(..., n_q, d_v)``. A query that may see nothing gets 0. A NaN or an infinity in
-        a key or value makes NaN of the outputs that see it (weight 0 apart), and reaches no other
-        output and no gradient of one.
+        Output ``(..., n_q, d_v)``. A query that may see nothing gets 0. If a query, a key that it
+        may see, or a value to which it gives weight holds a NaN or an infinity, its whole row is
+        NaN. What is no number reaches no other row, and no gradient of one.
 
     Raises:
         TypeError: if an argument has the wrong kind or dtype.
@@ -139,7 +163,8 @@ def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, 
     Returns:
         output: ``(..., n_q, d_v)``, attention over these keys alone.
         lse: ``(..., n_q)``, the log of the sum of the exponentials of each query's scores (in
-            nats; float32 or wider). ``-inf`` for a query that may see none of these keys.
+            nats; float32 or wider). ``-inf`` for a query that may see none of these keys, NaN for
+            one that is not all numbers or may see a key that is not.
 
     Raises:
         TypeError, ValueError: as `attention`.
@@ -152,11 +177,14 @@ def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, 
     """
     xp = _check_inputs(query=query, key=key, value=value)
     wide = _wide_dtype(xp, query, key, value)
-    scores = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
+    scores, broken = _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale)
     exponentials, total, top = _exponentials(xp, scores, -1)  # (..., n_q, n_k), two (..., n_q, 1)
-    output = _weighted_sum(xp, exponentials, _cast(xp, value, wide)) / total
-    lse = xp.broadcast_to((top + xp.log(total))[..., 0], output.shape[:-1])  # (..., n_q)
-    return _cast(xp, output, xp.result_type(query, key, value)), lse
+    numbers, broken_value = _numbers(xp, _cast(xp, value, wide))
+    output = _product(exponentials, numbers) / total
+    output = xp.where(broken | _meets(xp, exponentials, broken_value), math.nan, output)
+    lse = xp.where(broken, math.nan, top + xp.log(total))[..., 0]
+    return (_cast(xp, output, xp.result_type(query, key, value)),
+            xp.broadcast_to(lse, output.shape[:-1]))  # (..., n_q, d_v), (..., n_q)
 
 
 def merge_partials(output_a, lse_a, output_b, lse_b):
@@ -171,7 +199,8 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
 
     Returns:
         output ``(..., n_q, d_v)`` and lse ``(..., n_q)`` (float32 or wider), as if from one
-        `partial_attention`.
+        `partial_attention`: a row that is NaN in one part is NaN, and other rows and their
+        gradients do not notice.
 
     Raises:
         TypeError: if an argument is not a floating array, or the kinds differ.
@@ -191,6 +220,10 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
         raise ValueError("two partial results need outputs of one shape (..., n_q, d_v) and lse of "
                          f"shape (..., n_q), got {_shapes(**parts)}")
     lse_a, lse_b = (_cast(xp, lse, _wide_dtype(xp, *parts.values())) for lse in (lse_a, lse_b))
+    output_a, broken_a = _numbers(xp, output_a)
+    output_b, broken_b = _numbers(xp, output_b)
+    whole = (lse_a < math.inf) & (lse_b < math.inf)  # and no NaN
+    lse_a, lse_b = (xp.where(whole, lse, 0.0) for lse in (lse_a, lse_b))
     top = xp.maximum(lse_a, lse_b)
     top = xp.where(top == -math.inf, 0.0, top)  # neither part saw a key
     share_a, share_b = xp.exp(lse_a - top), xp.exp(lse_b - top)
@@ -198,8 +231,9 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
     seen = total > 0
     total = xp.where(seen, total, 1.0)
     output = (share_a / total)[..., None] * output_a + (share_b / total)[..., None] * output_b
-    lse = xp.where(seen, top + xp.log(total), -math.inf)
-    return _cast(xp, output, xp.result_type(output_a, output_b)), lse
+    output = xp.where((whole & ~broken_a & ~broken_b)[..., None], output, math.nan)
+    lse = xp.where(whole, xp.where(seen, top + xp.log(total), -math.inf), math.nan)
+    return _cast(xp, output, xp.result_type(parts["output_a"], parts["output_b"])), lse
 
 
 def additive_scores(query, key, w_query, w_key, v):
@@ -234,8 +268,8 @@ def additive_scores(query, key, w_query, w_key, v):
     _broadcast(query=query.shape[:-2], key=key.shape[:-2])
     wide = _wide_dtype(xp, *parts.values())
     query, key, w_query, w_key, v = (_cast(xp, x, wide) for x in parts.values())
-    hidden = xp.tanh((query @ w_query)[..., :, None, :]
-                     + (key @ w_key)[..., None, :, :])  # (..., n_q, n_k, d_a)
+    hidden = xp.tanh(_product(query, w_query)[..., :, None, :]
+                     + _product(key, w_key)[..., None, :, :])  # (..., n_q, n_k, d_a)
     return _cast(xp, xp.sum(hidden * v, axis=-1), xp.result_type(*parts.values()))
 
 
@@ -245,31 +279,49 @@ def additive_scores(query, key, w_query, w_key, v):
 def _scores(xp, wide, query, key, scale):
     if scale is None:
         scale = 1 / math.sqrt(max(query.shape[-1], 1))
-    elif isinstance(scale, numbers.Real) or is_numpy_array(scale) and scale.ndim == 0:
+    elif (isinstance(scale, numbers.Real) and not isinstance(scale, bool)
+            or is_numpy_array(scale) and scale.ndim == 0):
         scale = float(scale)  # a numpy number would widen the dtype
-    elif not is_array_api_obj(scale) or scale.ndim:
+    elif is_array_api_obj(scale) and scale.ndim == 0:
+        _check_kind(query=query, scale=scale)
+    else:
         raise TypeError(f"scale must be a number, got {scale!r}")
     query = _cast(xp, query, wide) * scale  # smaller than the scores: fewer products
-    return query @ xp.matrix_transpose(_cast(xp, key, wide))  # (..., n_q, n_k)
+    return _product(query, xp.matrix_transpose(_cast(xp, key, wide)))  # (..., n_q, n_k)
 
 
 def _visible_scores(xp, wide, query, key, mask, bias, causal, window, scale):
-    """Scores plus bias, with -inf where the query may not look."""
-    finite = xp.isfinite(key)
-    scores = _scores(xp, wide, query, xp.where(finite, key, 0.0), scale)
-    if not xp.all(finite):  # put in afterwards: in the product it would reach hidden gradients
-        scores = xp.where(xp.all(finite, axis=-1)[..., None, :], scores, math.nan)
+    """Scores plus bias, with -inf where the query may not look; and which rows are broken.
+
+    Returns:
+        scores: ``(..., n_q, n_k)``, with 0 for what is no number: as it is it would reach, times
+            0, the gradients of queries that may not see it.
+        broken: ``(..., n_q, 1)``, True where a query that is not all numbers sees something, or
+            one sees a key that is not.
+    """
+    query, broken_query = _numbers(xp, query)
+    key, broken_key = _numbers(xp, key)
+    scores = _scores(xp, wide, query, key, scale)
+    n_q, n_k = scores.shape[-2:]
+    allowed = visible(n_q, n_k, causal=causal, window=window, xp=xp, device=device(query))
+    if mask is not None:
+        mask = _check_mask(xp, query, mask, scores.shape)
+        allowed = mask if allowed is None else allowed & mask
+    seen = xp.ones((1, n_k), dtype=xp.bool, device=device(query))
     if bias is not None:
         bias = _beside(xp, query, "bias", bias, scores.shape)
         if not xp.isdtype(bias.dtype, "real floating"):
             raise TypeError(f"bias must be floating (it is added to the scores), got {bias.dtype}; "
                             "what hides keys is a mask")
         scores = scores + _cast(xp, bias, wide)
-    allowed = visible(*scores.shape[-2:], causal=causal, window=window, xp=xp, device=device(query))
-    if mask is not None:
-        mask = _check_mask(xp, query, mask, scores.shape)
-        allowed = mask if allowed is None else allowed & mask
-    return scores if allowed is None else xp.where(allowed, scores, -math.inf)
+        seen = seen & (bias != -math.inf)
+    if allowed is not None:
+        scores = xp.where(allowed, scores, -math.inf)
+        seen = seen & allowed
+    seen = _cast(xp, seen, wide)  # (..., n_q or 1, n_k)
+    broken = _meets(xp, seen, broken_key) | (
+        broken_query[..., None] & _meets(xp, seen, xp.ones_like(broken_key)))
+    return scores, broken
 
 
 def _exponentials(xp, scores, axis):
@@ -283,14 +335,40 @@ def _exponentials(xp, scores, axis):
     return exponentials, xp.where(total == 0, 1.0, total), top
 
 
-def _weighted_sum(xp, weights, value):
-    """weights @ value; a NaN or an infinity makes NaN, unless its weight is 0."""
-    finite = xp.isfinite(value)
-    output = weights @ xp.where(finite, value, 0.0)
-    if xp.all(finite):
-        return output
-    touched = _cast(xp, weights != 0, value.dtype) @ _cast(xp, ~finite, value.dtype) > 0
-    return xp.where(touched, math.nan, output)
+def _numbers(xp, x):
+    """x with 0 for each NaN and infinity; and which of its rows had one, ``(..., n)``."""
+    finite = xp.isfinite(x)
+    return xp.where(finite, x, 0.0), ~xp.all(finite, axis=-1)
+
+
+def _meets(xp, weights, broken):
+    """Which rows ``(..., n_q, 1)`` of the weights ``(..., n_q, n_k)`` are not 0 on a broken key."""
+    return _product(weights, _cast(xp, broken, weights.dtype)[..., None]) > 0
+
+
+def _product(a, b):
+    """a @ b in the precision that they have."""
+    with own_precision(a):
+        return a @ b
+
+
+def own_precision(x):
+    """A context in which ``torch.autocast`` does not round what goes into products, on x's device.
+
+    >>> import torch
+    >>> x = torch.ones(2, 2)
+    >>> with torch.autocast("cpu", dtype=torch.bfloat16):
+    ...     rounded = x @ x
+    ...     with own_precision(x):
+    ...         rounded.dtype, (x @ x).dtype
+    (torch.bfloat16, torch.float32)
+    """
+    if is_torch_array(x):
+        import torch
+        kind = x.device.type
+        if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+            return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def _cast(xp, x, dtype):
@@ -328,12 +406,20 @@ def _check_kind(**arrays):
     for name, x in arrays.items():
         if not is_array_api_obj(x):
             raise TypeError(f"{name} must be an array (numpy or torch), got {type(x).__name__}")
+        if isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} is a masked array, whose mask would be ignored: "
+                            f"give {name}.data, and a mask of your own")
     try:
-        return array_namespace(*arrays.values())
+        xp = array_namespace(*arrays.values())
     except TypeError:
         kinds = ", ".join(f"{name} {type(x).__module__}.{type(x).__name__}"
                           for name, x in arrays.items())
         raise TypeError(f"all arrays must be of one kind, got {kinds}") from None
+    places = {name: device(x) for name, x in arrays.items() if x.ndim}  # None while jax traces
+    if len({*places.values()} - {None}) > 1:
+        got = ", ".join(f"{name} on {place}" for name, place in places.items())
+        raise ValueError(f"all arrays must be on one device, got {got}")
+    return xp
 
 
 def _check_mask(xp, query, mask, shape):
@@ -351,13 +437,18 @@ def _beside(xp, query, name, array, shape):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
     if array.ndim > len(shape) or any(
             size not in (1, wanted) for size, wanted in zip(array.shape[::-1], shape[::-1])):
+        hint = ""
+        if name == "mask" and len(shape) > 2 and tuple(array.shape) == (shape[0], shape[-1]):
+            hint = "; padding_mask(lengths, n) puts an axis in for the queries"
         raise ValueError(f"{name} must broadcast to (..., n_q, n_k) = {tuple(shape)}, "
-                         f"got {name} {tuple(array.shape)}")
+                         f"got {name} {tuple(array.shape)}{hint}")
     if is_numpy_array(array) and not is_numpy_array(query):
+        _check_kind(**{name: array})
         return xp.asarray(np.array(array), device=device(query))
     if array_namespace(array) is not xp:
         raise TypeError(f"{name} must be of the query's kind or numpy, "
                         f"got {type(array).__module__}.{type(array).__name__}")
+    _check_kind(query=query, **{name: array})
     return array
 
 

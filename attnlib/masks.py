@@ -22,12 +22,14 @@ def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None):
         A boolean array ``(n_q, n_k)``, True where the query may attend; or None.
 
     Raises:
-        TypeError, ValueError: if a length or ``window`` is not a whole number in range.
+        TypeError, ValueError: if ``causal`` is not True or False, or ``window`` not a whole number
+            of at least 1.
 
     >>> visible(2, 4, causal=True, window=2)
     array([[False,  True,  True, False],
            [False, False,  True,  True]])
     """
+    true_or_false("causal", causal)
     if window is not None:
         whole_number("window", window, 1)
     elif not causal:
@@ -52,15 +54,10 @@ def steps_back(n_q, n_k, *, xp=np, device=None):
     Returns:
         A whole-number array ``(n_q, n_k)``, in positions.
 
-    Raises:
-        TypeError, ValueError: if a length is not a whole number of at least 0.
-
     >>> steps_back(2, 3)
     array([[ 1,  0, -1],
            [ 2,  1,  0]])
     """
-    whole_number("n_q", n_q, 0)
-    whole_number("n_k", n_k, 0)
     query_position = xp.arange(n_q, device=device)[:, None] + (n_k - n_q)  # (n_q, 1)
     return query_position - xp.arange(n_k, device=device)[None, :]  # (n_q, n_k)
 
@@ -84,7 +81,7 @@ def causal_mask(n_q, n_k=None):
     array([[ True,  True, False],
            [ True,  True,  True]])
     """
-    return visible(n_q, n_q if n_k is None else n_k, causal=True)
+    return visible(*lengths_of(n_q, n_k), causal=True)
 
 
 def window_mask(n_q, n_k=None, *, window, causal=False):
@@ -101,8 +98,8 @@ def window_mask(n_q, n_k=None, *, window, causal=False):
         Boolean numpy array ``(n_q, n_k)``, True = may attend.
 
     Raises:
-        TypeError, ValueError: if a length is not a whole number of at least 0, or ``window``
-            not one of at least 1.
+        TypeError, ValueError: if a length is not a whole number of at least 0, ``window`` not one
+            of at least 1, or ``causal`` not True or False.
 
     Source: Beltagy et al. 2020, section 3.1 (their window of w is ``window = w / 2 + 1`` here).
 
@@ -112,7 +109,7 @@ def window_mask(n_q, n_k=None, *, window, causal=False):
            [False,  True,  True]])
     """
     whole_number("window", window, 1)
-    return visible(n_q, n_q if n_k is None else n_k, causal=causal, window=window)
+    return visible(*lengths_of(n_q, n_k), causal=causal, window=window)
 
 
 def padding_mask(lengths, n):
@@ -144,6 +141,30 @@ def padding_mask(lengths, n):
     if not np.all((0 <= lengths) & (lengths <= n)):
         raise ValueError(f"lengths must be between 0 and n = {n}, got lengths {lengths.tolist()}")
     return np.arange(n) < lengths[..., None, None]  # (*lengths.shape, 1, n)
+
+
+def lengths_of(n_q, n_k):
+    """The number of queries and of keys, as many if not given; raise unless they are lengths.
+
+    >>> lengths_of(2, None)
+    (2, 2)
+    """
+    n_k = n_q if n_k is None else n_k
+    whole_number("n_q", n_q, 0)
+    whole_number("n_k", n_k, 0)
+    return n_q, n_k
+
+
+def true_or_false(name, value):
+    """Raise unless ``value`` is True or False; the message names it.
+
+    >>> true_or_false("causal", "no")
+    Traceback (most recent call last):
+    ...
+    TypeError: causal must be True or False, got 'no'
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
 def whole_number(name, number, least):

@@ -4,11 +4,13 @@ Three ways: numbers added to the input (sinusoids), queries and keys turned by a
 with the position (rotary), and a bias on the scores that grows with the distance (ALiBi).
 """
 
-import numpy as np
-from array_api_compat import device
+import numbers
 
-from .attention import _cast, _check_floating, _wide_dtype
-from .masks import steps_back, whole_number
+import numpy as np
+from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+
+from .attention import _cast, _check_floating, _check_kind, _wide_dtype
+from .masks import lengths_of, steps_back, whole_number
 
 
 def sinusoidal_positions(n, dim):
@@ -59,7 +61,7 @@ def rotate(x, positions=None, base=10000.0):
         Array of the shape, kind and dtype of ``x``.
 
     Raises:
-        TypeError: if ``x`` is not a floating array or a position not a real number.
+        TypeError: if ``x`` is not a floating array, or a position or ``base`` not a real number.
         ValueError: if ``dim`` is odd, ``positions`` do not fit (both shapes are named), or
             ``base`` is not above 0.
 
@@ -73,19 +75,15 @@ def rotate(x, positions=None, base=10000.0):
     xp = _check_floating(x=x)
     if x.ndim < 2 or x.shape[-1] % 2:
         raise ValueError(f"x must be (..., n, dim) with an even dim, got x {tuple(x.shape)}")
+    if not isinstance(base, numbers.Real):
+        raise TypeError(f"base must be a number, got {base!r}")
     if not base > 0:
         raise ValueError(f"base must be above 0, got {base!r}")
-    positions = np.arange(x.shape[-2]) if positions is None else np.asarray(positions)
-    if not np.isdtype(positions.dtype, ("integral", "real floating")):
-        raise TypeError(f"positions must be real numbers, got {positions.dtype}")
-    try:
-        np.broadcast_to(positions, x.shape[:-1])
-    except ValueError:
-        raise ValueError("positions must broadcast to the (..., n) of x, got positions "
-                         f"{positions.shape} and x {tuple(x.shape)}") from None
+    positions = _check_positions(xp, x, positions)
+    own = array_namespace(positions)  # that of x, or numpy's
     angles = _angles(positions, x.shape[-1], base)  # (..., n, dim / 2)
-    cos, sin = (xp.asarray(turn, dtype=_wide_dtype(xp, x), device=device(x))
-                for turn in (np.cos(angles), np.sin(angles)))
+    cos, sin = (xp.asarray(turned, dtype=_wide_dtype(xp, x), device=device(x))
+                for turned in (own.cos(angles), own.sin(angles)))
     first, second = x[..., 0::2], x[..., 1::2]  # (..., n, dim / 2) each
     turned = xp.stack((first * cos - second * sin,
                        first * sin + second * cos), axis=-1)  # (..., n, dim / 2, 2)
@@ -123,10 +121,38 @@ def alibi_bias(heads, n_q, n_k=None):
     below = 1 << (int(heads).bit_length() - 1)  # the power of two at or below heads
     halvings = np.concatenate((8 / below * np.arange(1, below + 1),
                                4 / below * np.arange(1, 2 * (heads - below), 2)))  # (heads,)
-    distance = np.abs(steps_back(n_q, n_q if n_k is None else n_k))  # (n_q, n_k)
+    distance = np.abs(steps_back(*lengths_of(n_q, n_k)))  # (n_q, n_k)
     return -np.exp2(-halvings)[:, None, None] * distance
 
 
+def _check_positions(xp, x, positions):
+    """The positions, of x's kind or numpy; raise unless they are numbers and fit x."""
+    if positions is None:
+        positions = np.arange(x.shape[-2])
+    if not is_array_api_obj(positions):
+        try:
+            positions = np.asarray(positions)
+        except ValueError:
+            raise ValueError("positions must have as many numbers in each row, "
+                             f"got {positions!r}") from None
+    if is_numpy_array(positions):
+        _check_kind(positions=positions)
+    else:
+        _check_kind(x=x, positions=positions)
+    own = array_namespace(positions)
+    if not own.isdtype(positions.dtype, ("integral", "real floating")):
+        raise TypeError(f"positions must be real numbers, got {positions.dtype}")
+    lead = tuple(x.shape[:-1])
+    if positions.ndim > len(lead) or any(
+            size not in (1, wanted) for size, wanted in zip(positions.shape[::-1], lead[::-1])):
+        raise ValueError("positions must broadcast to the (..., n) of x, got positions "
+                         f"{tuple(positions.shape)} and x {tuple(x.shape)}")
+    return positions
+
+
 def _angles(positions, dim, base):
-    """Radians, float64 whatever it turns: far positions need the digits. (..., dim / 2)"""
-    return positions[..., None] * float(base) ** (-np.arange(0, dim, 2) / dim)
+    """Radians, float64 whatever they turn: far positions need the digits. (..., dim / 2)"""
+    own = array_namespace(positions)
+    frequencies = own.asarray(float(base) ** (-np.arange(0, dim, 2) / dim),
+                              device=device(positions))  # (dim / 2,)
+    return own.astype(positions, frequencies.dtype)[..., None] * frequencies
