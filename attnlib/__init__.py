@@ -41,6 +41,8 @@ _TORCH = {  # names that need torch load with it, when first used; and where the
     "hierarchical_attention": "multilevel",
     "local_attention": "multilevel",
     "ring_attention": "multilevel",
+    "selected_attention": "multilevel",
+    "zigzag_positions": "multilevel",
 }
 
 __all__ = [

@@ -1,15 +1,19 @@
-"""Chapter 8: attention over long sequences: local, chunked, hierarchical, ring.
+"""Chapter 8: attention over long sequences: local, chunked, hierarchical, selected, ring.
 
-`attention` compares every query with every key at once. Here the same definitions, or for
-`hierarchical_attention` a coarser one, are reached in pieces: a band cut into blocks, partial
-results merged as they come, distant chunks seen through their means, keys that travel between
-processes. All of it is torch. Leading axes broadcast, low precision accumulates in float32, and
-query i stands at position ``n_k - n_q + i``, as everywhere.
+`attention` compares every query with every key at once. Here the same definitions, or coarser ones
+(`hierarchical_attention`, `selected_attention`), are reached in pieces: a band cut into blocks,
+partial results merged as they come, distant chunks seen through their means or looked up by them,
+keys that travel between processes. All of it is torch. Leading axes broadcast, low precision
+accumulates in float32 (under ``torch.autocast`` too), and query i stands at position
+``n_k - n_q + i``, as everywhere. What is no number reaches the rows that meet it, as in
+`attention`, and no other row nor a gradient of one.
 """
 
+import functools
 import itertools
 import math
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from array_api_compat import is_torch_array
@@ -17,18 +21,13 @@ from array_api_compat import torch as xp
 from torch.nn.functional import pad
 
 from .attention import (
-    _check_inputs,
-    _check_mask,
-    _weighted_sum,
-    _wide_dtype,
-    attention,
-    merge_partials,
+    _check_inputs, _check_mask, _numbers, _wide_dtype, merge_partials, own_precision,
     partial_attention,
 )
-from .masks import visible, whole_number
+from .masks import true_or_false, visible, whole_number
 
-BLOCK = 32  # queries that share one window of keys in `local_attention`, and ...
-GROUP = 64  # ... blocks whose scores are computed at once: they should stay in the cache
+BLOCK = 32  # queries that share one window of keys in `local_attention`, or one chosen chunk
+SCORES = 2**18  # scores computed at once: what stays in a core's cache
 
 
 def local_attention(query, key, value, *, window, causal=False):
@@ -43,8 +42,8 @@ def local_attention(query, key, value, *, window, causal=False):
         causal: a query sees no key after its own position.
 
     Returns:
-        Output ``(..., n_q, d_v)``, as `attention` with the same arguments (a NaN out of sight
-        included), in time and memory proportional to ``n_q * window``.
+        Output ``(..., n_q, d_v)``, as `attention` with the same arguments, in time and memory
+        proportional to ``n_q * window``.
 
     Raises:
         TypeError, ValueError: as `attention`; ValueError if ``window`` is below 1.
@@ -56,19 +55,15 @@ def local_attention(query, key, value, *, window, causal=False):
     >>> local_attention(torch.zeros(3, 1), x, x, window=2, causal=True).mT
     tensor([[1.0000, 1.5000, 3.0000]])
     """
-    query, key, value, dtype = _prepare(query, key, value)
     whole_number("window", window, 1)
-    band = dict(causal=causal, window=window)
-    if (query.norm() * key.norm() + value.sum()).isfinite():  # no score is larger
-        flat = (x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in (query, key, value))
-        output = _Band.apply(*flat, band).reshape(*query.shape[:-1], value.shape[-1])
-    else:  # _Band's mask would let a hidden NaN or infinity through
-        output = _local_rows(query, key, value, band)
-    return output.to(dtype)
+    true_or_false("causal", causal)
+    three, finish = _prepare(query, key, value)
+    tiles = functools.partial(_band_tiles, window=window, causal=causal)
+    return finish(*_Pieces.apply(*three, None, tiles))
 
 
-def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=512,
-                      key_chunk=1024):
+def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=256,
+                      key_chunk=512):
     """Exact attention that never holds more than one block of scores, forward or backward.
 
     A block of queries merges what it finds in one block of keys after another (the online
@@ -97,61 +92,117 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
     """
     whole_number("query_chunk", query_chunk, 1)
     whole_number("key_chunk", key_chunk, 1)
-    query, key, value, dtype = _prepare(query, key, value)
+    true_or_false("causal", causal)
+    three, finish = _prepare(query, key, value)
     if mask is not None:
-        shape = (*query.shape[:-1], key.shape[-2])  # (..., n_q, n_k)
+        shape = (*three[0].shape[:-1], key.shape[-2])  # (..., n_q, n_k)
         mask = _check_mask(xp, query, mask, shape).expand(shape)  # a view: no memory
-    output, _ = _Chunked.apply(query, key, value, mask, causal, query_chunk, key_chunk)
-    return output.to(dtype)
+    tiles = functools.partial(_blocks, causal=causal, sizes=(query_chunk, key_chunk))
+    return finish(*_Pieces.apply(*three, mask, tiles))
 
 
 def hierarchical_attention(query, key, value, *, chunk, causal=False):
     r"""Near keys one by one, distant ones through their chunk's mean, under one softmax.
 
-    Positions are cut into chunks. A query sees each key of its own chunk, and each other chunk
-    as one key and one value, their means. This is not `attention` but an approximation of it.
+    Positions are cut into chunks. A query sees each key of its own chunk, and each other chunk as
+    one key and one value, their means, whose score is raised by the log of the chunk's size c: it
+    then counts as c keys do, :math:`e^{s + \ln c} = c\,e^s`. This is not `attention` but an
+    approximation of it, exact where keys and values are constant inside each chunk.
+
+    Args:
+        query: ``(..., n_q, d_k)``, a real floating tensor.
+        key: ``(..., n_k, d_k)``.
+        value: ``(..., n_k, d_v)``.
+        chunk: keys in a chunk; the last chunk holds what is left, and counts as that many.
+        causal: a query sees no later key of its own chunk, and only wholly earlier chunks.
+
+    Returns:
+        Output ``(..., n_q, d_v)``; time and memory grow with
+        ``n_q * n_k / chunk + n_q * chunk``, least where ``chunk`` is near ``sqrt(n_k)``. A NaN or
+        an infinity is in the mean of its chunk: all who may see the chunk meet it.
+
+    Raises:
+        TypeError, ValueError: as `attention`; ValueError if ``chunk`` is below 1.
+
+    Source: Zhu and Soricut 2021, section 4.2 (means of keys and sums of values, with the sum of
+    the weights counting them); under one softmax with near keys as in Yang et al. 2021,
+    section 3.2.
+
+    >>> x = torch.tensor([[0.0], [0.0], [2.0], [4.0]])
+    >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True).mT
+    tensor([[0.0000, 0.0000, 0.6667, 1.5000]])
+    """
+    whole_number("chunk", chunk, 1)
+    true_or_false("causal", causal)
+    three, finish = _prepare(query, key, value)
+    near = _own_chunk(*three, chunk, causal)
+    far = _other_chunks(*three, chunk, causal)
+    return finish(*merge_partials(*near, *far))
+
+
+def selected_attention(query, key, value, *, chunk, top, window, causal=True):
+    """Near keys, and of the chunks further away the few whose mean key scores best, key by key.
+
+    Positions are cut into chunks. A query sees its window, and every key of the ``top`` chunks
+    whose mean key has the largest score: what a mean hides comes back once its chunk is chosen.
+    It chooses among the chunks that do not lie wholly in its window and are not its own (only
+    wholly earlier ones when causal); where there are fewer than ``top``, it sees them all. A key
+    that is both near and chosen counts once. The choice itself has no gradient.
 
     Args:
         query: ``(..., n_q, d_k)``, a real floating tensor.
         key: ``(..., n_k, d_k)``.
         value: ``(..., n_k, d_v)``.
         chunk: keys in a chunk; the last chunk holds what is left.
-        causal: a query sees no later key of its own chunk, and only wholly earlier chunks.
+        top: number of chunks that each query chooses.
+        window: as in `local_attention`.
+        causal: a query sees no key after its own position. True if not given.
 
     Returns:
-        Output ``(..., n_q, d_v)``; time and memory grow with
-        ``n_q * n_k / chunk + n_q * chunk``, least where ``chunk`` is near ``sqrt(n_k)``.
+        Output ``(..., n_q, d_v)``: `attention` over the keys seen. Time and memory grow with
+        ``n_q * (n_k / chunk + window + top * chunk)``. A NaN or an infinity in a key makes its
+        chunk the first choice of all who may choose it.
 
     Raises:
-        TypeError, ValueError: as `attention`; ValueError if ``chunk`` is below 1.
+        TypeError, ValueError: as `attention`; ValueError if ``chunk``, ``top`` or ``window`` is
+            below 1.
+        RuntimeError: if differentiated twice.
 
-    Source: after Yang et al. 2021, section 3.2 (fine near keys and pooled far ones under one
-    softmax), with means as in Zhu and Soricut 2021.
+    Source: Yuan et al. 2025 (Native Sparse Attention), section 3.3.2, with means for its learned
+    summaries and a choice for each head by itself; Lu et al. 2025 (MoBA), section 2.2.
 
-    >>> x = torch.tensor([[0.0], [0.0], [2.0], [4.0]])
-    >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True).mT
-    tensor([[0., 0., 1., 2.]])
+    >>> x = torch.tensor([[9.0], [0.0], [0.0], [0.0], [0.0]])
+    >>> selected_attention(torch.ones(5, 1), x, x, chunk=1, top=1, window=1)[-1]
+    tensor([8.9989])
     """
-    query, key, value, dtype = _prepare(query, key, value)
-    whole_number("chunk", chunk, 1)
-    near = _own_chunk(query, key, value, chunk, causal)
-    far = _other_chunks(query, key, value, chunk, causal)
-    output, _ = merge_partials(*near, *far)
-    return output.to(dtype)
+    for name, number in dict(chunk=chunk, top=top, window=window).items():
+        whole_number(name, number, 1)
+    true_or_false("causal", causal)
+    three, finish = _prepare(query, key, value)
+    tiles = functools.partial(_band_tiles, window=window, causal=causal)
+    near = _Pieces.apply(*three, None, tiles)
+    far = _chosen_chunks(*three, chunk, top, window, causal)
+    return finish(*functools.reduce(lambda a, b: merge_partials(*a, *b), far, near))
 
 
-def ring_attention(query, key, value, *, group=None):
+def ring_attention(query, key, value, *, causal=False, group=None):
     """Exact attention over a sequence of which each process holds a slice.
 
-    Keys and values travel: each process computes the partial result for the slice visiting it,
-    merges it, and passes the slice on, until every slice has visited every rank. Every rank of
-    the group must call it, and ``backward`` if one of them does: gradients travel the same way.
+    Keys and values travel: each process looks at the slice visiting it, merges what it finds, and
+    passes the slice on, until every slice has visited every rank. Every rank of the group must
+    call it, and ``backward`` if one of them does: gradients travel the same way.
+
+    Without ``causal`` it does not matter who holds what. With ``causal``, each rank must hold the
+    positions that `zigzag_positions` deals to it, an early piece and a late one: then all ranks
+    have the same work at every step. If each held a run of neighbours, the last would work on
+    every slice while the first waits.
 
     Args:
         query: ``(..., n_q, d_k)``, this rank's queries, a real floating tensor.
-        key: ``(..., n_k, d_k)``, this rank's keys. Lengths may differ from rank to rank;
-            leading axes, widths and dtypes may not.
+        key: ``(..., n_k, d_k)``, this rank's keys. Lengths may differ from rank to rank, unless
+            causal; leading axes, widths and dtypes may not.
         value: ``(..., n_k, d_v)``, this rank's values.
+        causal: a query sees no key after its own position.
         group: a process group of torch.distributed; all processes if not given.
 
     Returns:
@@ -162,7 +213,8 @@ def ring_attention(query, key, value, *, group=None):
             together, or if torch.distributed has not been initialised.
         RuntimeError: if differentiated twice.
 
-    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile).
+    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile);
+    dealt as in Brandon et al. 2023 (Striped Attention), but in two pieces to a rank.
 
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> ring_attention(torch.zeros(1, 2), torch.ones(4, 2), torch.ones(4, 1))
@@ -172,16 +224,64 @@ def ring_attention(query, key, value, *, group=None):
     if not dist.is_initialized():
         raise ValueError("ring_attention needs torch.distributed.init_process_group first; "
                          "torchrun starts the processes")
-    query, key, value, dtype = _prepare(query, key, value)
-    lengths = _lengths_by_rank(key, value, group)
-    output, _ = _Ring.apply(query, key, value, lengths, group)
-    return output.to(dtype)
+    true_or_false("causal", causal)
+    three, dtype = _widened(query, key, value)
+    lengths = _lengths_by_rank(*three, causal, group)
+    return _opened(three[0], dtype, *_Ring.apply(*three, lengths, causal, group))
 
 
-# What the four share.
+def zigzag_positions(n, ranks):
+    """Which positions each rank of a causal ring holds: an early piece and a late one.
+
+    The sequence is cut into twice as many pieces as there are ranks; rank r holds the pieces r
+    and ``2 * ranks - 1 - r``. A query at the end sees all the keys and one at the start hardly
+    any: so dealt, each rank's queries see as many keys, at every step of the ring.
+
+    Args:
+        n: length of the whole sequence; a multiple of ``2 * ranks``.
+        ranks: number of processes.
+
+    Returns:
+        Whole-number numpy array ``(ranks, n / ranks)``, in positions. Rank r gives its
+        rows, ``x[..., zigzag_positions(n, ranks)[r], :]``, to `ring_attention`, and to `rotate`
+        its positions.
+
+    Raises:
+        TypeError, ValueError: if a number is not a whole one of at least 0 (``ranks`` 1), or
+            ``2 * ranks`` does not divide ``n``.
+
+    Source: after Brandon et al. 2023, section 3 (there, positions are dealt one by one).
+
+    >>> zigzag_positions(8, 2)
+    array([[0, 1, 6, 7],
+           [2, 3, 4, 5]])
+    """
+    whole_number("n", n, 0)
+    whole_number("ranks", ranks, 1)
+    if n % (2 * ranks):
+        raise ValueError(f"n must be a multiple of 2 * ranks, got n {n} and ranks {ranks}")
+    pieces = np.arange(n).reshape(2 * ranks, -1)
+    return np.concatenate((pieces[:ranks], pieces[:ranks - 1:-1]), axis=1)
+
+
+# What they share.
+
+BROKEN = 2.0**110  # what a key that is not all numbers scores: more than any other
 
 
 def _prepare(query, key, value):
+    """Validate, and give what is no number a form in which it harms nobody.
+
+    Returns:
+        three: as `_sealed` makes them, with all leading axes, in float32 or wider.
+        finish: takes output ``(..., n_q, d_v + 1)`` and log-sum-exp ``(..., n_q)``; returns the
+            output, in the dtype of the inputs, with NaN in the rows that met what is broken.
+    """
+    three, dtype = _widened(query, key, value)
+    return _sealed(*three), functools.partial(_opened, three[0], dtype)
+
+
+def _widened(query, key, value):
     """Validate; return the three with all leading axes, wide enough to add up in, and the dtype."""
     _check_inputs(query=query, key=key, value=value)
     if not is_torch_array(query):
@@ -190,228 +290,241 @@ def _prepare(query, key, value):
     three = query, key, value
     lead = torch.broadcast_shapes(*(x.shape[:-2] for x in three))
     wide = _wide_dtype(xp, *three)
-    return *(x.to(wide).expand(*lead, *x.shape[-2:]) for x in three), xp.result_type(*three)
+    return [x.to(wide).expand(*lead, *x.shape[-2:]) for x in three], xp.result_type(*three)
 
 
-def _cut(start, stop, first, last, device, **band):
-    """What queries at the positions start..stop may see of the keys first..last >= stop."""
-    seen = visible(last - start, last - first, xp=xp, device=device, **band)  # lines up the ends
-    return seen[:stop - start]
+def _sealed(query, key, value):
+    """All numbers, and one feature more: query (..., n_q, d_k + 1), key and value likewise.
+
+    By it a broken key scores above all others, and a value tells whether it or its key is broken.
+    The query is scaled.
+    """
+    scale = 1 / math.sqrt(max(query.shape[-1], 1))
+    (query, _), (key, no_key), (value, no_value) = (_numbers(xp, x) for x in (query, key, value))
+    columns = (query.new_ones(query.shape[:-1]), torch.where(no_key, BROKEN, 0.0),
+               no_key | no_value)
+    return [torch.cat((x, column[..., None].to(x)), dim=-1)
+            for x, column in zip((query * scale, key, value), columns)]
+
+
+def _opened(query, dtype, output, lse):
+    """The output, NaN in the rows that gave weight to a broken value, or whose query is broken."""
+    seen = lse > -math.inf
+    broken = (output[..., -1] > 0) | seen & ~query.isfinite().all(dim=-1)
+    return torch.where(broken[..., None], math.nan, output[..., :-1]).to(dtype)
+
+
+class _Pieces(torch.autograd.Function):
+    """Attention a tile of scores at a time; the backward pass computes the tiles again.
+
+    ``tiles(queries, keys, mask)`` yields what is computed at once: views ``(batch, rows, ...)`` of
+    all tensors ``(..., n_q, ...)`` in queries, views ``(batch, columns, ...)`` of those in keys,
+    and the limit of the scores ``(rows, columns)``: inf where a key is seen, -inf where not, or
+    None. Returns the output ``(..., n_q, d_v)`` and the log-sum-exp ``(..., n_q)``.
+    """
+
+    @staticmethod
+    def forward(query, key, value, mask, tiles):
+        found = _nothing(query, value)
+        with own_precision(query):
+            _look(query, key, value, found, mask, tiles)
+        return _result(*found)
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        *tensors, ctx.tiles = inputs
+        ctx.save_for_backward(*tensors, *outputs)
+
+    @staticmethod
+    def backward(ctx, grad_output, grad_lse):
+        grads = _PiecesBackward.apply(*ctx.saved_tensors, grad_output, grad_lse, ctx.tiles)
+        return *grads, None, None
+
+    @staticmethod
+    def vmap(info, in_dims, *inputs):
+        return _Pieces.apply(*_leading(info, in_dims, inputs)), (0, 0)
+
+
+class _PiecesBackward(torch.autograd.Function):
+    """The gradients of `_Pieces`. They cannot be differentiated: that would take another pass."""
+
+    @staticmethod
+    def forward(query, key, value, mask, output, lse, grad_output, grad_lse, tiles):
+        grads = tuple(torch.zeros_like(x) for x in (query, key, value))
+        with own_precision(query):
+            _add_gradients(query, key, value, grads, (output, lse, grad_output, grad_lse), mask,
+                           tiles)
+        return grads
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        pass
+
+    @staticmethod
+    def backward(ctx, *_):
+        raise RuntimeError("attention in pieces can be differentiated once, not twice: local_, "
+                           "chunked_, selected_ and ring_attention have no second derivative")
+
+    @staticmethod
+    def vmap(info, in_dims, *inputs):
+        return _PiecesBackward.apply(*_leading(info, in_dims, inputs)), (0, 0, 0)
+
+
+def _leading(info, in_dims, inputs):
+    """For `torch.vmap`: its axis as the first of the leading axes, in every tensor."""
+    for x, dim in zip(inputs, in_dims):
+        if isinstance(x, torch.Tensor):
+            x = x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
+        yield x
+
+
+def _nothing(query, value):
+    """What no key was seen by: values and weights in sum, and the largest score."""
+    sums = query.new_zeros(*query.shape[:-1], value.shape[-1] + 1)  # (..., n_q, d_v + 1)
+    return sums, query.new_full((*query.shape[:-1], 1), torch.finfo(query.dtype).min)
+
+
+def _look(query, key, value, found, mask, tiles):
+    """Add to what was found what these keys tell: the online softmax, a tile at a time."""
+    value = torch.cat((value, torch.ones_like(value[..., :1])), dim=-1)  # (..., n_k, d_v + 1)
+    tiles = list(tiles((query, *found), (key, value), mask))
+    room = _room(query, tiles)
+    for (q, sums, top), (k, v), limit in tiles:
+        scores = _limited(_product(q, k.mT, room), limit)  # (batch, rows, columns)
+        before = top.clone()
+        torch.maximum(before, scores.amax(dim=-1, keepdim=True), out=top)
+        sums *= torch.exp(before - top)
+        sums.baddbmm_(scores.sub_(top).exp_(), v)
+
+
+def _result(sums, top):
+    """Output and log-sum-exp from what was found."""
+    total = sums[..., -1:]  # (..., n_q, 1)
+    empty = total == 0
+    output = sums[..., :-1] / torch.where(empty, 1.0, total)
+    return output, torch.where(empty, -math.inf, top + total.log())[..., 0]
+
+
+def _add_gradients(query, key, value, grads, results, mask, tiles):
+    """Add to the gradients by query, key and value what comes of these keys."""
+    output, lse, grad_output, grad_lse = results
+    lse = torch.where(lse == -math.inf, math.inf, lse)[..., None]  # an empty row: weights 0
+    mean = (grad_output * output).sum(dim=-1, keepdim=True) - grad_lse[..., None]
+    tiles = list(tiles((query, lse, mean, grad_output, grads[0]), (key, value, *grads[1:]), mask,
+                       apart=True))
+    rooms = _room(query, tiles), _room(query, tiles)
+    for (q, l, m, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
+        weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(l).exp_()
+        grad_scores = _product(grad, v.mT, rooms[1]).sub_(m).mul_(weights)
+        grad_q += grad_scores @ k
+        grad_k += grad_scores.mT @ q
+        grad_v += weights.mT @ grad
+
+
+def _room(like, tiles):
+    """Memory for the scores of any of the tiles: new memory for each costs as much as a product."""
+    return like.new_empty(max((q.shape[0] * q.shape[1] * k.shape[1]
+                               for (q, *_), (k, *_), _ in tiles), default=0))
+
+
+def _product(a, b, room):
+    shape = *a.shape[:2], b.shape[2]
+    return torch.bmm(a, b, out=room[:math.prod(shape)].view(shape))
+
+
+def _limited(scores, limit):
+    """Scores, -inf where the limit is; even where they are inf - inf, which is no number."""
+    if limit is None:
+        return scores
+    scores.nan_to_num_(nan=math.inf, posinf=math.inf, neginf=-math.inf)
+    return torch.minimum(scores, limit, out=scores)
+
+
+def _limit(seen, like):
+    """The most that a score may be: inf where the key is seen, -inf where it is not."""
+    return torch.where(seen, math.inf, -math.inf).to(like)
+
+
+def _at_once(rows, columns):
+    """How many tiles of this size are computed at once."""
+    return max(1, SCORES // (rows * columns))
 
 
 # local_attention
 
 
-class _Band(torch.autograd.Function):
-    """Attention of each block of queries to its own window of keys, some blocks at once."""
+def _band_tiles(queries, keys, mask, apart=False, *, window, causal):
+    """Blocks of queries, each with its own window of keys, some blocks at once.
 
-    @staticmethod
-    def forward(query, key, value, band):
-        output = query.new_zeros(*query.shape[:-1], value.shape[-1])
-        for (q, out), (k, v), bias in _tiles((query, output), (key, value), band):
-            torch.bmm(_band_weights(q, k, bias), v, out=out)
-        return output
-
-    @staticmethod
-    def setup_context(ctx, inputs, output):
-        *tensors, ctx.band = inputs
-        ctx.save_for_backward(*tensors, output)
-
-    @staticmethod
-    def backward(ctx, grad_output):
-        _only_once("local_attention")
-        query, key, value, output = ctx.saved_tensors
-        grads = [torch.zeros_like(x) for x in (query, key, value)]
-        tiles = _tiles((query, output, grad_output, grads[0]), (key, value, *grads[1:]), ctx.band,
-                       apart=True)
-        for (q, out, grad, grad_q), (k, v, grad_k, grad_v), bias in tiles:
-            weights = _band_weights(q, k, bias)
-            mean = (grad * out).sum(dim=-1, keepdim=True)  # of a row's weights' gradients
-            grad_scores = (grad @ v.mT).sub_(mean).mul_(weights).mul_(_scale(q))
-            grad_q += grad_scores @ k
-            grad_k += grad_scores.mT @ q
-            grad_v += weights.mT @ grad
-        return *grads, None
-
-
-def _tiles(queries, keys, band, apart=False):
-    """What is computed at once: some blocks of queries, their windows of keys, and their bias.
-
-    Args:
-        queries, keys: tensors ``(heads, n_q, ...)`` and ``(heads, n_k, ...)``.
-        band: causal and window.
-        apart: whether no two windows of a tile may overlap, because something is added to them.
-
-    Yields:
-        Views ``(tile, block, ...)`` of queries, views ``(tile, reach, ...)`` of keys, and the bias
-        ``(block, reach)``, -inf where a key is hidden. Every query that sees a key comes once.
+    Yields as `_Pieces` wants it; every query that sees a key comes once. ``mask`` is None. Apart,
+    no two windows of a tile overlap, because something is added to them.
     """
+    queries, keys = ([x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in tensors]
+                     for tensors in (queries, keys))  # (heads, n, ...)
     (heads, n_q), n_k = queries[0].shape[:2], keys[0].shape[1]
-    before, after = _reach(band)
+    offset, before, after = n_k - n_q, window - 1, 0 if causal else window - 1
+
+    def limit(start, stop, first, last):
+        """Of queries at the positions start..stop, keys first..last; last >= stop."""
+        seen = visible(last - start, last - first, causal=causal, window=window, xp=xp,
+                       device=keys[0].device)  # lines up the ends
+        return _limit(seen[:stop - start], keys[0])
+
     last = max(n_q - after, 0)  # later rows lack keys on the right
-    blocks = (last - max(before - (n_k - n_q), 0)) // BLOCK  # earlier rows lack keys on the left
+    blocks = (last - max(before - offset, 0)) // BLOCK  # earlier rows lack keys on the left
     first = last - max(blocks, 0) * BLOCK
-    for edge in ((0, first), (last, n_q)):
-        for rows, columns, seen in _row_blocks(*edge, n_q, n_k, band, keys[0].device):
-            for tile in (slice(h, h + GROUP) for h in range(0, heads, GROUP)):
-                yield ([x[tile, rows] for x in queries], [x[tile, columns] for x in keys],
-                       _hiding(seen, keys[0]))
+    for start, stop in ((0, first), (last, n_q)):
+        start = max(start, -offset - after) if n_k else stop  # earlier rows see nothing
+        for i in range(start, stop, BLOCK):
+            rows = slice(i, min(i + BLOCK, stop))
+            columns = slice(max(offset + i - before, 0), min(offset + rows.stop + after, n_k))
+            edge = limit(offset + i, offset + rows.stop, columns.start, columns.stop)
+            for tile in _slices(heads, _at_once(*edge.shape)):
+                yield [x[tile, rows] for x in queries], [x[tile, columns] for x in keys], edge
     if first == last:
         return
-    start, reach = n_k - n_q + first - before, before + BLOCK + after
+    reach = before + BLOCK + after
     queries = [x[:, first:last].unfold(1, BLOCK, BLOCK).mT for x in queries]
-    keys = [x[:, start:].unfold(1, reach, BLOCK).mT for x in keys]  # a view, although they overlap
-    bias = _hiding(_cut(before, before + BLOCK, 0, reach, keys[0].device, **band), keys[0])
+    keys = [x[:, offset + first - before:].unfold(1, reach, BLOCK).mT for x in keys]  # overlapping
+    inside = limit(before, before + BLOCK, 0, reach)
     step = -(-reach // BLOCK) if apart else 1
     for head, phase in itertools.product(range(heads), range(step)):
-        for i in range(phase, blocks, step * GROUP):
-            tile = head, slice(i, i + step * GROUP, step)
-            yield [x[tile] for x in queries], [x[tile] for x in keys], bias
+        for i in range(phase, blocks, step * _at_once(BLOCK, reach)):
+            tile = head, slice(i, i + step * _at_once(BLOCK, reach), step)
+            yield [x[tile] for x in queries], [x[tile] for x in keys], inside
 
 
-def _local_rows(query, key, value, band):
-    """All rows by `attention`, a block at a time."""
-    n_q, n_k = query.shape[-2], key.shape[-2]
-    found = [attention(query[..., rows, :], key[..., columns, :], value[..., columns, :], mask=seen)
-             for rows, columns, seen in _row_blocks(0, n_q, n_q, n_k, band, query.device)]
-    empty = n_q - sum(x.shape[-2] for x in found)
-    return torch.cat([query.new_zeros(*query.shape[:-2], empty, value.shape[-1]), *found], dim=-2)
-
-
-def _row_blocks(start, stop, n_q, n_k, band, device):
-    """Blocks of the rows start..stop that see a key; for each the columns, and what is seen."""
-    before, after = _reach(band)
-    offset = n_k - n_q
-    start = max(start, -offset - after)  # earlier rows see nothing
-    for i in range(start, stop, BLOCK):
-        rows = slice(i, min(i + BLOCK, stop))
-        columns = slice(max(offset + i - before, 0), min(offset + rows.stop + after, n_k))
-        yield rows, columns, _cut(offset + i, offset + rows.stop, columns.start, columns.stop,
-                                  device, **band)
-
-
-def _reach(band):
-    """How many keys a row sees before its own position, and after."""
-    return band["window"] - 1, 0 if band["causal"] else band["window"] - 1
-
-
-def _hiding(seen, like):
-    return torch.where(seen, 0.0, -math.inf).to(like)
-
-
-def _band_weights(query, key, bias):
-    return torch.softmax(torch.baddbmm(bias, query, key.mT, alpha=_scale(query)), dim=-1)
+def _slices(n, size):
+    return (slice(i, i + size) for i in range(0, n, size))
 
 
 # chunked_attention
 
 
-class _Chunked(torch.autograd.Function):
-    """`_attend` with a backward pass that computes the blocks of scores again."""
-
-    @staticmethod
-    def forward(query, key, value, mask, causal, query_chunk, key_chunk):
-        blocks = _blocks(query, key, mask, causal, query_chunk, key_chunk)
-        return _attend(query, key, value, blocks)
-
-    @staticmethod
-    def setup_context(ctx, inputs, outputs):
-        query, key, value, mask, *ctx.how = inputs
-        ctx.save_for_backward(query, key, value, mask, *outputs)
-
-    @staticmethod
-    def backward(ctx, grad_output, _grad_lse):
-        _only_once("chunked_attention")
-        query, key, value, mask, output, lse = ctx.saved_tensors
-        blocks = _blocks(query, key, mask, *ctx.how)
-        grads = _gradients(query, key, value, output, lse, grad_output, blocks)
-        return *grads, None, None, None, None
-
-
-def _blocks(query, key, mask, causal, query_chunk, key_chunk):
-    """Every block of scores not wholly hidden: its head, rows, columns, and what is seen in it.
-
-    One head at a time: the scores of a block then fit into the processor's cache.
-    """
-    n_q, n_k = query.shape[-2], key.shape[-2]
+def _blocks(queries, keys, mask, apart=False, *, causal, sizes):
+    """Every block of scores that is not wholly hidden, of as many heads as fit into the cache."""
+    if queries[0].ndim == 2:
+        queries, keys = ([x[None] for x in tensors] for tensors in (queries, keys))
+        mask = None if mask is None else mask[None]
+    *lead, heads, n_q = queries[0].shape[:-1]
+    n_k = keys[0].shape[-2]
     offset = n_k - n_q
-    for i in range(0, n_q, query_chunk):
-        rows = slice(i, min(i + query_chunk, n_q))
+    for rows in _slices(n_q, sizes[0]):
+        rows = slice(rows.start, min(rows.stop, n_q))
         end = offset + rows.stop if causal else n_k
-        for j in range(0, end, key_chunk):
-            columns = slice(j, min(j + key_chunk, end))
+        for columns in _slices(end, sizes[1]):
+            columns = slice(columns.start, min(columns.stop, end))
+            shape = rows.stop - rows.start, columns.stop - columns.start
             past = None  # everything is seen
-            if causal and columns.stop > offset + i + 1:
-                past = key.new_ones(rows.stop - i, columns.stop - j, dtype=torch.bool)
-                past = past.tril(offset + i - j)  # position offset + row >= column
-            for head in itertools.product(*map(range, query.shape[:-2])):
-                seen = past if mask is None else mask[head][rows, columns]
+            if causal and columns.stop > offset + rows.start + 1:
+                past = torch.ones(shape, dtype=torch.bool, device=keys[0].device)
+                past = past.tril(offset + rows.start - columns.start)
+            for at in itertools.product(*map(range, lead), _slices(heads, _at_once(*shape))):
+                seen = past if mask is None else mask[*at, rows, columns]
                 if mask is not None and past is not None:
                     seen = seen & past
-                yield head, rows, columns, seen
-
-
-def _attend(query, key, value, blocks):
-    """Output and log-sum-exp, merged from the softmax of one block after another."""
-    output = query.new_zeros(*query.shape[:-1], value.shape[-1])
-    lse = query.new_full(query.shape[:-1], -math.inf)
-    for head, rows, columns, seen in blocks:
-        scores = _block_scores(query[head][rows], key[head][columns], seen)
-        weights = torch.softmax(scores, dim=-1)
-        top = scores.amax(dim=-1)
-        part = _weighted(weights, value[head][columns], seen)
-        part_lse = top - weights.amax(dim=-1).log()  # the largest weight is exp(top - lse)
-        empty = top == -math.inf
-        if empty.any():  # a query that sees nothing here: so far 0 / 0
-            part[empty], part_lse[empty] = 0, -math.inf
-        merged = torch.logaddexp(lse[head][rows], part_lse)
-        share = torch.exp(part_lse - merged.clamp(min=torch.finfo(merged.dtype).min))
-        output[head][rows].lerp_(part, share[:, None])
-        lse[head][rows] = merged
-    return output, lse
-
-
-def _gradients(query, key, value, output, lse, grad_output, blocks):
-    """Gradients of `_attend`'s output by query, key and value."""
-    grad_query, grad_key, grad_value = map(torch.zeros_like, (query, key, value))
-    lse = lse.masked_fill(lse == -math.inf, math.inf)  # an empty row: every weight exp(-inf)
-    mean = (grad_output * output).sum(dim=-1, keepdim=True)  # of a row's weights' gradients
-    scale = _scale(query)
-    for head, rows, columns, seen in blocks:
-        q, k, v = query[head][rows], key[head][columns], value[head][columns]
-        grad = grad_output[head][rows]
-        weights = torch.exp(_block_scores(q, k, seen) - lse[head][rows][:, None])
-        grad_scores = grad @ v.mT - mean[head][rows]
-        if seen is not None:
-            grad_scores.masked_fill_(~seen, 0.0)
-        grad_scores *= weights * scale
-        grad_query[head][rows] += _weighted(grad_scores, k, seen)
-        grad_key[head][columns].addmm_(grad_scores.mT, q)
-        grad_value[head][columns].addmm_(weights.mT, grad)
-    return grad_query, grad_key, grad_value
-
-
-def _only_once(name):
-    """Refuse `create_graph`: differentiating the blocks again would miss part of the gradient."""
-    if torch.is_grad_enabled():
-        raise RuntimeError(f"{name} can be differentiated once, not twice: "
-                           "call backward or grad without create_graph")
-
-
-def _block_scores(query, key, seen):
-    scores = query * _scale(query) @ key.mT
-    return scores if seen is None else scores.masked_fill_(~seen, -math.inf)
-
-
-def _weighted(weights, value, seen):
-    """weights @ value; where something is hidden, its weight of 0 silences even a NaN."""
-    if seen is None or value.sum().isfinite():
-        return weights @ value
-    return _weighted_sum(xp, weights, value)
-
-
-def _scale(query):
-    return 1 / math.sqrt(max(query.shape[-1], 1))
+                yield ([x[*at, rows] for x in queries], [x[*at, columns] for x in keys],
+                       None if seen is None else _limit(seen, keys[0]))
 
 
 # hierarchical_attention
@@ -427,7 +540,7 @@ def _own_chunk(query, key, value, chunk, causal):
     keys, values = (_chunks(x, -first, tail, chunk) for x in (key, value))
     position = torch.arange(first, n_k + tail, device=query.device)
     padding = ((position < 0) | (position >= n_k)).unflatten(0, (-1, 1, chunk))
-    output, lse = partial_attention(queries, keys, values, mask=~padding, causal=causal)
+    output, lse = partial_attention(queries, keys, values, mask=~padding, causal=causal, scale=1)
     rows = slice(offset - first, offset - first + n_q)
     return output.flatten(-3, -2)[..., rows, :], lse.flatten(-2)[..., rows]
 
@@ -435,72 +548,204 @@ def _own_chunk(query, key, value, chunk, causal):
 def _other_chunks(query, key, value, chunk, causal):
     """Partial attention of each query over the means of the chunks that are not its own."""
     n_q, n_k = query.shape[-2], key.shape[-2]
-    starts = torch.arange(0, n_k, chunk, device=query.device)
-    sizes = (n_k - starts).clamp(max=chunk)[:, None]
-    keys, values = (_chunks(x, 0, -n_k % chunk, chunk).sum(dim=-2) / sizes
-                    for x in (key, value))  # (..., chunks, d)
+    sizes = _sizes(n_k, chunk, query)  # (chunks,)
+    keys, values = (_means(x, chunk, sizes) for x in (key, value))  # (..., chunks, d)
     own = torch.arange(n_k - n_q, n_k, device=query.device)[:, None] // chunk
-    others = torch.arange(len(starts), device=query.device)
-    return partial_attention(query, keys, values, mask=others < own if causal else others != own)
+    others = torch.arange(len(sizes), device=query.device)
+    return partial_attention(query, keys, values, mask=others < own if causal else others != own,
+                             bias=sizes.log()[None], scale=1)
+
+
+def _sizes(n_k, chunk, like):
+    """How many keys each chunk holds, (chunks,): the last one what is left."""
+    return (n_k - torch.arange(0, n_k, chunk, device=like.device)).clamp(max=chunk).to(like.dtype)
+
+
+def _means(x, chunk, sizes):
+    """The mean of each chunk, (..., chunks, d)."""
+    return _chunks(x, 0, -x.shape[-2] % chunk, chunk).sum(dim=-2) / sizes[:, None]
 
 
 def _chunks(x, before, after, chunk):
     """``(..., n, d)``, padded (or, below 0, cropped), as ``(..., chunks, chunk, d)``."""
     return pad(x, (0, 0, before, after)).unflatten(-2, (-1, chunk))
 
+# selected_attention
+
+
+def _chosen_chunks(query, key, value, chunk, top, window, causal):
+    """Partial attention of each query over its first choice of chunks, its second, ...
+
+    Queries that choose the same chunk are put side by side, in blocks. How many blocks there
+    can be is known beforehand, and so is the work, whatever is chosen.
+
+    Returns:
+        For each choice, output ``(..., n_q, d_v)`` and log-sum-exp ``(..., n_q)``, over what the
+        window does not show.
+    """
+    lead, (n_q, n_k) = query.shape[:-2], (query.shape[-2], key.shape[-2])
+    query, key, value = (x.reshape(math.prod(lead), *x.shape[-2:]) for x in (query, key, value))
+    chosen = _choices(query, key, chunk, top, window, causal)  # (heads, n_q, choices)
+    choices = chosen.shape[-1]
+    slot, who, which = _grouped(chosen, -(-n_k // chunk))
+
+    keys, values = (_rows(_chunks(x, 0, -n_k % chunk, chunk), which) for x in (key, value))
+    queries = _rows(pad(query, (0, 0, 0, 1)), who)  # (heads, blocks, BLOCK, d); a row for nobody
+    places = which[..., None] * chunk + torch.arange(chunk, device=key.device)
+    away = (n_k - n_q + who[..., None] - places[..., None, :]).abs()  # of each key from each query
+    seen = (away >= window) & (places < n_k)[..., None, :] & (who < n_q)[..., None]
+    found = partial_attention(queries, keys, values, mask=seen, scale=1)
+
+    found = (pad(x.flatten(1, 2), (*(x.ndim - 3) * (0, 0), 0, 1), value=nothing)
+             for x, nothing in zip(found, (0.0, -math.inf)))  # (heads, slots + 1, ...)
+    output, lse = (_rows(x, slot).reshape(*lead, n_q, choices, *x.shape[2:]) for x in found)
+    return [(output[..., choice, :], lse[..., choice]) for choice in range(choices)]
+
+
+def _choices(query, key, chunk, top, window, causal):
+    """The numbers of the chunks that each query chooses; one too large where none is left."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    sizes = _sizes(n_k, chunk, query)
+    number = torch.arange(len(sizes), device=query.device)
+    position = torch.arange(n_k - n_q, n_k, device=query.device)[:, None]
+    first, last = number * chunk, number * chunk + sizes.long() - 1
+    offered = (number < position // chunk) & (first <= position - window)
+    if not causal:
+        offered |= (number > position // chunk) & (last >= position + window)
+    with own_precision(query):
+        scores = query @ _means(key, chunk, sizes).mT  # (heads, n_q, chunks)
+    best = torch.where(offered, scores, -math.inf).topk(min(top, len(sizes)))
+    return torch.where(best.values > -math.inf, best.indices, len(sizes))
+
+
+def _grouped(chosen, chunks):
+    """Who sits where, if those who chose the same chunk fill blocks of BLOCK slots each.
+
+    Returns:
+        slot: ``(heads, n_q * choices)``, where each choice sits; the slot after the last if none.
+        who: ``(heads, blocks, BLOCK)``, the query that sits in each slot; n_q for nobody.
+        which: ``(heads, blocks)``, the chunk of each block.
+    """
+    heads, n_q, choices = chosen.shape
+    chosen = chosen.flatten(1)  # (heads, pairs)
+    blocks = chosen.shape[1] // BLOCK + chunks  # as many as can be: all but one per chunk full
+    ordered, order = chosen.sort(dim=-1)
+    numbers = torch.arange(chunks + 1, device=chosen.device).expand(heads, -1)
+    start = torch.searchsorted(ordered, numbers.contiguous())  # of each chunk, in this order
+    ends = (-(-start.diff() // BLOCK)).cumsum(-1)  # (heads, chunks), in blocks
+    begin = pad(ends, (1, 0))  # (heads, chunks + 1)
+    here = torch.arange(chosen.shape[1], device=chosen.device)
+    slot = begin.gather(1, ordered) * BLOCK + here - start.gather(1, ordered)
+    slot = torch.where(ordered == chunks, blocks * BLOCK, slot)
+    who = torch.full((heads, blocks * BLOCK + 1), n_q, device=chosen.device)
+    who = who.scatter(1, slot, order // choices)[:, :-1].unflatten(1, (blocks, BLOCK))
+    slot = torch.zeros_like(slot).scatter(1, order, slot)
+    which = torch.searchsorted(ends, torch.arange(blocks, device=chosen.device).expand(
+        heads, -1).contiguous(), right=True).clamp(max=chunks - 1)
+    return slot, who, which
+
+
+def _rows(x, index):
+    """Of each head ``(heads, n, ...)`` the rows ``(heads, ...)`` that the index names."""
+    heads, n = x.shape[:2]
+    shift = n * torch.arange(heads, device=x.device).reshape(-1, *(index.ndim - 1) * (1,))
+    return x.flatten(0, 1)[index + shift]
+
 
 # ring_attention
 
 
 class _Ring(torch.autograd.Function):
-    """`_attend`, slice by slice, while keys and values go once round the ring of processes."""
+    """`_Pieces`, slice by slice, while keys and values go once round the ring of processes."""
 
     @staticmethod
-    def forward(query, key, value, lengths, group):
-        output = query.new_zeros(*query.shape[:-1], value.shape[-1])
-        lse = query.new_full(query.shape[:-1], -math.inf)
-        slices = torch.cat([key, value], dim=-1)
+    def forward(query, key, value, lengths, causal, group):
+        slices, widths = torch.cat([key, value], dim=-1), [key.shape[-1], value.shape[-1]]
+        found = None
         for hops in range(len(lengths)):
             if hops > 0:
                 slices = _pass_on(slices, lengths, hops, group)
-            key, value = slices.split([key.shape[-1], value.shape[-1]], dim=-1)
-            part = _attend(query, key, value, _blocks(query, key, None, False, 512, 1024))
-            output, lse = merge_partials(output, lse, *part)
-        return output, lse
+            sealed = _sealed(query, *slices.split(widths, dim=-1))
+            found = _nothing(sealed[0], sealed[2]) if found is None else found
+            with own_precision(query):
+                _look(*sealed, found, None, _visit(hops, len(lengths), causal, group))
+        return _result(*found)
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        *tensors, ctx.lengths, ctx.group = inputs
+        *tensors, ctx.lengths, ctx.causal, ctx.group = inputs
         ctx.save_for_backward(*tensors, *outputs)
 
     @staticmethod
-    def backward(ctx, grad_output, _grad_lse):
-        _only_once("ring_attention")
-        query, key, value, output, lse = ctx.saved_tensors
+    def backward(ctx, *grads):
+        how = ctx.lengths, ctx.causal, ctx.group
+        return *_RingBackward.apply(*ctx.saved_tensors, *grads, *how), None, None, None
+
+
+class _RingBackward(torch.autograd.Function):
+    """The gradients of `_Ring`: those of keys and values travel with them, and come home."""
+
+    @staticmethod
+    def forward(query, key, value, output, lse, grad_output, grad_lse, lengths, causal, group):
         widths = 2 * [key.shape[-1], value.shape[-1]]
         grad_query = torch.zeros_like(query)
         travelling = torch.cat([key, value, torch.zeros_like(key), torch.zeros_like(value)], dim=-1)
-        for hops in range(len(ctx.lengths)):  # a whole round: the gradients come home
-            key, value, grad_key, grad_value = travelling.split(widths, dim=-1)
-            here = _gradients(query, key, value, output, lse, grad_output,
-                              _blocks(query, key, None, False, 512, 1024))
-            grad_query = grad_query + here[0]
-            travelling = torch.cat([key, value, grad_key + here[1], grad_value + here[2]], dim=-1)
-            travelling = _pass_on(travelling, ctx.lengths, hops + 1, ctx.group)
-        return grad_query, *travelling.split(widths, dim=-1)[2:], None, None
+        for hops in range(len(lengths)):
+            visiting = travelling.split(widths, dim=-1)
+            sealed = _sealed(query, *visiting[:2])
+            here = [torch.zeros_like(x) for x in sealed]
+            with own_precision(query):
+                _add_gradients(*sealed, here, (output, lse, grad_output, grad_lse), None,
+                               _visit(hops, len(lengths), causal, group))
+            by_query, *by_others = (x[..., :-1] for x in here)
+            grad_query += by_query / math.sqrt(max(query.shape[-1], 1))
+            travelling = _pass_on(torch.cat([*visiting[:2], *map(torch.add, visiting[2:], by_others)],
+                                            dim=-1), lengths, hops + 1, group)
+        grads = grad_query, *travelling.split(widths, dim=-1)[2:]
+        return tuple(torch.where(x.isfinite(), grad, 0.0)
+                     for x, grad in zip((query, key, value), grads))
+
+    setup_context = _PiecesBackward.setup_context
+    backward = _PiecesBackward.backward
 
 
-def _lengths_by_rank(key, value, group):
+def _visit(hops, ranks, causal, group):
+    """The tiles of this rank's queries and the slice that visits after so many hops."""
+    blocks = functools.partial(_blocks, sizes=(256, 512))
+    if not causal:
+        return functools.partial(blocks, causal=False)
+    rank = dist.get_rank(group)
+    visitor = (rank - hops) % ranks
+
+    def tiles(queries, keys, mask, apart=False):
+        for mine, q in zip((rank, 2 * ranks - 1 - rank), _halves(queries)):
+            for theirs, k in zip((visitor, 2 * ranks - 1 - visitor), _halves(keys)):
+                if theirs <= mine:
+                    yield from blocks(q, k, None, causal=theirs == mine)
+    return tiles
+
+
+def _halves(tensors):
+    return zip(*(x.tensor_split(2, dim=-2) for x in tensors))
+
+
+def _lengths_by_rank(query, key, value, causal, group):
     """How many keys each rank holds; raises, on every rank, unless the slices fit together."""
     mine = (key.shape[:-2], key.shape[-1], value.shape[-1], key.dtype)
     ranks = [None] * dist.get_world_size(group)
-    dist.all_gather_object(ranks, (mine, key.shape[-2]), group=group)
-    if any(theirs != mine for theirs, _ in ranks):
+    dist.all_gather_object(ranks, (mine, query.shape[-2], key.shape[-2]), group=group)
+    if any(theirs != mine for theirs, _, _ in ranks):
         raise ValueError("ring_attention needs the same leading axes, widths and dtype on every "
                          "rank, got (leading axes, d_k, d_v, dtype) "
                          + ", ".join(f"{theirs} on rank {rank}"
-                                     for rank, (theirs, _) in enumerate(ranks)))
-    return [length for _, length in ranks]
+                                     for rank, (theirs, _, _) in enumerate(ranks)))
+    lengths = {length for _, *both in ranks for length in both}
+    if causal and (len(lengths) > 1 or lengths.pop() % 2):
+        raise ValueError("a causal ring needs as many queries as keys, as many on every rank, and "
+                         "an even number of them, got (n_q, n_k) "
+                         + ", ".join(f"({n_q}, {n_k}) on rank {rank}"
+                                     for rank, (_, n_q, n_k) in enumerate(ranks)))
+    return [n_k for _, _, n_k in ranks]
 
 
 def _pass_on(slices, lengths, hops, group):

@@ -457,6 +457,7 @@ def _near_far(query, key, value, chunk, *, faults=frozenset()):
     far_key = np.stack([summary(key, piece) for piece in pieces])  # (chunks, d_k)
     far_value = np.stack([value[piece][0] if "first-value" in faults else summary(value, piece)
                           for piece in pieces])
+    sizes = np.array([len(key[piece]) for piece in pieces])
     scale = 1 if "no-scale" in faults else 1 / math.sqrt(query.shape[-1])
     rows = []
     for i, q in enumerate(query):
@@ -470,8 +471,12 @@ def _near_far(query, key, value, chunk, *, faults=frozenset()):
         if "near-past-only" in faults:
             near = slice(own * chunk, i + 1)
         near_scores, far_scores = key[near] @ q * scale, far_key[others] @ q * scale
-        if "counted" in faults:
+        if "full-count" in faults:
             far_scores = far_scores + math.log(chunk)
+        elif "multiplied" in faults:
+            far_scores = far_scores * sizes[others]
+        elif "not-counted" not in faults:
+            far_scores = far_scores + np.log(sizes[others])
         if "near-only" in faults or not others:
             rows.append(softmax(near_scores) @ value[near])
         elif "far-only" in faults:
@@ -493,10 +498,12 @@ def _near_far_masked(query, key, value, chunk):
     """All keys and all means side by side, and a mask that picks."""
     of = np.arange(len(key)) // chunk
     member = of == np.arange(of[-1] + 1)[:, None]  # (chunks, n)
-    mean = member / member.sum(1, keepdims=True)
+    size = member.sum(1)
+    mean = member / size[:, None]
     mask = np.concatenate((of[:, None] == of, of[:, None] != np.arange(of[-1] + 1)), axis=1)
     return attention(query, np.concatenate((key, mean @ key)),
-                     np.concatenate((value, mean @ value)), mask=mask)
+                     np.concatenate((value, mean @ value)), mask=mask,
+                     bias=np.log(np.concatenate((np.ones(len(key)), size)))[None])
 
 
 def _near_far_torch(query, key, value, chunk):
@@ -504,11 +511,13 @@ def _near_far_torch(query, key, value, chunk):
     rows = []
     for i, q in enumerate(query):
         start = i // chunk * chunk
-        pieces = [(k[None].mean(1), v[None].mean(1)) if s != start else (k, v)
+        pieces = [(k[None].mean(1), v[None].mean(1), torch.full((1,), float(len(k))))
+                  if s != start else (k, v, torch.ones(len(k)))
                   for s, k, v in zip(range(0, len(key), chunk), key.split(chunk),
                                      value.split(chunk))]
-        keys, values = (torch.cat(x) for x in zip(*pieces))
-        rows.append(torch.softmax(keys @ q / len(q) ** 0.5, 0) @ values)
+        keys, values, counts = (torch.cat(x) for x in zip(*pieces))
+        shares = torch.exp(keys @ q / len(q) ** 0.5) * counts
+        rows.append(shares / shares.sum() @ values)
     return torch.stack(rows)
 
 
@@ -527,13 +536,14 @@ def _near_far_cases(seed):
 
 
 _NEAR_FAR = Exercise(
-    id="8.5", kind="write", points=4, minutes=20, version=1,
+    id="8.5", kind="write", points=4, minutes=20, version=2,
     hints=(
         "Make a list of what one query sees: the keys of its own chunk, and a mean for each of "
         "the others. One softmax goes over the whole list.",
         "The query at place i belongs to chunk number `i // chunk`. Mind the last chunk: it may "
         "be shorter, and its mean is over fewer keys.",
-        "You may also put all keys and all means side by side, and let a mask choose.",
+        "A mean of m keys counts m times, and its exponential is a product: what must be added to "
+        "the score, so that `exp` multiplies by m?",
     ),
     cases=_near_far_cases,
     reference=_near_far_reference,
@@ -549,8 +559,11 @@ _NEAR_FAR = Exercise(
                           "a causal mask.",
         "window": "You gave each query the last few keys. Its own chunk is fixed: where does it "
                   "begin?",
-        "counted": "You made a mean count for as many keys as it stands for. That is a good idea, "
-                   "but not what equation (8.3) says.",
+        "not-counted": "Your means count as one key each. How many keys does a mean stand for, "
+                       "and how does its score say so?",
+        "full-count": "Your last chunk counts as a whole one, although it has fewer keys.",
+        "multiplied": "You multiplied the score by the number of keys. It is the exponential of "
+                      "the score that is to count so many times.",
         "near-only": "Your queries see their own chunk alone. Where are the means?",
         "far-only": "Your queries see the means alone. Where is their own chunk?",
         "two-softmaxes": "You made two softmaxes and averaged. Near and far compete under one.",
@@ -558,7 +571,8 @@ _NEAR_FAR = Exercise(
     }, pairs=[("sums", "no-scale"), ("full-size", "no-scale"), ("own-twice", "no-scale"),
               ("sums", "own-twice"), ("first-value", "no-scale"), ("two-softmaxes", "own-twice"),
               ("past-only", "no-scale"), ("past-only", "near-past-only"),
-              ("sums", "two-softmaxes"), ("full-size", "own-twice"), ("counted", "no-scale"),
+              ("sums", "two-softmaxes"), ("full-size", "own-twice"), ("not-counted", "no-scale"), ("not-counted", "own-twice"),
+              ("full-count", "no-scale"),
               ("two-softmaxes", "no-scale"), ("past-only", "own-twice")]),
     forbidden=("attnlib.multilevel.hierarchical_attention",),
     variants=(_near_far_masked, _near_far_torch),
