@@ -25,7 +25,11 @@ from contextlib import nullcontext
 
 import numpy as np
 from array_api_compat import (
-    array_namespace, device, is_array_api_obj, is_numpy_array, is_torch_array,
+    array_namespace,
+    device,
+    is_array_api_obj,
+    is_numpy_array,
+    is_torch_array,
 )
 
 from .masks import visible, whole_number

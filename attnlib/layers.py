@@ -5,14 +5,19 @@ Each class is one idea and stands on those above it. The mathematics is in `atte
 everywhere; heads never show outside a layer, except in what `weights` returns.
 """
 
+import functools
+import math
+import numbers
+
 import numpy as np
 import torch
 from array_api_compat import array_namespace
 from torch import nn
+from torch.nn.functional import pad
 
 from .attention import _beside, attention, attention_weights
 from .heads import merge_heads, repeat_heads, split_heads
-from .masks import whole_number
+from .masks import true_or_false, whole_number
 from .positions import alibi_bias, rotate, sinusoidal_positions
 
 POSITIONS = ("none", "sinusoidal", "learned", "rotary", "alibi")
@@ -41,7 +46,18 @@ class LearnedPositions(nn.Module):
         self.table = nn.Parameter(torch.randn(n, dim))
 
     def forward(self, n):
-        """The vectors of positions 0 to n - 1, ``(n, dim)``; ValueError beyond the table."""
+        """The vectors of the first positions.
+
+        Args:
+            n: how many.
+
+        Returns:
+            Tensor ``(n, dim)``.
+
+        Raises:
+            TypeError, ValueError: if ``n`` is not a whole number from 0 to the table's length.
+        """
+        whole_number("n", n, 0)
         if n > len(self.table):
             raise ValueError(f"positions are learned for a length of {len(self.table)}, got {n}")
         return self.table[:n]
@@ -51,8 +67,20 @@ class KeyValueCache:
     """The keys and values of the positions seen so far, so that no step computes them again.
 
     Make an empty one and hand it to every call: ``layer(x, causal=True, cache=cache)``. It is the
-    one argument that a layer changes. One cache serves a whole model, since each layer
-    keeps its own keys and values in it. It holds ``kv_heads`` heads, keys already rotated.
+    one argument that a layer changes. One cache serves a whole stack, each layer by its place in
+    it; a second text needs a second cache. It holds ``kv_heads`` heads, keys already rotated.
+    Called with a ``window``, a layer keeps only those that a later query can still see.
+
+    Copies, by `copy` or by Python's ``copy`` and ``pickle``, go their own ways. A call that fails
+    leaves the cache as it was.
+
+    Raises:
+        ValueError: when a layer or stack is given a cache that another kind of layer or stack
+            began (another number of layers, other heads, batch, dtype or device), or one that no
+            longer holds what its window shows.
+
+    Source: Shazeer 2019, section 2.4.1 (incremental attention); with a window, Beltagy et al.
+    2020, section 3.1.
 
     >>> layer, cache = MultiHeadAttention(8, 2), KeyValueCache()
     >>> first, second = torch.ones(3, 8), torch.zeros(1, 8)
@@ -62,47 +90,162 @@ class KeyValueCache:
     """
 
     def __init__(self):
-        self._seen = {}  # layer: (key, value), both (..., kv_heads, n, width)
+        self._length, self._held, self._layers = 0, None, []
 
     @property
     def length(self):
-        """The number of positions seen so far, which is the position of the next input."""
-        return max((key.shape[-2] for key, _ in self._seen.values()), default=0)
+        """The number of positions seen so far, which is the position of the next input.
 
-    def length_in(self, layer):
-        """The number of positions that one layer has seen: within a model's step, not yet all."""
-        return self._seen[layer][0].shape[-2] if layer in self._seen else 0
+        >>> KeyValueCache().length
+        0
+        """
+        return self._layers[0].length if self._layers else self._length
 
-    def joined(self, layer, key, value):
-        """A layer's past keys and values with the new ones after them; nothing is kept yet.
+    def held(self, layer=0):
+        """The keys and values that one layer still holds.
 
         Args:
-            layer: whose keys and values they are.
-            key, value: ``(..., kv_heads, n_new, width)``.
+            layer: its place in the stack; 0 is the first, or a layer by itself.
 
         Returns:
-            key and value, ``(..., kv_heads, n_k, width)``.
+            key and value, ``(..., kv_heads, n, width)`` each.
 
         Raises:
-            ValueError: if their shape, apart from the length, is not that of those before.
-        """
-        if layer not in self._seen:
-            return key, value
-        before = self._seen[layer][0].shape
-        if before[:-2] != key.shape[:-2]:
-            raise ValueError("a cache goes on with the batch and the heads that it began with, "
-                             f"{tuple(before[:-2])}, got {tuple(key.shape[:-2])}")
-        return tuple(torch.cat(pair, dim=-2) for pair in zip(self._seen[layer], (key, value)))
+            TypeError, ValueError: if ``layer`` is not a whole number, or no such layer was called.
 
-    def keep(self, layer, key, value):
-        """From now on, these are all the keys and values that a layer has seen."""
-        self._seen[layer] = key, value  # (..., kv_heads, n_k, width)
+        >>> cache = KeyValueCache()
+        >>> _ = MultiHeadAttention(8, 2)(torch.ones(3, 8), cache=cache)
+        >>> [x.shape for x in cache.held()]
+        [torch.Size([2, 3, 4]), torch.Size([2, 3, 4])]
+        """
+        whole_number("layer", layer, 0)
+        if layer >= len(self._each()):
+            raise ValueError(f"the cache holds keys of {len(self._each())} layers, got layer "
+                             f"{layer}")
+        return self._each()[layer]._held
 
     def copy(self):
-        """A second cache with the same past: what one then sees, the other does not."""
+        """A second cache with the same past: what one then sees, the other does not.
+
+        >>> cache = KeyValueCache()
+        >>> _ = MultiHeadAttention(8, 2)(torch.ones(3, 8), cache=cache.copy())
+        >>> cache.length
+        0
+        """
         twin = KeyValueCache()
-        twin._seen = dict(self._seen)
+        twin._length, twin._held = self._length, self._held  # nobody writes into these tensors
+        twin._layers = [layer.copy() for layer in self._layers]
         return twin
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo):
+        return self.copy()
+
+    def reorder(self, order):
+        """Go on with these sequences of the batch, in this order: what a beam search keeps.
+
+        Args:
+            order: whole numbers ``(new batch,)``, a tensor or list; a sequence may come twice. The
+                batch is the first leading axis.
+
+        Raises:
+            TypeError: if ``order`` is not one axis of whole numbers.
+            ValueError: if it names a sequence that is not there, or there is no batch.
+
+        >>> layer, cache = MultiHeadAttention(8, 2), KeyValueCache()
+        >>> _ = layer(torch.ones(2, 3, 8), cache=cache)
+        >>> cache.reorder([1, 1, 0])
+        >>> layer(torch.ones(3, 1, 8), cache=cache).shape
+        torch.Size([3, 1, 8])
+        """
+        order = torch.as_tensor(order)
+        if order.ndim != 1 or order.dtype not in (torch.int64, torch.int32):
+            raise TypeError(f"order must be one axis of whole numbers, got {order!r}")
+        for layer in self._each():
+            key, value = layer._held
+            batch = key.shape[0] if key.ndim > 3 else 0
+            if order.numel() and not 0 <= order.min() <= order.max() < batch:
+                raise ValueError(f"order must name sequences of the batch, below {batch}, "
+                                 f"got {order.tolist()}")
+        for layer in self._each():
+            layer._held = tuple(x[order.to(x.device)] for x in layer._held)
+
+    def crop(self, length):
+        """Forget all positions from this one on: drafted tokens that were rejected.
+
+        What a window has let go does not come back: where that may be needed, draft on a `copy`.
+
+        Args:
+            length: the number of positions to keep.
+
+        Raises:
+            TypeError, ValueError: if it is not a whole number from 0 to the present length, or the
+                window has let go what the next query would see.
+
+        >>> layer, cache = MultiHeadAttention(8, 2), KeyValueCache()
+        >>> _ = layer(torch.ones(5, 8), causal=True, cache=cache)
+        >>> cache.crop(3)
+        >>> cache.length
+        3
+        """
+        whole_number("length", length, 0)
+        if length > self.length:
+            raise ValueError(f"length must be at most {self.length}, which it is now, got {length}")
+        for layer in self._each():
+            if 0 < length < layer._dropped:
+                raise ValueError(f"the window has let go the positions before {layer._dropped}, "
+                                 f"and cannot go back to {length}")
+        for layer in self._each():
+            kept = max(length - layer._dropped, 0)
+            layer._held = tuple(x[..., :kept, :] for x in layer._held)
+            layer._length = length
+
+    @property
+    def _dropped(self):
+        """How many positions were seen and are no longer held."""
+        return self._length - (0 if self._held is None else self._held[0].shape[-2])
+
+    def _each(self):
+        return [layer for layer in self._layers or [self] if layer._held is not None]
+
+    def _by_layer(self, n):
+        """A cache for each of n layers, by their place in the stack."""
+        if not self._layers and self._held is None:
+            self._layers = [KeyValueCache() for _ in range(n)]
+        if len(self._layers) != n:
+            raise ValueError(f"this cache was begun by {len(self._layers) or 'a single'} layer"
+                             f"{'s' * (len(self._layers) > 1)}, and cannot serve a stack of {n}")
+        return self._layers
+
+    def _joined(self, key, value, window):
+        """Past keys and values with the new ones after them; nothing is kept yet."""
+        if self._layers:
+            raise ValueError(f"this cache was begun by a stack of {len(self._layers)}, and cannot "
+                             "serve a layer by itself")
+        if self._held is None:
+            return key, value
+        for before, now in zip(self._held, (key, value)):
+            if (before.shape[:-2], before.shape[-1]) != (now.shape[:-2], now.shape[-1]):
+                raise ValueError("a cache goes on with the batch, the heads and the width that it "
+                                 f"began with, {(*before.shape[:-2], before.shape[-1])}, "
+                                 f"got {(*now.shape[:-2], now.shape[-1])}")
+            if (before.dtype, before.device) != (now.dtype, now.device):
+                raise ValueError("a cache goes on with the dtype and device that it began with, "
+                                 f"{before.dtype} on {before.device}, "
+                                 f"got {now.dtype} on {now.device}")
+        oldest = 0 if window is None else max(self._length - window + 1, 0)
+        if oldest < self._dropped:
+            raise ValueError(f"a smaller window has let go the positions before {self._dropped}; "
+                             f"with window {window}, the next query sees from {oldest} on")
+        return tuple(torch.cat(pair, dim=-2) for pair in zip(self._held, (key, value)))
+
+    def _keep(self, key, value, new, window):
+        """From now on, these are the keys and values seen, ``new`` of them for the first time."""
+        if window is not None:
+            start = max(key.shape[-2] - window + 1, 0)
+            key, value = (x[..., start:, :].clone() for x in (key, value))  # not a view of all
+        self._held, self._length = (key, value), self._length + new
 
 
 class MultiHeadAttention(nn.Module):
@@ -140,6 +283,8 @@ class MultiHeadAttention(nn.Module):
         if dim % heads or heads % kv_heads:
             raise ValueError("heads must divide dim, and kv_heads heads, "
                              f"got dim {dim}, heads {heads}, kv_heads {kv_heads}")
+        true_or_false("projection_bias", projection_bias)
+        true_or_false("rotary", rotary)
         width = dim // heads
         if rotary and width % 2:
             raise ValueError("rotary turns pairs of features and needs an even dim / heads, "
@@ -163,53 +308,71 @@ class MultiHeadAttention(nn.Module):
             bias: floating, broadcastable to ``(..., heads, n_q, n_k)``, added to the scores. It
                 has a head axis (one per batch entry is ``(batch, 1, n_q, n_k)``).
             causal, window: as in `attention`.
-            cache: a `KeyValueCache`, for self-attention alone. The keys and values in it come
-                before the new ones, and count in n_k. It is changed.
+            cache: a `KeyValueCache`, for self-attention alone. The positions in it come before
+                the new ones, and count in n_k, even those that a window has let go. It is changed.
 
         Returns:
-            Output ``(..., n_q, dim)``. A NaN in a position that may not be seen reaches nothing.
+            Output ``(..., n_q, dim)``. A NaN or an infinity in a position makes NaN of the rows
+            that see it, and reaches no other row and no gradient of one, those by the weights
+            included.
 
         Raises:
             TypeError: if an argument has the wrong kind or dtype.
             ValueError: if the shapes do not fit, or a cache meets cross-attention.
         """
-        query, key, value = self._project(query, key, value, cache)
-        found = attention(query, self._shared(key), self._shared(value),
-                          mask=_for_all_heads(mask, query, key), bias=bias, causal=causal,
-                          window=window)  # (..., heads, n_q, width)
+        new = query.shape[-2:-1]
+        query, key, value, how = self._project(query, key, value, cache, mask, bias, window)
+        found = attention(query, self._shared(key), self._shared(value), causal=causal,
+                          window=window, **how)  # (..., heads, n_q, width)
         if cache is not None:
-            cache.keep(self, key, value)
-        return self.out_proj(merge_heads(found))  # (..., n_q, dim)
+            cache._keep(key, value, *new, window)
+        return _by_row(self.out_proj, merge_heads(found))  # (..., n_q, dim)
 
     def weights(self, query, key=None, value=None, *, mask=None, bias=None, causal=False,
                 window=None, cache=None):
         """The weights by which `forward`, called with the same arguments, mixes the values.
 
-        Returns:
-            Weights ``(..., heads, n_q, n_k)``. The cache is read and not changed.
-        """
-        query, key, _ = self._project(query, key, value, cache)
-        return attention_weights(query, self._shared(key), mask=_for_all_heads(mask, query, key),
-                                 bias=bias, causal=causal, window=window)
+        Args:
+            query, key, value, mask, bias, causal, window, cache: as in `forward`. The cache is
+                read and not changed.
 
-    def _project(self, query, key, value, cache):
-        """Queries (..., heads, n_q, width); keys and values (..., kv_heads, n_k, width)."""
+        Returns:
+            Weights ``(..., heads, n_q, n_k)``, 0 for positions that a cache has let go.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+
+        >>> MultiHeadAttention(8, 2).weights(torch.ones(3, 8), causal=True)[0]
+        tensor([[1.0000, 0.0000, 0.0000],
+                [0.5000, 0.5000, 0.0000],
+                [0.3333, 0.3333, 0.3333]], grad_fn=<SelectBackward0>)
+        """
+        query, key, _, how = self._project(query, key, value, cache, mask, bias, window)
+        weights = attention_weights(query, self._shared(key), causal=causal, window=window, **how)
+        return weights if cache is None else pad(weights, (cache._dropped, 0))
+
+    def _project(self, query, key, value, cache, mask, bias, window):
+        """Queries (..., heads, n_q, width); keys and values (..., kv_heads, n_k, width); masks."""
         key = query if key is None else key
         value = key if value is None else value
+        _check_cache(cache)
         if cache is not None and not (key is query and value is query):
             raise ValueError("cache is for self-attention: give the query alone")
         self._check(query=query, key=key, value=value)
         n_q, n_k = query.shape[-2], key.shape[-2]
-        query = split_heads(self.q_proj(query), self.heads)  # (..., heads, n_q, width)
-        key = split_heads(self.k_proj(key), self.kv_heads)  # (..., kv_heads, n_k, width)
-        value = split_heads(self.v_proj(value), self.kv_heads)  # (..., kv_heads, n_k, width)
-        start = 0 if cache is None else cache.length_in(self)
-        if self.rotary:
-            query = rotate(query, start + n_k - n_q + np.arange(n_q))
-            key = rotate(key, start + np.arange(n_k))
+        query = split_heads(_by_row(self.q_proj, query), self.heads)  # (..., heads, n_q, width)
+        key = split_heads(_by_row(self.k_proj, key), self.kv_heads)  # (..., kv_heads, n_k, width)
+        value = split_heads(_by_row(self.v_proj, value), self.kv_heads)
+        start, dropped = 0, 0
         if cache is not None:
-            key, value = cache.joined(self, key, value)  # (..., kv_heads, start + n_k, width)
-        return query, key, value
+            start, dropped = cache.length, cache._dropped
+        if self.rotary:
+            places = torch.arange(start, start + n_k, device="cpu")
+            query, key = rotate(query, places[n_k - n_q:]), rotate(key, places)
+        if cache is not None:
+            key, value = cache._joined(key, value, window)  # (..., kv_heads, n_k in all, width)
+        how = dict(mask=_for_all_heads(mask, query, key, dropped), bias=_of_kept(bias, dropped))
+        return query, key, value, how
 
     def _shared(self, x):
         """Keys or values as the query heads see them: (..., heads, n_k, width)."""
@@ -218,7 +381,7 @@ class MultiHeadAttention(nn.Module):
     def _check(self, **inputs):
         dim, dtype = self.q_proj.in_features, self.q_proj.weight.dtype
         for name, x in inputs.items():
-            if not isinstance(x, torch.Tensor) or x.dtype != dtype:
+            if not isinstance(x, torch.Tensor) or x.dtype != dtype and not _autocasts(x):
                 got = x.dtype if isinstance(x, torch.Tensor) else type(x).__name__
                 raise TypeError(f"{name} must be a tensor of the layer's {dtype}, got {got}")
         if any(x.ndim < 2 or x.shape[-1] != dim for x in inputs.values()):
@@ -279,6 +442,8 @@ class Block(nn.Module):
     def __init__(self, dim, heads, *, kv_heads=None, rotary=False, hidden=None, pre_norm=True,
                  cross=False):
         super().__init__()
+        true_or_false("pre_norm", pre_norm)
+        true_or_false("cross", cross)
         self.pre_norm = pre_norm
         self.attention = MultiHeadAttention(dim, heads, kv_heads=kv_heads, rotary=rotary)
         self.attention_norm = nn.LayerNorm(dim)
@@ -308,6 +473,8 @@ class Block(nn.Module):
         """
         if (memory is None) == (self.cross is not None):
             raise ValueError("a block takes a memory if, and only if, it was made with cross=True")
+        if memory_mask is not None and memory is None:
+            raise ValueError("memory_mask hides parts of a memory, and there is none")
         x = self._step(x, self.attention_norm, self.attention, **how)
         if self.cross is not None:
             x = self._step(x, self.cross_norm, self.cross, memory, mask=memory_mask)
@@ -316,19 +483,54 @@ class Block(nn.Module):
         return x
 
     def weights(self, x, memory=None, *, memory_mask=None, **how):
-        """The weights of the self-attention, ``(..., heads, n, n_k)``."""
-        return self.attention.weights(self.attention_norm(x) if self.pre_norm else x, **how)
+        """The weights of the self-attention.
+
+        Args:
+            x, memory, memory_mask, how: as in `forward`; the memory does not matter. The cache is
+                read and not changed.
+
+        Returns:
+            Weights ``(..., heads, n, n_k)``.
+
+        Raises:
+            TypeError, ValueError: as `MultiHeadAttention`.
+
+        >>> Block(8, 2).weights(torch.ones(3, 5, 8)).shape
+        torch.Size([3, 2, 5, 5])
+        """
+        return self.attention.weights(self._normed(self.attention_norm, x), **how)
 
     def cross_weights(self, x, memory, *, memory_mask=None, cache=None, **how):
-        """The weights of the cross-attention, ``(..., heads, n, n_k)``."""
-        x = self._step(x, self.attention_norm, self.attention, cache=cache and cache.copy(), **how)
-        return self.cross.weights(self.cross_norm(x) if self.pre_norm else x, memory,
-                                  mask=memory_mask)
+        """The weights of the cross-attention.
+
+        Args:
+            x, memory, memory_mask, cache, how: as in `forward`. The cache is read and not changed.
+
+        Returns:
+            Weights ``(..., heads, n, n_k)``.
+
+        Raises:
+            TypeError, ValueError: as `forward`; ValueError if the block has no cross-attention.
+
+        >>> Block(8, 2, cross=True).cross_weights(torch.ones(5, 8), torch.ones(7, 8)).shape
+        torch.Size([2, 5, 7])
+        """
+        if self.cross is None:
+            raise ValueError("a block has cross-attention only if it was made with cross=True")
+        _check_cache(cache)
+        x = self._step(x, self.attention_norm, self.attention,
+                       cache=None if cache is None else cache.copy(), **how)
+        return self.cross.weights(self._normed(self.cross_norm, x), memory, mask=memory_mask)
+
+    def _normed(self, norm, x):
+        return _by_row(norm, x) if self.pre_norm else x
 
     def _step(self, x, norm, layer, *inputs, **how):
+        if not isinstance(layer, MultiHeadAttention):
+            layer = functools.partial(_by_row, layer)
         if self.pre_norm:
-            return x + layer(norm(x), *inputs, **how)
-        return norm(x + layer(x, *inputs, **how))
+            return x + layer(_by_row(norm, x), *inputs, **how)
+        return _by_row(norm, x + layer(x, *inputs, **how))
 
 
 class Encoder(nn.Module):
@@ -365,22 +567,47 @@ class Encoder(nn.Module):
 
         Returns:
             Array ``(..., n, dim)``.
+
+        Raises:
+            TypeError, ValueError: as `MultiHeadAttention`.
         """
-        for block in self.blocks:
-            x = block(x, **how)
-        return self.norm(x)
+        _, x = self._through(None, x, **how)
+        return _by_row(self.norm, x)
 
     def weights(self, x, **how):
-        """The weights of each layer: a list of ``(..., heads, n, n_k)``, the first layer first."""
+        """The weights of each layer.
+
+        Args:
+            x, how: as in `forward`. The cache is read and not changed.
+
+        Returns:
+            A list of ``(..., heads, n, n_k)``, one per layer, the first layer first.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+
+        >>> [weights.shape for weights in Encoder(8, 2, layers=1).weights(torch.ones(5, 8))]
+        [torch.Size([2, 5, 5])]
+        """
         return self._gather(Block.weights, x, **how)
 
     def _gather(self, look, x, *, cache=None, **how):
-        cache = cache and cache.copy()
+        _check_cache(cache)
+        return self._through(look, x, cache=None if cache is None else cache.copy(), **how)[0]
+
+    def _through(self, look, x, *, cache=None, **how):
+        """What a look at each block tells, and what comes out of the last one."""
+        _check_cache(cache)
+        now = None if cache is None else cache.copy()  # a call may fail half way
+        layers = [None] * len(self.blocks) if now is None else now._by_layer(len(self.blocks))
         found = []
-        for block in self.blocks:
-            found.append(look(block, x, cache=cache, **how))
-            x = block(x, cache=cache, **how)
-        return found
+        for block, layer in zip(self.blocks, layers, strict=True):
+            if look is not None:
+                found.append(look(block, x, cache=layer, **how))
+            x = block(x, cache=layer, **how)
+        if cache is not None:
+            cache._layers = layers
+        return found, x
 
 
 class Decoder(Encoder):
@@ -415,15 +642,46 @@ class Decoder(Encoder):
 
         Returns:
             Array ``(..., n, dim)``.
+
+        Raises:
+            TypeError, ValueError: as `MultiHeadAttention`.
         """
         return super().forward(x, memory=memory, memory_mask=memory_mask, causal=True, **how)
 
     def weights(self, x, memory, **how):
-        """The self-attention's weights: a list of ``(..., heads, n, n)``, one per layer."""
+        """The weights of the self-attention.
+
+        Args:
+            x, memory, how: as in `forward`. The cache is read and not changed.
+
+        Returns:
+            A list of ``(..., heads, n, n_k)``, one per layer, the first layer first.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+
+        >>> decoder = Decoder(8, 2, layers=1)
+        >>> decoder.weights(torch.ones(5, 8), torch.ones(7, 8))[0].shape
+        torch.Size([2, 5, 5])
+        """
         return self._gather(Block.weights, x, memory=memory, causal=True, **how)
 
     def cross_weights(self, x, memory, **how):
-        """The weights on the memory: a list of ``(..., heads, n, n_k)``, one per layer."""
+        """The weights on the memory.
+
+        Args:
+            x, memory, how: as in `forward`. The cache is read and not changed.
+
+        Returns:
+            A list of ``(..., heads, n, n_k)``, one per layer, the first layer first.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+
+        >>> decoder = Decoder(8, 2, layers=1)
+        >>> decoder.cross_weights(torch.ones(5, 8), torch.ones(7, 8))[0].shape
+        torch.Size([2, 5, 7])
+        """
         return self._gather(Block.cross_weights, x, memory=memory, causal=True, **how)
 
 
@@ -459,6 +717,8 @@ class LanguageModel(nn.Module):
             raise ValueError(f"positions must be one of {POSITIONS}, got {positions!r}")
         if positions == "learned" and length is None:
             raise ValueError("learned positions need the length of the longest sequence")
+        if window is not None:
+            whole_number("window", window, 1)
         self.positions, self.window = positions, window
         self.embedding = nn.Embedding(vocabulary, dim)
         self.learned = LearnedPositions(length, dim) if positions == "learned" else None
@@ -479,14 +739,28 @@ class LanguageModel(nn.Module):
 
         Raises:
             TypeError: if the tokens are not a tensor of whole numbers.
-            ValueError: if one is not in the vocabulary, or stands beyond the learned positions.
+            ValueError: if one is not in the vocabulary (looked for in eager calls alone, not while
+                torch traces), or stands beyond the learned positions.
         """
         x, how = self._embed(tokens, cache)
         x = self.stack(x, mask=mask, cache=cache, **how)  # (..., n, dim)
         return self.unembedding(x)  # (..., n, vocabulary)
 
     def weights(self, tokens, *, mask=None, cache=None):
-        """The weights of each layer: a list of ``(..., heads, n, n_k)``, the first layer first."""
+        """The weights of each layer.
+
+        Args:
+            tokens, mask, cache: as in `forward`. The cache is read and not changed.
+
+        Returns:
+            A list of ``(..., heads, n, n_k)``, one per layer, the first layer first.
+
+        Raises:
+            TypeError, ValueError: as `forward`.
+
+        >>> LanguageModel(10, 8, 2, 1).weights(torch.tensor([3, 1, 4]))[0].shape
+        torch.Size([2, 3, 3])
+        """
         x, how = self._embed(tokens, cache)
         return self.stack.weights(x, mask=mask, cache=cache, **how)
 
@@ -509,6 +783,8 @@ class LanguageModel(nn.Module):
                 0.
         """
         whole_number("n", n, 0)
+        if not isinstance(temperature, numbers.Real):
+            raise TypeError(f"temperature must be a number, got {temperature!r}")
         if not temperature >= 0:
             raise ValueError(f"temperature must be at least 0, got {temperature}")
         self._check(prompt)
@@ -530,15 +806,17 @@ class LanguageModel(nn.Module):
     def _embed(self, tokens, cache):
         """The vectors that go into the stack, (..., n, dim), and what the stack is told."""
         self._check(tokens)
+        _check_cache(cache)
         start = 0 if cache is None else cache.length
         x, end = self.embedding(tokens), start + tokens.shape[-1]  # (..., n, dim)
         how = dict(causal=True, window=self.window)
         if self.positions == "sinusoidal":
-            x = x + torch.tensor(sinusoidal_positions(end, x.shape[-1])[start:]).to(x)
+            x = x + _made(sinusoidal_positions, end, x.shape[-1])[start:].to(x)
         elif self.positions == "learned":
             x = x + self.learned(end)[start:]
         elif self.positions == "alibi":
-            how["bias"] = alibi_bias(self.stack.blocks[0].attention.heads, end - start, end)
+            heads = self.stack.blocks[0].attention.heads
+            how["bias"] = _made(alibi_bias, heads, end - start, end).to(x)
         return x, how
 
     def _check(self, tokens):
@@ -546,16 +824,59 @@ class LanguageModel(nn.Module):
             got = tokens.dtype if isinstance(tokens, torch.Tensor) else type(tokens).__name__
             raise TypeError(f"tokens must be a tensor of whole numbers, got {got}")
         size = self.embedding.num_embeddings
-        if tokens.numel() and not 0 <= tokens.min() <= tokens.max() < size:
+        if torch.compiler.is_compiling() or tokens.is_meta or not tokens.numel():
+            return
+        try:
+            fits = bool(((tokens >= 0) & (tokens < size)).all())
+        except RuntimeError:  # no values to look at: torch.vmap, or fake tensors
+            return
+        if not fits:
             raise ValueError(f"tokens must be in the vocabulary, 0 to {size - 1}, "
                              f"got {tokens.min()} to {tokens.max()}")
 
 
-def _for_all_heads(mask, query, key):
+@torch.compiler.assume_constant_result
+def _made(function, *numbers):
+    """What numpy makes of some numbers, as a tensor. (torch.compile cannot look into numpy.)"""
+    return torch.from_numpy(function(*numbers))
+
+
+def _by_row(layer, x):
+    """A layer that works on each row ``(..., dim)`` by itself, with NaN out of broken rows.
+
+    As they are, they would reach the gradients by the layer's weights, which are sums over rows: 0
+    times NaN is NaN.
+    """
+    finite = x.isfinite()
+    output = layer(torch.where(finite, x, 0.0))
+    return torch.where(finite.all(dim=-1, keepdim=True), output, math.nan)
+
+
+def _check_cache(cache):
+    if cache is not None and not isinstance(cache, KeyValueCache):
+        raise TypeError(f"cache must be a KeyValueCache, got {type(cache).__name__}")
+
+
+def _autocasts(x):
+    """Whether `torch.autocast` is on, under which layers take any floating dtype."""
+    kind = x.device.type
+    return (x.is_floating_point() and torch.amp.is_autocast_available(kind)
+            and torch.is_autocast_enabled(kind))
+
+
+def _of_kept(x, dropped):
+    """A mask or bias (..., n_q, n_k) without the keys that a cache has let go."""
+    if not dropped or not hasattr(x, "ndim") or x.ndim == 0 or x.shape[-1] == 1:
+        return x
+    return x[..., dropped:]
+
+
+def _for_all_heads(mask, query, key, dropped):
     """A mask (..., n_q, n_k) with an axis of length 1 for the heads put in, where it needs one."""
     if mask is None:
         return None
     leading = torch.broadcast_shapes(query.shape[:-3], key.shape[:-3])
     mask = _beside(array_namespace(query), query, "mask", mask,
-                   (*leading, query.shape[-2], key.shape[-2]))
+                   (*leading, query.shape[-2], dropped + key.shape[-2]))
+    mask = _of_kept(mask, dropped)
     return mask[..., None, :, :] if mask.ndim > 2 else mask

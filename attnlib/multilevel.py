@@ -21,7 +21,12 @@ from array_api_compat import torch as xp
 from torch.nn.functional import pad
 
 from .attention import (
-    _check_inputs, _check_mask, _numbers, _wide_dtype, merge_partials, own_precision,
+    _check_inputs,
+    _check_mask,
+    _numbers,
+    _wide_dtype,
+    merge_partials,
+    own_precision,
     partial_attention,
 )
 from .masks import true_or_false, visible, whole_number
@@ -392,7 +397,7 @@ def _look(query, key, value, found, mask, tiles):
     for (q, sums, top), (k, v), limit in tiles:
         scores = _limited(_product(q, k.mT, room), limit)  # (batch, rows, columns)
         before = top.clone()
-        torch.maximum(before, scores.amax(dim=-1, keepdim=True), out=top)
+        top.copy_(torch.maximum(before, scores.amax(dim=-1, keepdim=True)))
         sums *= torch.exp(before - top)
         sums.baddbmm_(scores.sub_(top).exp_(), v)
 
@@ -413,9 +418,9 @@ def _add_gradients(query, key, value, grads, results, mask, tiles):
     tiles = list(tiles((query, lse, mean, grad_output, grads[0]), (key, value, *grads[1:]), mask,
                        apart=True))
     rooms = _room(query, tiles), _room(query, tiles)
-    for (q, l, m, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
-        weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(l).exp_()
-        grad_scores = _product(grad, v.mT, rooms[1]).sub_(m).mul_(weights)
+    for (q, log_sum, middle, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
+        weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum).exp_()
+        grad_scores = _product(grad, v.mT, rooms[1]).sub_(middle).mul_(weights)
         grad_q += grad_scores @ k
         grad_k += grad_scores.mT @ q
         grad_v += weights.mT @ grad
@@ -423,8 +428,8 @@ def _add_gradients(query, key, value, grads, results, mask, tiles):
 
 def _room(like, tiles):
     """Memory for the scores of any of the tiles: new memory for each costs as much as a product."""
-    return like.new_empty(max((q.shape[0] * q.shape[1] * k.shape[1]
-                               for (q, *_), (k, *_), _ in tiles), default=0))
+    sizes = [q[0].shape[0] * q[0].shape[1] * k[0].shape[1] for q, k, _ in tiles]
+    return like.new_empty(max([0, *sizes]))
 
 
 def _product(a, b, room):
@@ -628,21 +633,19 @@ def _grouped(chosen, chunks):
     """
     heads, n_q, choices = chosen.shape
     chosen = chosen.flatten(1)  # (heads, pairs)
-    blocks = chosen.shape[1] // BLOCK + chunks  # as many as can be: all but one per chunk full
+    pairs = torch.arange(chosen.shape[1], device=chosen.device)
+    blocks = torch.arange(len(pairs) // BLOCK + chunks, device=chosen.device)  # as many as can be
     ordered, order = chosen.sort(dim=-1)
-    numbers = torch.arange(chunks + 1, device=chosen.device).expand(heads, -1)
-    start = torch.searchsorted(ordered, numbers.contiguous())  # of each chunk, in this order
-    ends = (-(-start.diff() // BLOCK)).cumsum(-1)  # (heads, chunks), in blocks
+    counts = chosen.new_zeros(heads, chunks + 1).scatter_add(1, chosen, torch.ones_like(chosen))
+    start = counts.cumsum(-1) - counts  # where each chunk begins in this order
+    ends = ((counts + BLOCK - 1) // BLOCK).cumsum(-1)[:, :chunks]  # in blocks
     begin = pad(ends, (1, 0))  # (heads, chunks + 1)
-    here = torch.arange(chosen.shape[1], device=chosen.device)
-    slot = begin.gather(1, ordered) * BLOCK + here - start.gather(1, ordered)
-    slot = torch.where(ordered == chunks, blocks * BLOCK, slot)
-    who = torch.full((heads, blocks * BLOCK + 1), n_q, device=chosen.device)
-    who = who.scatter(1, slot, order // choices)[:, :-1].unflatten(1, (blocks, BLOCK))
+    slot = begin.gather(1, ordered) * BLOCK + pairs - start.gather(1, ordered)
+    slot = torch.where(ordered == chunks, len(blocks) * BLOCK, slot)
+    who = chosen.new_full((heads, len(blocks) * BLOCK + 1), n_q).scatter(1, slot, order // choices)
     slot = torch.zeros_like(slot).scatter(1, order, slot)
-    which = torch.searchsorted(ends, torch.arange(blocks, device=chosen.device).expand(
-        heads, -1).contiguous(), right=True).clamp(max=chunks - 1)
-    return slot, who, which
+    which = (ends[:, None] <= blocks[:, None]).sum(-1).clamp(max=chunks - 1)
+    return slot, who[:, :-1].unflatten(1, (len(blocks), BLOCK)), which
 
 
 def _rows(x, index):
@@ -699,8 +702,9 @@ class _RingBackward(torch.autograd.Function):
                                _visit(hops, len(lengths), causal, group))
             by_query, *by_others = (x[..., :-1] for x in here)
             grad_query += by_query / math.sqrt(max(query.shape[-1], 1))
-            travelling = _pass_on(torch.cat([*visiting[:2], *map(torch.add, visiting[2:], by_others)],
-                                            dim=-1), lengths, hops + 1, group)
+            grads = map(torch.add, visiting[2:], by_others)
+            travelling = _pass_on(torch.cat([*visiting[:2], *grads], dim=-1), lengths, hops + 1,
+                                  group)
         grads = grad_query, *travelling.split(widths, dim=-1)[2:]
         return tuple(torch.where(x.isfinite(), grad, 0.0)
                      for x, grad in zip((query, key, value), grads))

@@ -7,9 +7,9 @@ with the position (rotary), and a bias on the scores that grows with the distanc
 import numbers
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_numpy_array
+from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
 
-from .attention import _cast, _check_floating, _check_kind, _wide_dtype
+from .attention import _cast, _check_floating, _wide_dtype
 from .masks import lengths_of, steps_back, whole_number
 
 
@@ -126,27 +126,29 @@ def alibi_bias(heads, n_q, n_k=None):
 
 
 def _check_positions(xp, x, positions):
-    """The positions, of x's kind or numpy; raise unless they are numbers and fit x."""
+    """The positions, of x's kind or numpy; raise unless they are numbers and fit x.
+
+    Of torch they stay on the CPU: other devices may lack float64.
+    """
+    lead = tuple(x.shape[:-1])
     if positions is None:
-        positions = np.arange(x.shape[-2])
+        return xp.arange(lead[-1], device="cpu" if is_torch_array(x) else device(x))
     if not is_array_api_obj(positions):
         try:
             positions = np.asarray(positions)
         except ValueError:
             raise ValueError("positions must have as many numbers in each row, "
                              f"got {positions!r}") from None
-    if is_numpy_array(positions):
-        _check_kind(positions=positions)
-    else:
-        _check_kind(x=x, positions=positions)
-    own = array_namespace(positions)
+    own = np if isinstance(positions, np.ndarray) else array_namespace(positions)
+    if own not in (np, xp):
+        raise TypeError(f"positions must be of the kind of x, or numpy, "
+                        f"got {type(positions).__module__}.{type(positions).__name__}")
     if not own.isdtype(positions.dtype, ("integral", "real floating")):
         raise TypeError(f"positions must be real numbers, got {positions.dtype}")
-    lead = tuple(x.shape[:-1])
     if positions.ndim > len(lead) or any(
             size not in (1, wanted) for size, wanted in zip(positions.shape[::-1], lead[::-1])):
         raise ValueError("positions must broadcast to the (..., n) of x, got positions "
-                         f"{tuple(positions.shape)} and x {tuple(x.shape)}")
+                         f"{tuple(positions.shape)} and x {lead + (x.shape[-1],)}")
     return positions
 
 

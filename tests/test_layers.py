@@ -268,8 +268,8 @@ def test_grouped_heads_have_fewer_weights_and_a_smaller_cache():
     layer, cache = MultiHeadAttention(12, 6, kv_heads=2), KeyValueCache()
     assert layer.k_proj.weight.shape == layer.v_proj.weight.shape == (4, 12)
     layer(torch.ones(5, 12), cache=cache)
-    key, value = cache.joined(layer, torch.ones(2, 1, 2), torch.ones(2, 1, 2))
-    assert key.shape == value.shape == (2, 6, 2) and cache.length == 5
+    key, value = cache.held()
+    assert key.shape == value.shape == (2, 5, 2) and cache.length == 5
 
 
 # The cache.
@@ -299,7 +299,7 @@ def test_cached_equals_uncached(counts, cuts, rotary, alibi, window, seed):
         close(layer.weights(x[:, start:end], **how), weights[:, :, start:end, :end])
         assert cache.length == start
         close(layer(x[:, start:end], **how), output[:, start:end])
-        assert cache.length == cache.length_in(layer) == end
+        assert cache.length == end
         start = end
 
 
@@ -641,7 +641,7 @@ def held():
     (lambda: LAYER(X, window=0), ValueError, "window must be at least 1"),
     (lambda: LAYER(X, X + 1, cache=KeyValueCache()), ValueError, "self-attention"),
     (lambda: LAYER(X, value=X + 1, cache=KeyValueCache()), ValueError, "self-attention"),
-    (lambda: LAYER(torch.zeros(3, 3, 8), cache=held()), ValueError, r"\(2, 2\), got \(3, 2\)"),
+    (lambda: LAYER(torch.zeros(3, 3, 8), cache=held()), ValueError, r"\(2, 2, 4\), got \(3, 2, 4\)"),
     (lambda: LearnedPositions(4, 8)(5), ValueError, "length of 4, got 5"),
     (lambda: LearnedPositions(0, 8), ValueError, "n must be at least 1, got 0"),
     (lambda: FeedForward(8, 0), ValueError, "hidden must be at least 1"),

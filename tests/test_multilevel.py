@@ -1,6 +1,7 @@
 """Long sequences: each way of reaching attention in pieces against its dense definition."""
 
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -512,6 +513,22 @@ def test_hierarchical_does_not_leak_the_future(chunk):
                   lambda i, j: j <= i)
 
 
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("n", [24, 22])
+def test_where_chunks_are_constant_nothing_is_lost(causal, n):
+    """A chunk counts as its keys do, a short last one too; far chunks are whole when causal."""
+    key, value = (normal(seed, 2, 6, 3).repeat_interleave(4, dim=-2)[:, :n] for seed in range(2))
+    query = normal(2, 2, n, 3)
+    close(hierarchical_attention(query, key, value, chunk=4, causal=causal),
+          attention(query, key, value, causal=causal))
+
+
+def test_a_uniform_query_finds_the_mean_of_all():
+    """Over 0 to 63 in chunks of 8: 31.5, wherever the query stands."""
+    x = torch.arange(64.0, dtype=torch.float64)[:, None]
+    close(hierarchical_attention(0 * x, x, x, chunk=8), torch.full_like(x, 31.5))
+
+
 def test_hierarchical_without_causality_sees_everything():
     assert_causal(lambda *x: hierarchical_attention(*x, chunk=3), 7, lambda i, j: True)
 
@@ -531,6 +548,90 @@ def test_hierarchical_takes_as_much_as_it_says():
         return hierarchical_attention(query, key, value, chunk=32)
 
     assert largest(function, 1024) == 1024 * 32
+
+
+# Selected.
+
+
+def chosen_by_loops(query, key, chunk, top, window, causal):
+    """Which keys each query sees, (..., n_q, n_k): its window, and the chunks that it chooses."""
+    n_q, n_k = query.shape[-2], key.shape[-2]
+    lead = torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    query, key = (x.expand(*lead, *x.shape[-2:]) for x in (query, key))
+    seen = torch.zeros(*lead, n_q, n_k, dtype=torch.bool)
+    for *where, i in np.ndindex(*lead, n_q):
+        position = n_k - n_q + i
+        near = [j for j in range(n_k) if (0 <= position - j if causal else True)
+                and abs(position - j) < window]
+        scores = {}
+        for first in range(0, n_k, chunk):
+            keys = range(first, min(first + chunk, n_k))
+            own = first // chunk == position // chunk
+            if own or set(keys) <= set(near) or causal and keys[0] > position:
+                continue
+            scores[first] = float(query[(*where, i)] @ key[(*where, slice(*(keys[0], keys[-1] + 1)))
+                                                           ].mean(-2))
+        best = sorted(scores, key=scores.get, reverse=True)[:top]
+        far = [j for first in best for j in range(first, min(first + chunk, n_k))]
+        seen[(*where, i, near)] = True
+        seen[(*where, i, far)] = True
+    return seen
+
+
+@given(problem=triples(st.integers(0, 9)), chunk=st.integers(1, 4), top=st.integers(1, 3),
+       window=st.integers(1, 5), causal=st.booleans(), block=st.integers(1, 4))
+def test_selected_is_attention_over_what_the_loops_choose(problem, chunk, top, window, causal,
+                                                          block):
+    arrays, atol = problem
+    if arrays[0].shape[-1] == 0:
+        return  # all chunks score alike: whichever is chosen is right
+    how = dict(chunk=chunk, top=top, window=window, causal=causal)
+    mask = chosen_by_loops(*arrays[:2], chunk, top, window, causal)
+    with mock.patch("attnlib.multilevel.BLOCK", block):
+        assert_same(lambda *x: attnlib.selected_attention(*x, **how),
+                    lambda *x: attention(*x, mask=mask), arrays, atol)
+
+
+def test_with_all_chunks_chosen_selected_is_attention():
+    arrays = self_attention_inputs(50)
+    close(attnlib.selected_attention(*arrays, chunk=4, top=99, window=4),
+          attention(*arrays, causal=True))
+
+
+def test_selected_does_not_leak_the_future():
+    """Not by the choice, either: a later key moves neither the output nor what is seen."""
+    arrays = self_attention_inputs(40)
+    before = attnlib.selected_attention(*arrays, chunk=4, top=2, window=3)
+    for j in range(40):
+        changed = [x.clone() for x in arrays]
+        for x in changed[1:]:
+            x[:, j] += 100
+        after = attnlib.selected_attention(*changed, chunk=4, top=2, window=3)
+        assert torch.equal(before[:, :j], after[:, :j])
+
+
+def test_selected_passes_gradcheck():
+    arrays = [normal(seed, n, 2).requires_grad_() for seed, n in enumerate((7, 9, 9))]
+    assert gradcheck(lambda *x: attnlib.selected_attention(*x, chunk=2, top=1, window=2), arrays)
+
+
+def test_selected_finds_what_a_mean_hides():
+    """One loud key in a chunk far away, among keys that point elsewhere."""
+    key, query = normal(0, 64, 16), normal(1, 64, 16)
+    key[10] *= 4
+    query[-1] = key[10]
+    value = torch.eye(64, dtype=torch.float64)
+    selected = attnlib.selected_attention(query, key, value, chunk=8, top=1, window=8)[-1]
+    means = hierarchical_attention(query, key, value, chunk=8, causal=True)[-1]
+    assert selected.argmax() == 10 and selected[10] > 0.9
+    assert means[8:16].max() == means[8:16].min()  # which of the eight, it cannot tell
+
+
+def test_selected_takes_memory_linear_in_the_length_apart_from_the_choice():
+    def function(query, key, value):
+        return attnlib.selected_attention(query, key, value, chunk=32, top=2, window=8)
+
+    assert largest(function, 2048) <= 2.1 * largest(function, 1024) < 1024**2 / 4
 
 
 # Ring.
@@ -612,6 +713,74 @@ def test_ring_is_attention_over_all_slices(ring, name):
         name, [torch.cat(parts, -2) for parts in zip(*(rank[name] for rank in ring))])
 
 
+def assert_causal_attention(name, results):
+    """Results by rank, put back in order, are causal attention and its gradients."""
+    *arrays, grad_output = ring_ranks.whole(name)
+    places = attnlib.zigzag_positions(arrays[0].shape[-2], len(results)).flatten()
+    expected = with_gradients(lambda *x: attention(*x, causal=True),
+                              [x.double() for x in arrays], grad_output.double())
+    half = arrays[0].dtype == torch.bfloat16
+    for parts, wanted in zip(zip(*results), expected):
+        actual = torch.empty_like(wanted)
+        actual[..., places, :] = torch.cat(parts, -2).double()
+        assert parts[0].dtype == arrays[0].dtype
+        close(actual, wanted, 5e-2 if half else 1e-12)
+
+
+@pytest.mark.parametrize("name", ring_ranks.CAUSAL)
+def test_a_causal_ring_is_causal_attention(ring, name):
+    ring_ranks.on_this_rank(*ring_ranks.dealt(name, 0, 1), causal=True)  # in this process, too
+    assert_causal_attention(name, [rank[name] for rank in ring])
+
+
+@pytest.mark.parametrize("name", ring_ranks.CAUSAL)
+def test_a_causal_ring_of_one_is_causal_attention(alone, name):
+    assert_causal_attention(name, [ring_ranks.on_this_rank(*ring_ranks.dealt(name, 0, 1),
+                                                           causal=True)])
+
+
+def test_a_causal_ring_needs_equal_slices(ring, alone, raises):
+    said = ("a causal ring needs as many queries as keys, as many on every rank, and an even "
+            "number of them, got (n_q, n_k) ")
+    for rank in ring:
+        assert rank["unequal"] == said + "(2, 2) on rank 0, (4, 4) on rank 1, (2, 2) on rank 2"
+    with raises(ValueError, said + "(3, 3) on rank 0"):
+        ring_attention(*self_attention_inputs(3), causal=True)
+    with raises(ValueError, said + "(2, 4) on rank 0"):
+        ring_attention(normal(0, 2, 3), normal(1, 4, 3), normal(2, 4, 3), causal=True)
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 5])
+def test_zigzag_gives_every_rank_the_same_work_at_every_step(ranks):
+    """Pairs of a query and a key that it sees: as many on each rank, whoever visits."""
+    places = attnlib.zigzag_positions(4 * ranks, ranks)
+    assert sorted(places.flatten()) == list(range(4 * ranks))
+    for hops in range(ranks):
+        work = [(places[rank][:, None] >= places[rank - hops]).sum() for rank in range(ranks)]
+        assert len({*work}) == 1
+        if ranks > 2 and hops:  # runs of neighbours: some ranks all, others none
+            runs = np.arange(4 * ranks).reshape(ranks, 4)
+            assert len({(runs[r][:, None] >= runs[r - hops]).sum() for r in range(ranks)}) == 2
+
+
+def test_zigzag_needs_pieces_of_one_length(raises):
+    with raises(ValueError, "n must be a multiple of 2 * ranks, got n 10 and ranks 2"):
+        attnlib.zigzag_positions(10, 2)
+    with raises(ValueError, "ranks must be at least 1, got 0"):
+        attnlib.zigzag_positions(10, 0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_nan_in_a_ring_reaches_the_rows_that_see_it(alone, causal, broken):
+    arrays = self_attention_inputs(6)
+    arrays[broken][:, 4] = NAN
+    actual = with_gradients(lambda *x: ring_attention(*x, causal=causal).nan_to_num(), arrays)
+    expected = with_gradients(lambda *x: attention(*x, causal=causal).nan_to_num(), arrays)
+    for a, b in zip(actual, expected):
+        close(a, b)
+
+
 def test_ring_in_a_group_of_some_ranks(ring):
     *arrays, grad_output = joined("unequal slices", ring_ranks.PAIR)
     for parts, wanted in zip(zip(*(ring[rank]["pair"] for rank in ring_ranks.PAIR)),
@@ -654,7 +823,20 @@ EVERY = {
     "chunked": (chunked_attention, attention),
     "hierarchical": (lambda *x, causal=False: hierarchical_attention(*x, chunk=4, causal=causal),
                      lambda *x, causal=False: dense_hierarchical(*x, 4, causal)),
+    "selected": (lambda *x, causal=False: attnlib.selected_attention(
+                     *x, chunk=4, top=99, window=1, causal=causal),
+                 lambda *x, causal=False: attention(*x, mask=own_chunk_apart(*x, causal))),
 }
+
+
+def own_chunk_apart(query, key, value, causal):
+    """What is seen if all other chunks of 4 are chosen: them, and of one's own oneself."""
+    position = np.arange(key.shape[-2] - query.shape[-2], key.shape[-2])[:, None]
+    j = np.arange(key.shape[-2])
+    earlier = j // 4 < position // 4
+    return earlier | (j == position) | (False if causal else j // 4 > position // 4)
+
+
 every = pytest.mark.parametrize("fast, dense", EVERY.values(), ids=EVERY)
 
 
@@ -679,6 +861,55 @@ def test_mixed_precision_gives_the_wider(fast, dense):
     query, key = query.float(), key.half()
     close(fast(query, key, value), dense(query.double(), key.double(), value))
     assert fast(query.bfloat16(), key, value.half()).dtype == torch.float32
+
+
+SEEING = {  # what a query of 12 may see of 12 keys, in each function
+    "attention": (attention, np.tri(12, dtype=bool)),
+    "chunked": (lambda *x, causal, mask: chunked_attention(
+        *x, causal=causal, mask=mask, query_chunk=5, key_chunk=4), np.tri(12, dtype=bool)),
+    "local": (lambda *x, causal, mask: local_attention(*x, causal=causal, window=3),
+              attnlib.window_mask(12, window=3, causal=True)),
+    "hierarchical": (lambda *x, causal, mask: hierarchical_attention(*x, causal=causal, chunk=4),
+                     np.tri(12, dtype=bool)),
+    "selected": (lambda *x, causal, mask: attnlib.selected_attention(*x, chunk=2, top=9, window=2),
+                 np.tri(12, dtype=bool)),
+}
+
+
+@pytest.mark.parametrize("function, past", SEEING.values(), ids=SEEING)
+@given(seed=seeds, share=st.floats(0, 1), bad=st.sampled_from([NAN, math.inf, -math.inf]),
+       where=st.sets(st.sampled_from(["query", "key", "value"]), min_size=1))
+def test_what_is_no_number_reaches_no_other_row_and_no_gradient_of_one(
+        function, past, seed, share, bad, where):
+    """Outputs, and gradients by everything, of the rows that do not see it."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random((12, 12)) < share if function in (attention, SEEING["chunked"][0]) else None
+    seen = past if mask is None else past & mask
+    names = ("query", "key", "value")
+    clean = dict(zip(names, self_attention_inputs(12)))
+    spoilt = {name: x.clone() for name, x in clean.items()}
+    place = int(rng.integers(12))
+    for name in where:
+        spoilt[name][:, place, rng.integers(4)] = bad
+    met = np.zeros(12, dtype=bool)
+    if where & {"key", "value"}:
+        met |= seen[:, place]
+    if "query" in where:
+        met[place] |= seen[place].any()
+    whole = torch.from_numpy(~met)
+
+    def rows(*arrays):
+        return function(*arrays, causal=True, mask=mask)[:, whole]
+
+    if function is SEEING["hierarchical"][0]:
+        met[place:] = True  # its means; which rows those are is tested by its definition
+        whole = torch.from_numpy(~met)
+    else:
+        output = function(*spoilt.values(), causal=True, mask=mask)
+        assert output[:, ~whole].isnan().all()
+    actual = with_gradients(rows, spoilt.values())
+    for a, b in zip(actual, with_gradients(rows, clean.values()), strict=True):
+        close(a, b)
 
 
 @every
@@ -713,14 +944,18 @@ def test_wrong_inputs_are_named(fast, dense, wrong, error, message, raises):
 @pytest.mark.parametrize("function, name, others", [
     (local_attention, "window", {}), (hierarchical_attention, "chunk", {}),
     (chunked_attention, "query_chunk", {}), (chunked_attention, "key_chunk", {}),
+    *((attnlib.selected_attention, name, {x: 1 for x in ("chunk", "top", "window") if x != name})
+      for name in ("chunk", "top", "window")),
 ])
 def test_sizes_are_whole_numbers_of_at_least_one(function, name, others, raises):
     x = normal(0, 0, 4)
     with raises(ValueError, f"{name} must be at least 1, got 0"):
-        function(x, x, x, **{name: 0})
+        function(x, x, x, **others, **{name: 0})
     with raises(TypeError, f"{name} must be a whole number, got 2.0"):
-        function(x, x, x, **{name: 2.0})
-    assert function(x, x, x, **{name: 1}).shape == (0, 4)
+        function(x, x, x, **others, **{name: 2.0})
+    with raises(TypeError, "causal must be True or False, got 'no'"):
+        function(x, x, x, causal="no", **others, **{name: 1})
+    assert function(x, x, x, **others, **{name: 1}).shape == (0, 4)
 
 
 @pytest.mark.parametrize("mask, error, message", [
