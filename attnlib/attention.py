@@ -367,7 +367,7 @@ def own_precision(x):
     ...         rounded.dtype, (x @ x).dtype
     (torch.bfloat16, torch.float32)
     """
-    if is_torch_array(x):
+    if not is_numpy_array(x) and is_torch_array(x):
         import torch
         kind = x.device.type
         if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):

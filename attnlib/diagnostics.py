@@ -7,7 +7,7 @@ and return the same kind, in float32 or wider. Entropies are in nats.
 
 from array_api_compat import device
 
-from .attention import _cast, _check_floating, _check_kind, _shapes, _wide_dtype
+from .attention import _cast, _check_floating, _check_kind, _product, _shapes, _wide_dtype
 from .masks import steps_back, whole_number
 
 
@@ -72,6 +72,8 @@ def top_mass(weights, k):
     Raises:
         TypeError: if ``weights`` is not a floating array or ``k`` not a whole number.
         ValueError: if ``weights`` has fewer than two axes or ``k`` is below 1.
+
+    Source: Hall and Tideman 1967 (the concentration ratio).
 
     >>> import numpy as np
     >>> top_mass(np.array([[0.5, 0.125, 0.375]]), 2)
@@ -152,7 +154,7 @@ def rollout(list_of_weights):
         in a layer hands on its residual alone.
 
     Raises:
-        TypeError: if an array is not floating, or the kinds differ.
+        TypeError: if it is not a list, an array is not floating, or the kinds differ.
         ValueError: if the list is empty or the shapes differ or do not fit.
 
     Source: Abnar and Zuidema 2020, section 3.
@@ -170,7 +172,7 @@ def rollout(list_of_weights):
     reached = residual
     for weights in list_of_weights:
         step = xp.mean(_cast(xp, weights, wide), axis=-3) + residual  # (..., n, n)
-        reached = step / xp.sum(step, axis=-1, keepdims=True) @ reached
+        reached = _product(step / xp.sum(step, axis=-1, keepdims=True), reached)
     return reached
 
 
@@ -187,7 +189,7 @@ def reachable(masks):
         Boolean ``(..., n, n)``: True where output i can depend on input j.
 
     Raises:
-        TypeError: if a mask is not boolean, or the kinds differ.
+        TypeError: if ``masks`` is not a list, a mask is not boolean, or the kinds differ.
         ValueError: if there are no masks, or their shapes differ or do not fit.
 
     Source: Beltagy et al. 2020, section 3.1 (a window's receptive field grows with each layer).
@@ -203,7 +205,7 @@ def reachable(masks):
     residual = xp.eye(n, dtype=xp.float32, device=device(masks[0]))
     reached = residual
     for mask in masks:
-        paths = (xp.astype(mask, xp.float32) + residual) @ reached  # (..., n, n)
+        paths = _product(xp.astype(mask, xp.float32) + residual, reached)  # (..., n, n)
         reached = xp.astype(paths > 0, xp.float32)
     return reached > 0
 
@@ -292,6 +294,8 @@ def _check_weights(weights, wanted="(..., n_q, n_k)", name="weights"):
 
 def _check_layers(name, layers, wanted):
     """Raise unless there are layers, of one kind and one shape; return namespace and n."""
+    if not hasattr(layers, "__len__"):
+        raise TypeError(f"{name} must be a list of arrays {wanted}, one per layer, got {layers!r}")
     if len(layers) == 0:
         raise ValueError(f"{name} must hold one array {wanted} per layer, got none")
     xp = _check_kind(**_named(name, layers))

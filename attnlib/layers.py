@@ -9,7 +9,6 @@ import functools
 import math
 import numbers
 
-import numpy as np
 import torch
 from array_api_compat import array_namespace
 from torch import nn
@@ -79,8 +78,7 @@ class KeyValueCache:
             began (another number of layers, other heads, batch, dtype or device), or one that no
             longer holds what its window shows.
 
-    Source: Shazeer 2019, section 2.4.1 (incremental attention); with a window, Beltagy et al.
-    2020, section 3.1.
+    Source: Shazeer 2019, section 2.4 (incremental attention).
 
     >>> layer, cache = MultiHeadAttention(8, 2), KeyValueCache()
     >>> first, second = torch.ones(3, 8), torch.zeros(1, 8)
@@ -367,8 +365,9 @@ class MultiHeadAttention(nn.Module):
         if cache is not None:
             start, dropped = cache.length, cache._dropped
         if self.rotary:
-            places = torch.arange(start, start + n_k, device="cpu")
-            query, key = rotate(query, places[n_k - n_q:]), rotate(key, places)
+            end = start + n_k
+            query, key = (rotate(x, torch.arange(end - n, end, device="cpu"))
+                          for x, n in ((query, n_q), (key, n_k)))
         if cache is not None:
             key, value = cache._joined(key, value, window)  # (..., kv_heads, n_k in all, width)
         how = dict(mask=_for_all_heads(mask, query, key, dropped), bias=_of_kept(bias, dropped))
@@ -414,7 +413,14 @@ class FeedForward(nn.Module):
         self.narrow = nn.Linear(hidden, dim)
 
     def forward(self, x):
-        """Each position's vector, changed: ``(..., dim)``, as it came."""
+        """Each position's vector, worked on.
+
+        Args:
+            x: ``(..., dim)``.
+
+        Returns:
+            Tensor ``(..., dim)``.
+        """
         return self.narrow(torch.relu(self.widen(x)))  # (..., hidden), then (..., dim)
 
 
@@ -781,6 +787,9 @@ class LanguageModel(nn.Module):
         Raises:
             TypeError, ValueError: as `forward`, and if the prompt is empty or the temperature below
                 0.
+
+        >>> LanguageModel(10, 8, 2, 1, window=2).generate(torch.tensor([3, 1, 4]), 2).shape
+        torch.Size([5])
         """
         whole_number("n", n, 0)
         if not isinstance(temperature, numbers.Real):

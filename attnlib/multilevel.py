@@ -218,8 +218,7 @@ def ring_attention(query, key, value, *, causal=False, group=None):
             together, or if torch.distributed has not been initialised.
         RuntimeError: if differentiated twice.
 
-    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile);
-    dealt as in Brandon et al. 2023 (Striped Attention), but in two pieces to a rank.
+    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile).
 
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> ring_attention(torch.zeros(1, 2), torch.ones(4, 2), torch.ones(4, 1))
@@ -255,7 +254,7 @@ def zigzag_positions(n, ranks):
         TypeError, ValueError: if a number is not a whole one of at least 0 (``ranks`` 1), or
             ``2 * ranks`` does not divide ``n``.
 
-    Source: after Brandon et al. 2023, section 3 (there, positions are dealt one by one).
+    Source: Grattafiori et al. 2024, section 3.3.2 (context parallelism).
 
     >>> zigzag_positions(8, 2)
     array([[0, 1, 6, 7],

@@ -7,7 +7,13 @@ with the position (rotary), and a bias on the scores that grows with the distanc
 import numbers
 
 import numpy as np
-from array_api_compat import array_namespace, device, is_array_api_obj, is_torch_array
+from array_api_compat import (
+    array_namespace,
+    device,
+    is_array_api_obj,
+    is_numpy_array,
+    is_torch_array,
+)
 
 from .attention import _cast, _check_floating, _wide_dtype
 from .masks import lengths_of, steps_back, whole_number
@@ -132,14 +138,15 @@ def _check_positions(xp, x, positions):
     """
     lead = tuple(x.shape[:-1])
     if positions is None:
-        return xp.arange(lead[-1], device="cpu" if is_torch_array(x) else device(x))
+        here = "cpu" if is_numpy_array(x) or is_torch_array(x) else device(x)
+        return xp.arange(lead[-1], device=here)
     if not is_array_api_obj(positions):
         try:
             positions = np.asarray(positions)
         except ValueError:
             raise ValueError("positions must have as many numbers in each row, "
                              f"got {positions!r}") from None
-    own = np if isinstance(positions, np.ndarray) else array_namespace(positions)
+    own = np if isinstance(positions, (np.ndarray, np.generic)) else array_namespace(positions)
     if own not in (np, xp):
         raise TypeError(f"positions must be of the kind of x, or numpy, "
                         f"got {type(positions).__module__}.{type(positions).__name__}")

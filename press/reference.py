@@ -16,6 +16,7 @@ from .chapters import ROOT
 PACKAGE = ROOT / "attnlib"
 INDEX = ROOT / "book" / "attnlib.md"
 PAGES = ROOT / "book" / "reference"
+TRANSFORMS = ROOT / "tests" / "transforms.md"  # what runs under what, each cell a test
 MODULES = {  # in the order of the book
     "attention": "Attention",
     "masks": "Masks",
@@ -129,7 +130,7 @@ def index():
                 for name in names(module) if "." not in name.path]
         parts += [f"## [{title}](reference/{module}.md)",
                   "\n".join(["| name | what it is |", "|---|---|", *rows])]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, TRANSFORMS.read_text(encoding="utf-8")])
 
 
 def cell(name):

@@ -683,6 +683,18 @@ BAD = [
     ("window 0", (Q, K, V), {"window": 0}, ValueError, "window must be at least 1, got 0"),
     ("window 1.5", (Q, K, V), {"window": 1.5}, TypeError,
      "window must be a whole number, got 1.5"),
+    ("causal", (Q, K, V), {"causal": "no"}, TypeError,
+     "causal must be True or False, got 'no'"),
+    ("causal 1", (Q, K, V), {"causal": 1}, TypeError, "causal must be True or False, got 1"),
+    ("masked array", (Q, np.ma.masked_equal(K, 0), V), {}, TypeError,
+     "key is a masked array, whose mask would be ignored: give key.data, and a mask of your own"),
+    ("masked mask", (Q, K, V), {"mask": np.ma.masked_equal(np.ones(4, dtype=bool), 0)}, TypeError,
+     "mask is a masked array, whose mask would be ignored: give mask.data, and a mask of your own"),
+    ("padding", (np.ones((3, 2, 3)), np.ones((3, 4, 3)), np.ones((3, 4, 5))),
+     {"mask": np.ones((3, 4), dtype=bool)}, ValueError,
+     "mask must broadcast to (..., n_q, n_k) = (3, 2, 4), got mask (3, 4); "
+     "padding_mask(lengths, n) puts an axis in for the queries"),
+    ("true scale", (Q, K, V), {"scale": True}, TypeError, "scale must be a number, got True"),
     ("scale", (Q, K, V), {"scale": "8"}, TypeError, "scale must be a number, got '8'"),
     ("scales", (Q, K, V), {"scale": np.ones(2)}, TypeError,
      "scale must be a number, got array([1., 1.])"),
@@ -714,6 +726,32 @@ def test_kinds_do_not_mix(raises):
         attention(Q, torch.ones(4, 3), torch.ones(4, 5))
     with raises(TypeError, "mask must be of the query's kind or numpy, got torch.Tensor"):
         attention(Q, K, V, mask=torch.ones(2, 4, dtype=torch.bool))
+
+
+def test_a_scale_of_another_kind_is_named(raises):
+    with raises(TypeError, "all arrays must be of one kind, got query numpy.ndarray, "
+                           "scale torch.Tensor"):
+        attention(Q, K, V, scale=torch.tensor(0.5))
+
+
+def test_two_devices_are_named(raises):
+    x = torch.ones(2, 3)
+    with raises(ValueError, "all arrays must be on one device, got query on cpu, key on meta, "
+                            "value on cpu"):
+        attention(x, x.to("meta"), x)
+    with raises(ValueError, "all arrays must be on one device, got query on cpu, mask on meta"):
+        attention(x, x, x, mask=torch.ones(2, 2, dtype=torch.bool, device="meta"))
+
+
+@pytest.mark.parametrize("axis, error, message", [
+    (2, ValueError, "axis must be one of scores (2, 3), got 2"),
+    (-3, ValueError, "axis must be at least -2, got -3"),
+    (None, TypeError, "axis must be a whole number, got None"),
+    (1.0, TypeError, "axis must be a whole number, got 1.0"),
+])
+def test_an_axis_that_is_not_there_is_named(raises, axis, error, message):
+    with raises(error, message):
+        softmax(np.ones((2, 3)), axis=axis)
 
 
 def test_bad_input_of_softmax_is_named(raises):

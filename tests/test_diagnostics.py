@@ -271,6 +271,10 @@ M = np.ones((2, 2), dtype=bool)
     (lambda: receptive_field(lambda x: x.sum(0), torch.ones(2, 3)), ValueError,
      "receptive_field needs x (n_in, d_in) and function(x) (n_out, d_out), "
      "got x (2, 3) and function(x) (3,)"),
+    (lambda: rollout(None), TypeError,
+     "list_of_weights must be a list of arrays (..., heads, n, n), one per layer, got None"),
+    (lambda: reachable(3), TypeError,
+     "masks must be a list of arrays (..., n, n), one per layer, got 3"),
     (lambda: rank_one_residual(np.ones(3)), ValueError, "x must be (..., n, d), got x (3,)"),
 ])
 def test_bad_input_is_named(raises, run, error, message):

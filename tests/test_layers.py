@@ -2,6 +2,7 @@
 
 import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -320,6 +321,172 @@ def test_a_copied_cache_has_its_own_future():
     close(layer(x[4:], causal=True, cache=twin), layer(x, causal=True)[4:])
     assert (cache.length, twin.length) == (4, 6)
     close(layer(x[4:], causal=True, cache=cache), layer(x, causal=True)[4:])
+
+
+@pytest.mark.parametrize("copied", [
+    copy.copy, copy.deepcopy, lambda cache: cache.copy(),
+    lambda cache: pickle.loads(pickle.dumps(cache))], ids=["copy", "deepcopy", "own", "pickle"])
+def test_every_copy_of_a_cache_has_its_own_future(copied):
+    """It says what it holds, goes on where it was, and the original stays where it was."""
+    model = model_of("rotary")
+    tokens, cache = tokens_of(0, 2, 7), KeyValueCache()
+    whole = model(tokens)
+    with torch.no_grad():
+        model(tokens[:, :4], cache=cache)
+    twin = copied(cache)
+    for each in (twin, cache):
+        assert each.length == 4
+        close(model(tokens[:, 4:], cache=each), whole[:, 4:])
+        assert each.length == 7
+
+
+def test_a_copied_model_goes_on_with_the_cache():
+    model, cache, tokens = model_of("rotary"), KeyValueCache(), tokens_of(0, 6)
+    model(tokens[:4], cache=cache)
+    close(copy.deepcopy(model)(tokens[4:], cache=cache), model(tokens)[4:])
+
+
+def test_tied_layers_each_have_their_place():
+    encoder, x, cache = made(Encoder, 8, 2, 2, rotary=True), normal(0, 6, 8), KeyValueCache()
+    encoder.blocks[1] = encoder.blocks[0]
+    whole = encoder(x, causal=True)
+    for start, end in ((0, 3), (3, 6)):
+        close(encoder(x[start:end], causal=True, cache=cache), whole[start:end])
+        assert cache.length == end
+
+
+@pytest.mark.parametrize("window", [1, 2, 5])
+def test_with_a_window_a_cache_holds_what_can_still_be_seen(window):
+    """And not the memory of what it has let go."""
+    encoder, x, cache = made(Encoder, 8, 2, 2, rotary=True), normal(0, 3, 40, 8), KeyValueCache()
+    whole = encoder(x, causal=True, window=window)
+    weights = encoder.weights(x, causal=True, window=window)
+    for start, end in ((0, 20), *((i, i + 1) for i in range(20, 40))):
+        how = dict(causal=True, window=window, cache=cache)
+        for a, b in zip(encoder.weights(x[:, start:end], **how), weights):
+            close(a, b[..., start:end, :end])
+        close(encoder(x[:, start:end], **how), whole[:, start:end])
+        for layer in range(2):
+            for held in cache.held(layer):
+                assert held.shape[-2] == window - 1
+                assert held.untyped_storage().nbytes() == held.numel() * held.itemsize
+    assert cache.length == 40
+
+
+def test_a_cache_that_has_let_go_too_much_says_so():
+    layer, x, cache = made(MultiHeadAttention, 4, 2), normal(0, 9, 4), KeyValueCache()
+    layer(x, causal=True, window=3, cache=cache)
+    close(layer(x[:1], causal=True, window=2, cache=cache.copy()).detach(),
+          layer(torch.cat((x, x[:1])), causal=True, window=2)[-1:].detach())
+    for window, first in ((4, 6), (None, 0)):
+        with pytest.raises(ValueError, match=f"let go the positions before 7; with window {window}"
+                                             f", the next query sees from {first} on"):
+            layer(x[:1], causal=True, window=window, cache=cache)
+
+
+def test_reordered_sequences_go_on_as_those_that_they_were():
+    model, cache = model_of("rotary"), KeyValueCache()
+    tokens, more = tokens_of(0, 3, 5), tokens_of(1, 4, 2)
+    model(tokens, cache=cache)
+    order = torch.tensor([2, 0, 0, 1])
+    cache.reorder(order)
+    close(model(more, cache=cache), model(torch.cat((tokens[order], more), -1))[:, 5:])
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 5])
+def test_cropped_positions_are_forgotten(length):
+    model, cache, tokens = model_of("rotary"), KeyValueCache(), tokens_of(0, 2, 5)
+    model(tokens, cache=cache)
+    cache.crop(length)
+    assert cache.length == length
+    more = tokens_of(1, 2, 3)
+    close(model(more, cache=cache), model(torch.cat((tokens[:, :length], more), -1))[:, length:])
+
+
+def test_a_windowed_cache_is_cropped_as_far_as_it_goes():
+    model, tokens = model_of("rotary", window=3), tokens_of(0, 2, 9)
+    cache = KeyValueCache()
+    model(tokens[:, :5], cache=cache)
+    before = cache.copy()
+    model(tokens[:, 5:], cache=cache)
+    with pytest.raises(ValueError, match="let go the positions before 7, and cannot go back to 5"):
+        cache.crop(5)
+    assert cache.length == 9
+    cache.crop(8)  # what 8 sees, 6 and 7, is not all there
+    with pytest.raises(ValueError, match="let go the positions before 7"):
+        model(tokens[:, 8:], cache=cache)
+    close(model(tokens[:, 5:], cache=before), model(tokens)[:, 5:])
+
+
+def test_an_interrupted_step_leaves_the_cache_of_a_stack_as_it_was():
+    encoder, x, cache = made(Encoder, 8, 2, 2), normal(0, 6, 8), KeyValueCache()
+    encoder(x[:4], causal=True, cache=cache)
+    handle = encoder.blocks[1].register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encoder(x[4:], causal=True, cache=cache)
+    handle.remove()
+    close(encoder(x[4:], causal=True, cache=cache), encoder(x, causal=True)[4:])
+
+
+def begun(make, x, **how):
+    cache = KeyValueCache()
+    make()(x, cache=cache, **how)
+    return cache
+
+
+@pytest.mark.parametrize("call, error, message", [
+    (lambda: LAYER(X, cache={}), TypeError, "cache must be a KeyValueCache, got dict"),
+    (lambda: MODEL(torch.tensor([1]), cache=[]), TypeError, "KeyValueCache, got list"),
+    (lambda: MODEL.weights(torch.tensor([1]), cache={}), TypeError, "KeyValueCache, got dict"),
+    (lambda: Encoder(8, 2, 2)(X, cache={}), TypeError, "KeyValueCache, got dict"),
+    (lambda: Block(8, 2, cross=True).cross_weights(X, X, cache={}), TypeError, "got dict"),
+    (lambda: LAYER(X, cache=begun(lambda: Encoder(8, 2, 3), X)), ValueError,
+     "begun by a stack of 3, and cannot serve a layer by itself"),
+    (lambda: Encoder(8, 2, 2)(X, cache=begun(lambda: Encoder(8, 2, 3), X)), ValueError,
+     "begun by 3 layers, and cannot serve a stack of 2"),
+    (lambda: Encoder(8, 2, 1)(X, cache=begun(lambda: LAYER, X)), ValueError,
+     "begun by a single layer, and cannot serve a stack of 1"),
+    (lambda: MultiHeadAttention(8, 4)(X, cache=held()), ValueError, r"\(2, 2, 4\), got \(2, 4, 2"),
+    (lambda: copy.deepcopy(LAYER).double()(X.double(), cache=held()), ValueError,
+     "float32 on cpu, got torch.float64 on cpu"),
+    (lambda: held().reorder([2]), ValueError, r"below 2, got \[2\]"),
+    (lambda: held().reorder([[0]]), TypeError, "one axis of whole numbers"),
+    (lambda: held().reorder([0.5]), TypeError, "one axis of whole numbers"),
+    (lambda: begun(lambda: LAYER, X[0]).reorder([0]), ValueError, r"below 0, got \[0\]"),
+    (lambda: held().crop(4), ValueError, "at most 3, which it is now, got 4"),
+    (lambda: held().crop(-1), ValueError, "length must be at least 0"),
+    (lambda: held().held(1), ValueError, "of 1 layers, got layer 1"),
+    (lambda: KeyValueCache().held(), ValueError, "of 0 layers, got layer 0"),
+])
+def test_a_cache_in_the_wrong_place_says_so(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@given(st.integers(1, 6), st.sampled_from([math.nan, math.inf]), seeds)
+def test_what_is_no_number_reaches_no_gradient_by_the_weights(n, bad, seed):
+    """Padding of NaN, in a layer, a stack and a decoder; the loss looks at what does not see it."""
+    mask = np.random.default_rng(seed).random((7, 7)) < 0.6
+    mask[:n, n:] = False
+    x, memory = normal(seed, 2, 7, 8), normal(seed + 1, 2, 5, 8)
+    for pre_norm in (True, False):
+        layer = made(MultiHeadAttention, 8, 2, rotary=True)
+        encoder = made(Encoder, 8, 2, 2, pre_norm=pre_norm)
+        decoder = made(Decoder, 8, 2, 1, pre_norm=pre_norm)
+        for module, others in ((layer, ()), (encoder, ()), (decoder, (memory,))):
+            found = []
+            for padding in (0.0, bad):
+                leaf = x.clone()
+                leaf[:, n:] = padding
+                leaf.requires_grad_()
+                output = module(leaf, *others, mask=mask)
+                found.append(torch.autograd.grad(output[:, :n].square().sum(),
+                                                 [leaf, *module.parameters()],
+                                                 allow_unused=True, materialize_grads=True))
+                if padding == bad:
+                    assert not output[:, n:].isfinite().any()
+            for a, b in zip(*found):
+                close(a, b)
 
 
 def test_a_failed_call_leaves_the_cache_as_it_was():
@@ -641,8 +808,22 @@ def held():
     (lambda: LAYER(X, window=0), ValueError, "window must be at least 1"),
     (lambda: LAYER(X, X + 1, cache=KeyValueCache()), ValueError, "self-attention"),
     (lambda: LAYER(X, value=X + 1, cache=KeyValueCache()), ValueError, "self-attention"),
-    (lambda: LAYER(torch.zeros(3, 3, 8), cache=held()), ValueError, r"\(2, 2, 4\), got \(3, 2, 4\)"),
+    (lambda: LAYER(torch.zeros(3, 3, 8), cache=held()), ValueError,
+     r"\(2, 2, 4\), got \(3, 2, 4\)"),
     (lambda: LearnedPositions(4, 8)(5), ValueError, "length of 4, got 5"),
+    (lambda: LearnedPositions(3, 4)(-1), ValueError, "n must be at least 0, got -1"),
+    (lambda: LearnedPositions(3, 4)(1.0), TypeError, "n must be a whole number, got 1.0"),
+    (lambda: LAYER(X, causal="no"), TypeError, "causal must be True or False, got 'no'"),
+    (lambda: MultiHeadAttention(8, 2, rotary=1), TypeError, "rotary must be True or False, got 1"),
+    (lambda: Block(8, 2, pre_norm="no"), TypeError, "pre_norm must be True or False"),
+    (lambda: Block(8, 2, cross=1), TypeError, "cross must be True or False"),
+    (lambda: Block(8, 2)(X, memory_mask=torch.ones(3, 3).bool()), ValueError, "there is none"),
+    (lambda: Block(8, 2).cross_weights(X, X), ValueError, "made with cross=True"),
+    (lambda: Encoder(8, 2, 1)(X, memory_mask=torch.ones(3, 3).bool()), ValueError, "there is none"),
+    (lambda: LanguageModel(5, 8, 2, 1, window=0), ValueError, "window must be at least 1, got 0"),
+    (lambda: LAYER(torch.zeros(5, 3, 8), mask=torch.ones(5, 3).bool()), ValueError,
+     "padding_mask"),
+    (lambda: MODEL.generate(torch.tensor([3]), 1, temperature="hot"), TypeError, "got 'hot'"),
     (lambda: LearnedPositions(0, 8), ValueError, "n must be at least 1, got 0"),
     (lambda: FeedForward(8, 0), ValueError, "hidden must be at least 1"),
     (lambda: Block(8, 2)(X, X), ValueError, "memory"),

@@ -276,6 +276,15 @@ def test_what_local_may_not_see_does_not_reach_it(causal, bad, broken):
     assert output[:, ~hidden].isnan().all()
 
 
+@pytest.mark.parametrize("causal, rows", [(True, range(70, 73)), (False, range(68, 73))])
+def test_a_score_that_overflows_is_seen_by_its_own_rows_alone(causal, rows):
+    """Neither all queries nor all keys are large: it takes one of each."""
+    query, key, value = torch.full((100, 1), 1e25), torch.full((100, 1), 1e10), torch.ones(100, 1)
+    key[70] = 1e15  # times 1e25 it is no longer a float32
+    output = local_attention(query, key, value, window=3, causal=causal)
+    assert output.isnan().any(dim=-1).nonzero().flatten().tolist() == list(rows)
+
+
 @pytest.mark.parametrize("size, usual, far", [
     (1e20, 1.0, [1e20]), (1e25, 1e10, [1e15]), (1e20, 1.0, [1e20, -1e20])])
 def test_a_score_out_of_sight_may_overflow(size, usual, far):

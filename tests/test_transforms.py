@@ -10,7 +10,15 @@ import pytest
 import torch
 from torch import nn
 from transforms import (
-    COLUMNS, DIAGNOSTICS, EQUATIONS, FUNCTIONS, LAYERS, STORED, WANTING, applies, markdown,
+    COLUMNS,
+    DIAGNOSTICS,
+    EQUATIONS,
+    FUNCTIONS,
+    LAYERS,
+    STORED,
+    WANTING,
+    applies,
+    markdown,
 )
 
 import attnlib
@@ -92,7 +100,8 @@ def exported(function, name):
 def mapped(function, name):
     """Every argument has an axis more; then only the first has."""
     many, one = inputs(name, batch=(3,)), inputs(name)
-    for arrays, dims in ((many, [0] * len(many)), ([many[0], *one[1:]], [0, *[None] * len(one[1:])])):
+    for arrays, dims in ((many, [0] * len(many)),
+                         ([many[0], *one[1:]], [0, *[None] * len(one[1:])])):
         expected = [outputs(function(*(x[i] if dim == 0 else x for x, dim in zip(arrays, dims))))
                     for i in range(3)]
         actual = torch.func.vmap(function, in_dims=tuple(dims))(*arrays)
@@ -188,7 +197,8 @@ def test_autocast_keeps_what_low_precision_promises(name, dtype):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("mode", ["no_grad", "inference_mode", "deterministic", "float64", "device"])
+@pytest.mark.parametrize("mode", [
+    "no_grad", "inference_mode", "deterministic", "float64", "device"])
 def test_ambient_settings_change_nothing(name, mode):
     function, arrays = callable_of(name), inputs(name)
     expected = function(*arrays)
@@ -261,7 +271,7 @@ def test_positions_may_be_traced():
     torch._dynamo.reset()
     assert_same(torch.compile(attnlib.rotate, fullgraph=True, backend="eager")(x, positions),
                 expected)
-    actual = jax.jit(attnlib.rotate)(jax.numpy.asarray(x.numpy()), jax.numpy.asarray(positions.numpy()))
+    actual = jax.jit(attnlib.rotate)(*(jax.numpy.asarray(a.numpy()) for a in (x, positions)))
     np.testing.assert_allclose(np.asarray(actual), expected, rtol=0, atol=1e-6)
 
 

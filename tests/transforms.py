@@ -10,7 +10,6 @@ from pathlib import Path
 STORED = Path(__file__).with_suffix(".md")
 COLUMNS = ("autocast", "compile", "export", "vmap", "jit", "func.grad", "meta")
 X, WEIGHTS = (2, 5, 4), (2, 3, 5, 5)  # shapes: sequences of vectors; weights of three heads
-TORCH_ONLY = "jit"  # layers and long sequences are torch, and jax.jit is jax's
 
 # module: {name: (shapes of the arguments, the keyword arguments)}
 EQUATIONS = {
@@ -77,10 +76,10 @@ def markdown():
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return "\n\n".join([
         "## Under other people's machinery",
-        "Each cell is a test: the function gives what it gives by itself. `autocast` is torch's, to "
-        "bfloat16; `compile` is `torch.compile(fullgraph=True)`, `export` is `torch.export`, `vmap` "
-        "and `func.grad` are those of `torch.func`, `meta` stands for tensors without numbers, and "
-        "`jit` is that of jax, for what is not torch alone. A dot: does not apply.",
+        "Each cell is a test: the function gives what it gives by itself. `autocast` is torch's, "
+        "to bfloat16; `compile` is `torch.compile(fullgraph=True)`, `export` is `torch.export`, "
+        "`vmap` and `func.grad` are those of `torch.func`, `meta` stands for tensors without "
+        "numbers, and `jit` is that of jax, for what is not torch alone. A dot: does not apply.",
         table, *notes]) + "\n"
 
 
