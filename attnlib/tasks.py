@@ -210,8 +210,7 @@ def k_hop(generator, batch, items, hops):
     return np.stack((start, targets[..., 0]), axis=-1), targets
 
 
-def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1.0, wrong=0.0,
-                noise=None):
+def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1.0, wrong=0.0):
     """Find by a likeness: some keys resemble the query, the others distract.
 
     Each key by itself, relevant or not, is drawn unit-normal: without the query nothing marks
@@ -226,8 +225,6 @@ def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1
         copies: how many items are relevant: their keys resemble the query.
         likeness: the correlation of a relevant key with the query, 0 to 1, feature by feature.
         wrong: probability that a relevant item holds a random value and not the target.
-        noise: goes with the chapters that still use it: the relevant keys are then the query plus
-            so much noise, and longer than the others.
 
     Returns:
         query: ``(batch, dim)``, float64.
@@ -246,16 +243,15 @@ def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1
     """
     _check(generator, batch=batch, dim=dim, classes=classes, copies=copies)
     whole_number("items", items, copies)
-    if not 0 <= likeness <= 1 or not 0 <= wrong <= 1 or not (noise is None or noise >= 0):
-        raise ValueError("likeness must be from 0 to 1, wrong a probability and noise at least 0, "
-                         f"got likeness {likeness}, wrong {wrong}, noise {noise}")
+    if not 0 <= likeness <= 1 or not 0 <= wrong <= 1:
+        raise ValueError("likeness must be from 0 to 1 and wrong a probability, "
+                         f"got likeness {likeness}, wrong {wrong}")
     query = generator.standard_normal((batch, dim))
     key = generator.standard_normal((batch, items, dim))
     value = generator.integers(classes, size=(batch, items))
     target = generator.integers(classes, size=batch)
     relevant = _different(generator, batch, items, items) < copies  # (batch, items)
-    same, other = (likeness, np.sqrt(1 - likeness**2)) if noise is None else (1, noise)
-    near = same * query[:, None] + other * key  # (batch, items, dim)
+    near = likeness * query[:, None] + np.sqrt(1 - likeness**2) * key  # (batch, items, dim)
     right = relevant & (generator.random((batch, items)) >= wrong)
     return (query, np.where(relevant[..., None], near, key),
             np.where(right, target[:, None], value), target)
