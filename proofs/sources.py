@@ -26,6 +26,7 @@ ENGINE = (  # what every exercise is judged by
     *(f"attnlib/running/{name}.py" for name in ("outcome", "plain", "runner", "watching")),
 )
 ANSWERS = {"stub", "check", "solution"}
+NO_SOURCE = {"ctx", "kind", "returns"}  # of a syntax tree: it says nothing of what runs
 NOT_PROVED = {"hints", "points", "minutes"}  # of an exercise: no check depends on them
 OTHERWISE = {"new": "was never made", "changed": "was made from other sources",
              "gone": "is of something that is gone"}
@@ -155,7 +156,9 @@ def shape(node):
     if not isinstance(node, ast.AST):
         return repr(node)
     parts = {name: value for name, value in ast.iter_fields(node)
-             if name not in ("ctx", "kind") and value is not None and value != []}
+             if name not in NO_SOURCE and value is not None and value != []}
+    if isinstance(node, ast.arg):
+        parts.pop("annotation", None)
     if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Exercise":
         parts["keywords"] = [word for word in node.keywords if word.arg not in NOT_PROVED]
     if "body" in parts and is_docstring(parts["body"]):

@@ -82,7 +82,7 @@ def test_a_test_file_imports_no_other():
 def test_nobody_bends_the_path_that_modules_are_found_on():
     bent = [name for name, path in modules().items()
             if "sys.path.insert" in path.read_text(encoding="utf-8")]
-    assert bent == ["press.editions"]  # a line of the cell that sets a notebook up
+    assert bent == ["press.set_up"]  # a line of the cell that sets a notebook up
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if not name.startswith("classroom")])

@@ -1,5 +1,6 @@
 """ruff finds nothing, here and in the chapters; the list of wide chapters only shrinks."""
 
+import ast
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,23 @@ def ruff(*words):
 def test_ruff_finds_nothing():
     done = ruff(".")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_types_fit():
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, text=True, capture_output=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_what_judges_and_what_runs_says_what_it_returns():
+    """But for what returns whatever it was given."""
+    silent = []
+    for path in [*ROOT.glob("attnlib/running/*.py"), *ROOT.glob("attnlib/exercises/[!c]*.py")]:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        silent += [f"{path.stem}.{node.name}" for node in tree.body
+                   if isinstance(node, ast.FunctionDef) and node.name[0] != "_"
+                   and node.returns is None]
+    assert sorted(silent) == ["plain.import_torch", "plain.of_kind", "plain.plain",
+                              "shrinking.smallest_failure", "watching.streams_to"]
 
 
 @pytest.mark.parametrize("chapter", WIDE)

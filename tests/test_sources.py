@@ -36,6 +36,7 @@ def module_digest(text):
     ('"""A module."""', '"""Another."""'), ('    """Half of it."""\n', ""), ("  # of x", ""),
     ("x / 2", "(x / 2)"), ("\n\ndef", "\n\n\ndef"), ('"9.9"', "'9.9'"), ('"One."', '"Two."'),
     ("points=2", "points=7"), ("minutes=3, ", ""),
+    ("x: int", "x: float"), ("half(x):", "half(x) -> float:"),
 ])
 def test_words_and_layout_are_no_source(old, new):
     assert old in MODULE and module_digest(MODULE.replace(old, new)) == module_digest(MODULE)

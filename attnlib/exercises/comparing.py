@@ -77,7 +77,7 @@ def _stacked(items):
     return items
 
 
-def misfit(got, wanted, by_hand, place=""):
+def misfit(got, wanted, by_hand, place="") -> str:
     """What is wrong with the kind of a canonical value, in a sentence; empty if nothing is."""
     place_words = f" in {place}" if place else ""
     wrong = (f"Expected {described(wanted, by_hand)}{place_words}, "
@@ -111,7 +111,7 @@ def _dtype_word(array):
             "c": "complex"}[array.dtype.kind]
 
 
-def described(x, by_hand=False):
+def described(x, by_hand=False) -> str:
     if isinstance(x, np.ndarray):
         if by_hand and x.ndim == 1:
             return f"{len(x)} numbers"

@@ -43,7 +43,7 @@ class Mistake:
     credit: float = 0.0
 
 
-def switched(faulty, sentences, pairs=()):
+def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
     """Known mistakes made by switching named faults on in one function.
 
     Args:
@@ -69,7 +69,7 @@ def switched(faulty, sentences, pairs=()):
     return (*(mistake(fault) for fault in sentences), *(mistake(*pair) for pair in pairs))
 
 
-def flipped(words, faults):
+def flipped(words, faults) -> dict[str, str]:
     """A right prediction with some of its letters turned round.
 
     Args:
@@ -129,7 +129,7 @@ class Exercise:
     vary: Callable | None = None
 
 
-def with_numbers(exercise, numbers, words, reference=None):
+def with_numbers(exercise, numbers, words, reference=None) -> tuple[Exercise, dict[str, str]]:
     """What an exercise's ``vary`` returns: the same question, asked with other numbers.
 
     Args:
@@ -157,7 +157,7 @@ def with_numbers(exercise, numbers, words, reference=None):
                    reference=reference or given(exercise.reference)), words
 
 
-def reworded(text, words):
+def reworded(text, words) -> str:
     """A text with all of the words replaced at once, the longest first.
 
     Args:
@@ -205,7 +205,7 @@ class Result:
         """Nothing: the message was shown when the check ran."""
 
 
-def finite_array(value):
+def finite_array(value) -> np.ndarray | None:
     """What an answer gave back, as an array of finite numbers, for a ``judge`` that reads it.
 
     Args:
@@ -225,7 +225,7 @@ def finite_array(value):
     return array.astype(float) if fine else None
 
 
-def broken_law(sentence, witness=""):
+def broken_law(sentence, witness="") -> Result:
     """What an exercise's ``judge`` returns when an answer breaks a law.
 
     Args:

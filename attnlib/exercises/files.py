@@ -5,7 +5,7 @@ import secrets
 from pathlib import Path
 
 
-def write_whole(path, text):
+def write_whole(path, text) -> None:
     """Write a file in one step: whoever is interrupted leaves the old one or the new one.
 
     Folders are made as needed. The file has the mode that any new file of this user gets.

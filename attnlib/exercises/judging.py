@@ -21,7 +21,7 @@ ENTRIES_SHOWN = 24
 SHOWS_THE_SENTENCE = ("raised", "wrong_kind", "changed_input", "broken_law")
 
 
-def judge(exercise, cases, outcomes, expected=None):
+def judge(exercise, cases, outcomes, expected=None) -> Result:
     """What is to be said of an answer.
 
     Args:
@@ -46,7 +46,7 @@ def judge(exercise, cases, outcomes, expected=None):
     return replace(result, exercise=exercise.id)
 
 
-def expect(exercise, cases):
+def expect(exercise, cases) -> list[Outcome] | None:
     """The reference's outcomes on these cases, or None where the exercise has no reference.
 
     Args:
@@ -56,7 +56,7 @@ def expect(exercise, cases):
     return exercise.reference and behaviour(exercise, exercise.reference, cases)
 
 
-def behaviour(exercise, answer, cases):
+def behaviour(exercise, answer, cases) -> list[Outcome]:
     """What one of our own functions does on these cases, a reference or a known mistake.
 
     Args:
@@ -77,7 +77,7 @@ def _parameters(function):
     return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
 
 
-def argument_names(exercise):
+def argument_names(exercise) -> tuple[str, ...]:
     """What the arguments of an exercise's answer are called.
 
     Args:
@@ -87,7 +87,7 @@ def argument_names(exercise):
     return next((_parameters(function) for function in functions if function), ())
 
 
-def same(exercise, outcomes, others, slack=1.0, changes=True):
+def same(exercise, outcomes, others, slack=1.0, changes=True) -> bool:
     """Whether two answers did the same on every case: exception, kind, shape, values, changes.
 
     Args:
@@ -145,7 +145,7 @@ def _unfit(outcomes):
     return None
 
 
-def spoilt(names):
+def spoilt(names) -> Result:
     """What is said when functions of the libraries were replaced.
 
     Args:
@@ -363,7 +363,7 @@ def _smallest(cases, bad):
     return min((i for i in range(len(cases)) if bad[i]), key=lambda i: sizes[i], default=None)
 
 
-def size(case):
+def size(case) -> int:
     """How many numbers an input holds.
 
     Args:

@@ -18,11 +18,11 @@ from .shrinking import smallest_failure
 PUBLIC_SEED = 0
 GRADING_SEEDS = (0, 1, 2)  # as public as the other
 
-_hints_shown = {}
-_failed = {}  # {exercise id: `Failure`}, the last one
+_hints_shown: dict[str, int] = {}
+_failed: dict = {}  # {exercise id: `Failure`}, the last one
 
 
-def check(id, answer=...):
+def check(id, answer=...) -> Result:
     """Try an answer on the exercise's inputs, say once what is right or wrong, and return it.
 
     What fails is shown on the smallest input that was found, which `case` gives as Python objects.
@@ -66,7 +66,7 @@ def case(id):
     return tuple(of_kind(x, failed.kind) for x in failed.case.args)
 
 
-def hint(id):
+def hint(id) -> None:
     """Show the next hint for an exercise; after the last one, all of them again.
 
     Args:
@@ -88,7 +88,7 @@ def hint(id):
                   next_step=more))
 
 
-def earned(id, answer, points):
+def earned(id, answer, points) -> float:
     """Try an answer on inputs that anybody can draw, and say what it earns.
 
     For graders that run the whole notebook, such as nbgrader: the same answer always earns the
@@ -133,7 +133,7 @@ def shrunk(exercise, answer, result):
     return replace(result, witness=witness) if witness else result
 
 
-def assess(exercise, answer):
+def assess(exercise, answer) -> tuple[Result, str]:
     """Run and judge an answer on the public seed and, if it is right there, on a fresh one.
 
     Args:
@@ -153,7 +153,7 @@ def assess(exercise, answer):
     return result, printed
 
 
-def assess_seed(exercise, answer, seed):
+def assess_seed(exercise, answer, seed) -> tuple[Result, str]:
     """Run and judge an answer on the inputs of one seed.
 
     Args:
@@ -201,7 +201,7 @@ def _find(id, answer):
     return exercise, ""
 
 
-def message(exercise, result, printed=""):
+def message(exercise, result, printed="") -> Message:
     """How a result is told.
 
     Args:

@@ -25,14 +25,15 @@ class DamagedRecord(ValueError):
     """A file that is no record of progress."""
 
 
-def progress(save=None, restore=None):
+def progress(save=None, restore=None) -> None:
     """Show what is done: exercises, points and time, by chapter.
 
     Args:
         save: a file to write the record to, to carry it elsewhere (Colab forgets).
         restore: such a file; what is in it is added to the record that is here.
     """
-    notes, record = [], {}
+    notes: list[str] = []
+    record: dict[str, dict] = {}
     try:
         record = _read_mine(notes)
         if restore is not None:
@@ -47,7 +48,7 @@ def progress(save=None, restore=None):
     show(Overview(registry.exercises(), record, notes))
 
 
-def remember(exercise):
+def remember(exercise) -> str:
     """Note at once that an exercise was passed, if somebody sits here.
 
     Args:
@@ -56,7 +57,8 @@ def remember(exercise):
     Returns:
         A sentence to show if something went wrong; usually empty.
     """
-    notes, now = [], datetime.now(UTC).isoformat(timespec="seconds")
+    notes: list[str] = []
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         id = exercise.id.partition("/")[0]  # whatever its numbers
         passed = {id: {"version": exercise.version, "at": now}}
@@ -66,7 +68,7 @@ def remember(exercise):
     return " ".join(notes)
 
 
-def my_file():
+def my_file() -> Path | None:
     """The reader's own file, or None where nobody sits or none is wanted."""
     place = os.environ.get("ATTNLIB_PROGRESS", "")
     if place == "off" or not _somebody_sits_here():
@@ -77,7 +79,7 @@ def my_file():
     return Path(platformdirs.user_data_path("attnlib")) / "progress.json"
 
 
-def read(path):
+def read(path) -> dict[str, dict]:
     """A record from a file.
 
     Args:
@@ -98,7 +100,7 @@ def read(path):
         raise DamagedRecord(f"{path} is no record of progress") from error
 
 
-def write(path, record):
+def write(path, record) -> None:
     """Write a record so that the file is never half written.
 
     Args:
@@ -108,7 +110,7 @@ def write(path, record):
     write_whole(path, json.dumps({"format": 1, "passed": record}, indent=1))
 
 
-def merged(one, other):
+def merged(one, other) -> dict[str, dict]:
     """Two records in one: everything passed in either, the newest version of each, the first time.
 
     >>> merged({"1.1": {"version": 1, "at": "b"}}, {"1.1": {"version": 1, "at": "a"}})
@@ -174,7 +176,7 @@ class Count:
                 f"about {self.minutes[0]} of {self.minutes[1]} minutes")
 
 
-def count(title, exercises, record):
+def count(title, exercises, record) -> Count:
     """How much of these exercises a record holds; one that has changed since counts as open.
 
     Args:

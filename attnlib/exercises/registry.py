@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from .core import Exercise
 
-def exercises():
+
+def exercises() -> tuple[Exercise, ...]:
     """All exercises of the book, in the order of its chapters.
 
     Returns:
@@ -20,7 +22,7 @@ def exercises():
     return tuple(exercise for chapter in _chapters() for exercise in _of_chapter(chapter))
 
 
-def get(id):
+def get(id) -> Exercise:
     """The exercise with this id.
 
     Args:
@@ -47,7 +49,7 @@ def get(id):
 
 
 @functools.lru_cache(maxsize=1024)
-def drawn(exercise, draw):
+def drawn(exercise, draw) -> tuple[Exercise, dict[str, str]]:
     """An exercise with other numbers, shapes or names.
 
     Args:

@@ -40,7 +40,7 @@ class Message:
                 f'padding: 0.2em 0.8em; margin: 0.3em 0;">{"".join(parts)}</div>')
 
 
-def show(shown):
+def show(shown) -> None:
     """Display once: richly under IPython, printed elsewhere.
 
     Args:

@@ -53,7 +53,7 @@ def plain(x, notes=None, depth=0):
         return Other(type_name(kind))
 
 
-def identical(x, y):
+def identical(x, y) -> bool:
     """Whether two plain values are the same, bit for bit but for NaN equal to NaN.
 
     >>> identical([np.array([np.nan])], [np.array([np.nan])])
@@ -82,7 +82,7 @@ def of_kind(x, kind):
     return x
 
 
-def has_torch():
+def has_torch() -> bool:
     """Whether torch is in use; it is not imported to find out."""
     return sys.modules.get("torch") is not None
 
@@ -93,7 +93,7 @@ def import_torch():
     return torch
 
 
-def pack(outcomes):
+def pack(outcomes) -> tuple[str, list[np.ndarray]]:
     """Outcomes as JSON text and a list of arrays, to cross a process.
 
     Args:
@@ -105,14 +105,14 @@ def pack(outcomes):
     >>> unpack(*pack([Outcome(value=(1, [2.5, None]))]))[0].value
     (1, [2.5, None])
     """
-    arrays = []
+    arrays: list[np.ndarray] = []
     records = [asdict(replace(o, value=None, again=()))
                | {"value": _encode(o.value, arrays), "again": _encode(o.again, arrays)}
                for o in outcomes]
     return json.dumps(records), arrays
 
 
-def unpack(text, arrays):
+def unpack(text, arrays) -> list[Outcome]:
     """The outcomes that `pack` packed; nothing but plain data can come of it.
 
     Args:
@@ -180,7 +180,7 @@ def _plain_tensor(tensor, notes):
         return np.array(torch.Tensor.numpy(tensor), subok=False, copy=True)
 
 
-def type_name(kind):
+def type_name(kind) -> str:
     """A class's own name, whatever its metaclass says."""
     return str(type.__dict__["__name__"].__get__(kind))
 

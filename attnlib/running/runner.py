@@ -34,7 +34,7 @@ SECONDS = 10.0
 LAZY = {"jacrev", "jacfwd", "hessian", "vmap", "func", "functorch", "jacobian"}
 
 
-def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS):
+def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS) -> list[Outcome]:
     """Call an answer on every case, and once more with the other kind of array if it raised.
 
     Args:
@@ -84,7 +84,7 @@ def _names(code):
     return {*code.co_names, *itertools.chain.from_iterable(map(_names, inner))}
 
 
-def run_own(answer, cases, *, takes="numpy", names=()):
+def run_own(answer, cases, *, takes="numpy", names=()) -> list[Outcome]:
     """The same for one of our own functions: no time limit and nothing to watch for.
 
     Args:
@@ -102,7 +102,7 @@ def run_own(answer, cases, *, takes="numpy", names=()):
     return _try_kinds({}, cases, _kinds(takes), call)
 
 
-def is_untouched(answer):
+def is_untouched(answer) -> bool:
     """Whether a function's body is still a docstring and ``...``.
 
     >>> def stub(x):

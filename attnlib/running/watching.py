@@ -10,6 +10,7 @@ import threading
 import time
 import types
 from _thread import interrupt_main
+from collections.abc import Callable
 
 import numpy as np
 
@@ -69,11 +70,11 @@ class Watch:
         if name is not None:
             self.called.add(name)
 
-    def seen(self):
+    def seen(self) -> tuple[str, ...]:
         return tuple(sorted(self.called))
 
 
-def functions_named(name):
+def functions_named(name) -> list[Callable]:
     """The functions that a dotted name stands for.
 
     Args:
@@ -116,7 +117,7 @@ def _imported(name):
     return True
 
 
-def imported():
+def imported() -> frozenset[str]:
     """Names of the watched modules that are imported."""
     return frozenset(WATCHED) & sys.modules.keys()
 
@@ -129,7 +130,7 @@ def _attribute_of(name):
 # Functions that someone replaced.
 
 
-def replaced_functions():
+def replaced_functions() -> tuple[str, ...]:
     """Dotted names of functions of numpy, torch and attnlib that are no longer their own.
 
     A check cannot be trusted once they are: what it compares with is computed by them.
@@ -171,7 +172,7 @@ def _functions(owner):
     return {name: thing for name, thing in things.items() if isinstance(thing, kinds)}
 
 
-_originals = {}
+_originals: dict = {}  # {module or class: {name: function}}
 replaced_functions()
 
 
