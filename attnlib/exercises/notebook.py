@@ -48,7 +48,7 @@ def check(id, answer=...) -> Result:
     return result
 
 
-def case(id):
+def case(id) -> tuple:
     """The input on which the last check of an exercise failed, to run your function on it.
 
     Args:
@@ -112,7 +112,7 @@ def earned(id, answer, points) -> float:
     return float(points) * result.credit
 
 
-def shrunk(exercise, answer, result):
+def shrunk(exercise, answer, result) -> Result:
     """The same result, its witness on the smallest input that was found.
 
     Args:
