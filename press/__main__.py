@@ -90,6 +90,19 @@ def weights(site):
     click.echo(weigh.table(site, toc_files()), nl=False)
 
 
+@press.command()
+@click.argument("names", nargs=-1)
+@click.option("--site", default="_build/html", type=click.Path(exists=True))
+@click.option("--runs", default=3, show_default=True, help="Visits of each page.")
+def lighthouse(names, site, runs):
+    """Print what Lighthouse says of the pages of the built site (all, or NAMES)."""
+    from .chapters import toc_files
+    from .site.lighthouse import table
+
+    for line in table(site, names or toc_files(), runs):
+        click.echo(line)
+
+
 @press.command(name="cover")
 def cover_picture():
     """Draw the picture of the opening page, and the card that links show."""

@@ -5,6 +5,7 @@ What is quick stands in test_site.py and belongs to `make test`.
 
 import pytest
 from browsing import Visits, axe_faults, browser_path, built, opened, served
+from firefox import Firefox, firefox_path
 
 from press.chapters import chapter_paths, toc_files
 
@@ -178,3 +179,40 @@ def test_print_shows_a_chapter_whole(visit, name):
         [...document.querySelectorAll('main :is(pre, figure img, figure > svg)')]
         .filter(e => e.scrollWidth > e.clientWidth + 1 && e.tagName === 'PRE' ||
                      e.getBoundingClientRect().right > 721).length""") == 0
+
+
+# Firefox
+
+
+@pytest.fixture(scope="module")
+def firefox():
+    if firefox_path() is None:
+        pytest.skip("needs Firefox: on Debian, sudo apt install firefox-esr")
+    with Firefox() as firefox:
+        yield firefox
+
+
+@EVERY_PAGE
+@pytest.mark.parametrize("width", [500, 1400])  # 500 is as narrow as Firefox's window gets
+def test_firefox_shows_what_chromium_shows(firefox, visit, address, name, width):
+    firefox.open(f"{address}/{name}.html", width)
+    page, _ = visit(name, width)
+    heights = """[...document.querySelectorAll('main :is(h1, h2, math, figure)')]
+        .filter(e => e.getClientRects().length).map(e => [e.tagName, e.getBoundingClientRect()])
+        .map(([tag, box]) => [tag, box.height])"""
+    shown, wanted = firefox.evaluate(heights), page.evaluate(heights)
+    assert [tag for tag, *_ in shown] == [tag for tag, *_ in wanted]
+    for (tag, height), (_, high) in zip(shown, wanted):
+        assert 0.6 * high - 8 < height < 1.6 * high + 8, tag
+    assert firefox.evaluate("[...document.fonts].some(f => f.family === 'Text' && "
+                            "f.status === 'loaded')")
+    assert firefox.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_firefox_takes_a_prediction_and_reveals(firefox, address):
+    firefox.open(f"{address}/{CHAPTERS[0]}.html")
+    assert firefox.evaluate("document.querySelectorAll('details.reveal[open]').length") == 0
+    firefox.evaluate("document.querySelector('form.guess input[type=text]').focus()")
+    firefox.keys("none\ue007")
+    assert firefox.evaluate("document.querySelectorAll('details.reveal[open]').length") == 1
+    assert "none" in firefox.evaluate("document.querySelector('.bet:not([hidden])').textContent")

@@ -2,7 +2,7 @@
 
 elements.py   HTML elements as nodes, and the small pieces that pages share
 writer.py     from nodes to HTML
-weights.py    the bytes of each page and their limits
+weights.py    the bytes of each page and their limits; lighthouse.py what Lighthouse says
 mathml.py     formulas
 highlight.py  Python in colour
 figures.py    pictures; svg.py the drawn ones, in the page's letters and colours

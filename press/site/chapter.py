@@ -144,7 +144,7 @@ class Dresser:
 
     def stub_cell(self, cell):
         node = self.dressed("stub", raw(pre(cell.source)))
-        node["source"] = cell.source
+        node["source"], node["id"] = cell.source, cell.id
         return node
 
     def check_cell(self, cell):
@@ -350,7 +350,7 @@ class Dresser:
             f'{"★" * stars}<s>{"★" * (3 - stars)}</s></span><span class="about">about '
             f'{exercise.minutes} minutes · {points}</span></p>'
             f'<h3 id="{anchor}-t">{inline(heading["title"])}</h3></header>')
-        colab = self.house.colab(f"stub-{id.replace('.', '-')}")
+        colab = self.house.colab(stub["id"])
         section += raw(f'<div class="cell stub">{code}{colab}</div>')
         for number, hint in enumerate(exercise.hints, 1):
             section += raw(fold(f'Hint {number}<span class="vh"> for exercise {id}</span>',

@@ -102,7 +102,8 @@ def output(text):
     """What a cell printed."""
     text = text.rstrip("\n")
     columns = max(map(len, text.splitlines()), default=1)
-    return (f'<pre class="out" style="--cols:{columns}" tabindex="0"><samp>{escape(text)}'
+    wide = " wide" if columns > WIDE - 2 else ""
+    return (f'<pre class="out{wide}" style="--cols:{columns}" tabindex="0"><samp>{escape(text)}'
             "</samp></pre>")
 
 
