@@ -460,7 +460,7 @@ def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path, monk
 
 DRAWN = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
  width="9pt" height="9pt" viewBox="0 0 9 9"><metadata>when</metadata><defs><style>*{x:1}</style>
- </defs><g id="text_1"><text style="font: 10.5px 'DejaVu Sans'; text-anchor: middle" x="1.23456"
+ </defs><g id="text_1"><text style="font-size: 10.5px; font-family: 'DejaVu Sans'; text-anchor: middle" x="1.23456"
  >a &lt; b</text></g><path id="p" d="M 1.23456 2" style="fill: none; stroke: #0072b2"/>
  <use xlink:href="#p" style="stroke: #000000"/></svg>"""
 

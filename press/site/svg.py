@@ -13,7 +13,7 @@ DROPPED = {f"{SVG}metadata", f"{SVG}style", f"{SVG}title"}
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 DECIMALS = re.compile(r"-?\d+\.\d+")
 REFERRED = re.compile(r"url\(#([^)]+)\)")
-QUIET = {"stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}  # by book.css
+QUIET = {"font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}  # by book.css
 
 
 def inline(source, alt, name):
@@ -67,7 +67,7 @@ def styled(style, name):
     """A style as attributes; colours in both schemes."""
     found, schemes = {}, []
     for key, value in re.findall(r"([\w-]+): ([^;]+)", style):
-        if key == "font":
+        if key in ("font", "font-size"):
             found["font-size"] = re.search(r"([\d.]+)px", value)[1]
         elif key in ("fill", "stroke") and COLOUR.fullmatch(value):
             found[key] = value
