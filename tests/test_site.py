@@ -14,7 +14,7 @@ from docutils.nodes import make_id
 from press import address as home
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
-from press.site import svg, weights
+from press.site import fonts, svg, weights
 from press.site.elements import ICONS
 from press.site.house import House
 from press.site.mathml import display, mathml
@@ -146,6 +146,42 @@ def test_a_formula_that_cannot_be_converted_ends_the_build(tmp_path):
 def test_a_number_stands_outside_its_formula():
     body, number = display(r"a = b \tag{3.2}")
     assert number == "3.2" and "3.2" not in body and 'display="block"' in body
+
+
+# Signs
+
+# Drawn by the reader's own fonts: no cut of ours has them.
+BORROWED = {"text": "ćčŁ†√≤≥", "text-bold": "ćč✓", "text-italic": "→", "mono": "√␣★"}
+
+
+def face(text):
+    """The font that draws a text of a page."""
+    if text.find_parent("math"):
+        return "math"
+    if text.find_parent(["code", "samp", "pre"]) or text.find_parent(class_="label"):
+        return "mono"
+    if text.find_parent(["em", "i"]):
+        return "text-italic"
+    return "text-bold" if text.find_parent(["strong", "b", "h3"]) else "text"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_sign_is_in_the_fonts(read, name):
+    have = json.loads(fonts.SIGNS.read_text(encoding="utf-8"))
+    missing = {}
+    for text in read(name).select_one("main").find_all(string=True):
+        if text.find_parent(["script", "noscript", "template"]) or text.find_parent(class_="play"):
+            continue
+        font = face(text)
+        drawn = fonts.ITALIC.get(text, text) if text.parent.name == "mi" else text
+        for sign in set(drawn) - set(have[font] + BORROWED.get(font, "") + "\n\t\u200b"):
+            missing.setdefault(font, set()).add(sign)
+    assert not missing, f"{name} brings signs that no font has: cut them anew (press/site/fonts.py)"
+
+
+def test_the_fonts_have_their_licences():
+    licences = [path.read_text(encoding="utf-8") for path in fonts.OUT.glob("LICENSE-*.txt")]
+    assert len(licences) == 3 and all("SIL OPEN FONT LICENSE" in text for text in licences)
 
 
 # The components of a chapter

@@ -1,4 +1,4 @@
-"""Cuts the site's five fonts to the signs the book uses: `python -m press.fonts`.
+"""Cuts the site's five fonts to the signs the book uses: `python -m press.site.fonts`.
 
 Run by hand when a chapter uses a new sign; what it writes, static/fonts, is committed (59 KB), so
 that building needs neither npm nor fonttools. Needs `pip install fonttools brotli ziamath` (ziamath
@@ -8,6 +8,7 @@ carries STIX Two Math with its MATH table) and `npm i @fontsource/source-serif-4
 
 import html
 import importlib.util
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..chapters import ROOT, Chapter, chapter_paths
 from .mathml import TAG, mathml
 
 OUT = Path(__file__).parent / "static" / "fonts"
+SIGNS = Path(__file__).parent / "signs.json"
 NPM = Path("node_modules/@fontsource")
 ASCII = "".join(map(chr, range(32, 127)))
 TEXT = ASCII + "·×éóŁ…→←√°²–—‘’“”•−≤≥±†§¶½¼¾≈äöüßàèçñŠšžć\u00a0"
@@ -29,7 +31,7 @@ ITALIC = {**{chr(97 + i): chr(0x1D44E + i) for i in range(26)}, "h": "ℎ",
 
 def formula_signs():
     """Every sign that a formula of the book shows; a browser draws a lone `<mi>` in italics."""
-    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").rglob("*.md")]
     texts += [cell.source for path in chapter_paths() for cell in Chapter(path).cells
               if cell.cell_type == "markdown"]
     signs = set("0123456789()[]{}|√−=+,.")
@@ -82,6 +84,16 @@ def main():
     narrow_roots(stix, OUT / "stix.ttf")
     cut(OUT / "stix.ttf", "math.woff2", formula_signs(), "")
     (OUT / "stix.ttf").unlink()
+    write_signs()
+
+
+def write_signs():
+    """Write down which signs the cut fonts have, so that a test can ask without reading fonts."""
+    from fontTools.ttLib import TTFont
+
+    found = {path.stem: "".join(map(chr, sorted(TTFont(path).getBestCmap())))
+             for path in sorted(OUT.glob("*.woff2"))}
+    SIGNS.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
