@@ -22,6 +22,7 @@ RACES = [
     (8192, BACKWARD),
     *((n, ("chunked_attention", "torch SDPA", "naive")) for n in LENGTHS[:-1]),
     (16384, ("chunked_attention", "torch SDPA")),
+    *((n, ("selected_attention", "SDPA with a mask")) for n in LENGTHS[:-1]),
     (2048, ("attention", "the formula")),
 ]
 MEMORY = {
@@ -30,7 +31,7 @@ MEMORY = {
     "chunked_attention, with backward": LENGTHS[1:],
 }
 OURS = {"attention": "attention", "local_attention": "multilevel",
-        "chunked_attention": "multilevel"}
+        "chunked_attention": "multilevel", "selected_attention": "multilevel"}
 
 
 def machine():

@@ -55,6 +55,16 @@ def chunked(query, key, value):
     return attnlib.chunked_attention(query, key, value, causal=True)
 
 
+def selected(query, key, value):
+    return attnlib.selected_attention(query, key, value, chunk=64, top=4, window=WINDOW)
+
+
+def masked_sdpa(n):
+    """SDPA with a boolean mask, made before, that shows each query as many keys."""
+    mask = torch.from_numpy(attnlib.window_mask(n, window=WINDOW + 4 * 64, causal=True))
+    return forward(lambda *tensors: scaled_dot_product_attention(*tensors, attn_mask=mask))(n)
+
+
 def sdpa(query, key, value):
     return scaled_dot_product_attention(query, key, value, is_causal=True)
 
@@ -97,6 +107,8 @@ CONTENDERS = {
     "torch SDPA": forward(sdpa),
     "naive": forward(naive),
     "chunked_attention, with backward": backward(chunked),
+    "selected_attention": forward(selected),
+    "SDPA with a mask": masked_sdpa,
     "attention": forward(attnlib.attention),
     "the formula": forward(formula),
 }
@@ -109,6 +121,8 @@ def check(n=512):
         "local_attention": window, "flex_attention": window,
         "local-attention package": dict(causal=True, window=WINDOW + 1),
         "chunked_attention": causal, "torch SDPA": causal, "naive": causal,
+        "SDPA with a mask": dict(causal=True, window=WINDOW + 4 * 64),
+        "selected_attention": causal,  # at this length every chunk is chosen or near
         "attention": {}, "the formula": {},
     }
     for name, keywords in expected.items():

@@ -62,10 +62,9 @@ def clean(samples):
 
 
 def summary(samples):
-    """The median of the clean samples; with fewer than three, of the three least disturbed."""
-    undisturbed = clean(samples)
-    used = undisturbed if len(undisturbed) >= 3 else sorted(samples, key=lambda s: s[1] or 0)[:3]
-    return dict(milliseconds=1000 * statistics.median(seconds for seconds, _ in used),
+    """The median of the clean samples, of which a figure needs three; None where there is none."""
+    undisturbed = [seconds for seconds, _ in clean(samples)]
+    return dict(milliseconds=1000 * statistics.median(undisturbed) if undisturbed else None,
                 clean=len(undisturbed), samples=len(samples))
 
 

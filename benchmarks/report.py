@@ -28,9 +28,9 @@ class Goal:
 
     def row(self):
         sign = "≥" if self.at_least else "≤"
-        measured = "not measured here" if self.measured is None else f"{self.measured:.2f}"
+        measured = "not measured" if self.measured is None else f"{self.measured:.2f}"
         return [self.what, f"{sign}\N{NO-BREAK SPACE}{self.bound:g}", measured,
-                "met" if self.met else f"**missed**: {self.why}"]
+                "met" if self.met else "" if self.measured is None else f"**missed**: {self.why}"]
 
 
 def growth(by_length):
@@ -44,16 +44,47 @@ def growth(by_length):
     return sum((a - x) * (b - y) for a, b in zip(xs, ys)) / sum((a - x) ** 2 for a in xs)
 
 
+def measured(by_length):
+    """Milliseconds by length, of what had at least three undisturbed samples."""
+    return {n: result["milliseconds"] for n, result in by_length.items() if result["clean"] >= 3}
+
+
+def sensible(by_length):
+    """Whether times grow from length to length as work can: by 1.2 to 8 times when n doubles.
+
+    >>> sensible({1024: 10.0, 2048: 20.0}), sensible({1024: 10.0, 2048: 9.0})
+    (True, False)
+    """
+    pairs = [(by_length[n], by_length[2 * n]) for n in by_length if 2 * n in by_length]
+    return bool(pairs) and all(1.2 < twice / once < 8 for once, twice in pairs)
+
+
+def ahead(ours, theirs):
+    """The least length from which on ours is faster at every length measured, or None.
+
+    >>> ahead({1: 5.0, 2: 6.0, 4: 7.0}, {1: 4.0, 2: 8.0, 4: 9.0})
+    2
+    """
+    both, first = sorted(set(ours) & set(theirs), reverse=True), None
+    for n in both:
+        if ours[n] >= theirs[n]:
+            break
+        first = n
+    return first
+
+
 def goals(times, memory):
     """The goals, from ``times[name][n]["milliseconds"]`` and ``memory[name][n]`` in MiB."""
+    known = {name: measured(by_length) for name, by_length in times.items()}
+
     def slower(name, other, n=8192):
-        return times[name][n]["milliseconds"] / times[other][n]["milliseconds"]
+        one, two = known[name].get(n), known[other].get(n)
+        return None if one is None or two is None else one / two
 
     def larger(name, other, n=8192):
         return memory[name][n] / memory[other][n] if memory.get(name) else None
 
-    local = {n: result["milliseconds"] for n, result in times["local_attention"].items()
-             if n >= 2048}
+    local = {n: time for n, time in known["local_attention"].items() if n >= 2048}
     training = memory.get("chunked_attention, with backward") or {}
     doubling = max((training[2 * n] / training[n] for n in training if 2 * n in training),
                    default=None)
@@ -72,7 +103,8 @@ def goals(times, memory):
              slower("local_attention", "flex_attention"),
              "a block of 32 queries computes 287 scores per query to use 256"),
         Goal("`local_attention`: exponent of its time over 2048 to 16384", 1.2, False,
-             growth(local), "longer inputs no longer fit into the processor's cache"),
+             growth(local) if sensible(local) else None,
+             "longer inputs no longer fit into the processor's cache"),
         Goal("`chunked_attention`, causal: times faster than naive", 4, True,
              slower("naive", "chunked_attention"), "the products alone take most of the time"),
         Goal("the same: times less extra memory", 50, True, larger("naive", "chunked_attention"),
@@ -87,6 +119,10 @@ def goals(times, memory):
         Goal("`attention`, no mask, n = 2048: time relative to the formula", 1.6, False,
              slower("attention", "the formula", 2048),
              "a row that sees nothing is looked for, and so is a NaN that must stay hidden"),
+        Goal("`selected_attention`, 4 chunks of 64 and a window of 256: the length from which it "
+             "is faster than SDPA with a mask of as many keys", 8192, False,
+             ahead(known.get("selected_attention", {}), known.get("SDPA with a mask", {})),
+             "what each query chose is put into blocks before anything is computed"),
     ]
 
 
@@ -100,15 +136,15 @@ def numbered(results):
 def markdown(results, stale=()):
     """The tables, the machine, and how it was measured."""
     lengths = sorted({n for by_length in results["times"].values() for n in by_length})
-    rows, disturbed = [], 0
+    rows, odd = [], []
     for name, by_length in results["times"].items():
-        cells = []
+        cells, known = [], measured(by_length)
+        if len(known) > 1 and not sensible(known):
+            odd.append(name)
         for n in lengths:
-            result, mib = by_length.get(n), results["memory"].get(name, {}).get(n)
-            few = result is not None and result["clean"] < 3
-            disturbed += few
-            cells.append(" / ".join([f"{result['milliseconds']:.1f}{'*' * few}" if result else "-",
-                                     f"{mib:.0f}" if mib is not None else "-"]))
+            mib = results["memory"].get(name, {}).get(n)
+            time = f"{known[n]:.1f}" if n in known else "not measured" if n in by_length else "-"
+            cells.append(f"{time} / " + (f"{mib:.0f}" if mib is not None else "-"))
         rows.append([tables.marked(name, stale), *cells])
     parts = [
         "# attnlib beside its peers",
@@ -118,8 +154,9 @@ def markdown(results, stale=()):
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
         tables.markdown(["", *map(str, lengths)], rows),
         *tables.notes(stale),
-        *(["\\* fewer than three undisturbed samples: the median of the three least disturbed."]
-          if disturbed else []),
+        "Not measured: there were fewer than three undisturbed samples.",
+        *([f"These times do not grow as work can, and are not to be trusted: {', '.join(odd)}."]
+          if odd else []),
         "![Time and extra memory against the length](results.png)",
         f"Measured on {tables.day(results['date'])}: {results['machine']}.",
         *results["method"],
@@ -133,8 +170,7 @@ def picture(results, path):
     canvas = plots.figure(height=6.8).figure
     canvas.clear()
     measures = {
-        "time in ms": {name: {n: result["milliseconds"] for n, result in by_length.items()}
-                       for name, by_length in results["times"].items()},
+        "time in ms": {name: measured(by_length) for name, by_length in results["times"].items()},
         "extra memory in MiB": results["memory"],
     }
     grid = canvas.subplots(2, 2, sharex=True, sharey="row")

@@ -18,9 +18,10 @@ def test_a_busy_neighbour_is_filtered_out():
         milliseconds=2000, clean=3, samples=5)
 
 
-def test_without_clean_samples_the_least_disturbed_count_and_it_is_said():
+def test_disturbed_samples_count_for_nothing():
     samples = [(5.0, 0.9), (1.0, 0.2), (2.0, 0.3), (3.0, 0.4), (9.0, 0.0)]
-    assert measure.summary(samples) == dict(milliseconds=2000, clean=1, samples=5)
+    assert measure.summary(samples) == dict(milliseconds=9000, clean=1, samples=5)
+    assert measure.summary(samples[:4]) == dict(milliseconds=None, clean=0, samples=4)
 
 
 def test_without_proc_every_sample_counts():
@@ -64,7 +65,8 @@ def test_the_peak_counts_what_is_made_and_freed():
 def results(factor=1.0):
     """Invented numbers, in which every peer takes ``factor`` times as long and as much."""
     def invented(name, n, power):
-        ours = name.split(",")[0] in ("local_attention", "chunked_attention", "attention")
+        ours = name.split(",")[0] in (
+            "local_attention", "chunked_attention", "selected_attention", "attention")
         return (1.0 if ours else factor) * n**power
 
     times = {}
@@ -81,21 +83,39 @@ def test_goals_are_read_off_the_numbers():
     invented = results(factor=10.0)
     outcome = report.goals(invented["times"], invented["memory"])
     measured = [goal.measured for goal in outcome]
-    assert measured == pytest.approx([10, 10, 10, 0.1, 1.5, 10, 10, 0.1, 2, 0.1])
-    assert [goal.met for goal in outcome] == [True] * 4 + [False, True, False, True, True, True]
+    assert measured == pytest.approx([10, 10, 10, 0.1, 1.5, 10, 10, 0.1, 2, 0.1, 1024])
+    assert [goal.met for goal in outcome] == [True] * 4 + [False, True, False] + [True] * 4
     assert not any(goal.met for goal in report.goals(results(0.5)["times"], {}) if goal.at_least)
 
 
 def test_the_table_says_what_is_missed_and_why():
     text = report.markdown(results(factor=10.0))
     assert text.count("**missed**: longer inputs no longer fit") == 1
-    assert text.count("| met |") == 8 and "fewer" not in text
+    assert text.count("| met |") == 9 and "| not measured |" not in text and "grow as" not in text
     assert "1 January 2000: a machine" in text
-    without = results()
+
+
+def test_no_figure_is_printed_that_was_not_measured():
+    """Neither in the table, nor in a goal that needs it, nor in the picture."""
+    without = results(3.0)
     without["memory"] = {}
-    without["times"]["naive"][1024]["clean"] = 2
+    for n, milliseconds in ((1024, 77777.7), (8192, None)):
+        without["times"]["naive"][n] = dict(milliseconds=milliseconds, clean=2, samples=9)
     text = report.markdown(without)
-    assert "not measured here" in text and "* / -" in text and "fewer than three" in text
+    assert text.count("not measured / -") == 2 and "77777.7" not in text
+    goals = report.goals(without["times"], {})
+    assert [goal.what for goal in goals if goal.measured is None and "memory" not in goal.what] == [
+        "`chunked_attention`, causal: times faster than naive"]
+    assert all(goal.row()[2:] == ["not measured", ""] for goal in goals if goal.measured is None)
+
+
+def test_times_that_do_not_grow_are_not_trusted():
+    odd = results()
+    odd["times"]["local_attention"][16384]["milliseconds"] = 1.0
+    text = report.markdown(odd)
+    assert "do not grow as work can, and are not to be trusted: local_attention." in text
+    assert [goal.measured for goal in report.goals(odd["times"], odd["memory"])
+            if "exponent" in goal.what] == [None]
 
 
 def test_the_picture_is_drawn(tmp_path):
