@@ -369,3 +369,8 @@ def test_what_an_editor_leaves_behind_is_taken_out_and_no_id_stands_in_two_chapt
     figure = {"tags": ["figure"], "mystnb": {"a": 1}}
     assert notebooks == {"01_one": [("01-c01", {"tags": []}), ("01-02-c02", figure)],
                          "02_two": [("02-c01", {"tags": []}), ("02-c02", figure)]}
+
+
+def test_no_cell_id_stands_twice_in_the_book():
+    ids = [cell.id for path in chapter_paths() for cell in Chapter(path).cells]
+    assert len(ids) == len(set(ids)) > 500, "run `make notebooks`"
