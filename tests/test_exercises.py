@@ -20,7 +20,7 @@ import pytest
 from made_up import BY_HAND, EXERCISE, SENTENCES, cases, weights
 
 import attnlib
-from attnlib.exercises import core, exercises, judging
+from attnlib.exercises import ch06_multihead, core, exercises, get, judging
 from attnlib.exercises.core import Case, Exercise, Mistake, switched
 from attnlib.exercises.notebook import assess, assess_seed
 from attnlib.running import plain, watching
@@ -553,3 +553,14 @@ def test_the_example_in_contributing_works():
                  test_a_faulty_reference_without_faults_is_right,
                  test_its_mistakes_have_names_and_sentences):
         rule(exercise)
+
+
+@pytest.mark.parametrize("fault", ["exchanged", "one-ear", "both-ears", "mixed", "halved",
+                                   "first-label", "avoids"])
+def test_what_heads_by_hand_get_wrong_is_named_at_any_firmness(fault):
+    def answer(keys, labels):
+        w_query, w_key, w_value, w_out = ch06_multihead._by_hand(keys, labels, faults={fault})
+        return 3 * w_query, 2 * w_key, w_value / 2, 2 * w_out
+
+    result = answers.judged(get("6.6"), answer, 0)
+    assert (result.status, result.mistake) == ("known_mistake", fault), result.sentence

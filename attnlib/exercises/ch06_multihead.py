@@ -6,7 +6,7 @@ import numpy as np
 
 from ..attention import attention, softmax
 from ..heads import merge_heads, repeat_heads, split_heads
-from .core import Case, Exercise, broken_law, finite_array, switched
+from .core import Case, Exercise, Mistake, Result, broken_law, finite_array, switched
 
 # 6.1  A layer on paper
 
@@ -103,6 +103,10 @@ def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
     scale = 1 / math.sqrt(query.shape[-1])
     if "whole-width" in faults:
         scale = 1 / math.sqrt(w_query.shape[1])
+    if "model-width" in faults:
+        scale = 1 / math.sqrt(x.shape[-1])
+    if "heads-attend" in faults:
+        query, key, value = (np.swapaxes(part, -2, -3) for part in (query, key, value))
     if "no-scale" in faults:
         scale = 1.0
     scores = scale * query @ np.swapaxes(key, -1, -2)  # (..., heads, n, n)
@@ -114,6 +118,8 @@ def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
     if "heads-compete" in faults:
         weights = softmax(scores, axis=-3)
     found = weights @ value
+    if "heads-attend" in faults:
+        found = np.swapaxes(found, -2, -3)
     if "first-head" in faults:
         found = np.broadcast_to(found[..., :1, :, :], found.shape)
     if "merge-crossed" in faults:
@@ -152,6 +158,13 @@ def _all_heads_torch(x, w_query, w_key, w_value, w_out, heads):
                          for w in (w_query, w_key, w_value))
     weights = torch.softmax(query @ key.mT / query.shape[-1] ** 0.5, dim=-1)
     return (weights @ value).transpose(-2, -3).flatten(-2) @ w_out
+
+
+def _all_heads_viewed(x, w_query, w_key, w_value, w_out, heads):
+    query, key, value = ((x @ w).view(*x.shape[:-1], heads, -1).transpose(-2, -3)
+                         for w in (w_query, w_key, w_value))
+    found = attention(query, key, value).transpose(-2, -3)
+    return found.view(*x.shape[:-1], -1) @ w_out
 
 
 def _all_heads_cases(seed):
@@ -202,7 +215,11 @@ _ALL_HEADS = Exercise(
                         "words.",
         "whole-width": "You scaled by the root of the whole width. How wide is the query that a "
                        "head sees?",
+        "model-width": "You scaled by the root of the width of `x`. How wide is the query that a "
+                       "head sees?",
         "no-scale": "Your scores are not scaled. See equation (1.6).",
+        "heads-attend": "Your heads attend to each other, at each word by itself: the weights are "
+                        "(heads, heads). Which axis should stand next to the width?",
         "key-from-query": "Your keys are projected by the queries' matrix.",
         "mean-scores": "Your heads all use one mean of scores. Each has weights of its own.",
         "causal": "You hid the later words. Nothing here asks for a mask.",
@@ -219,7 +236,12 @@ _ALL_HEADS = Exercise(
               ("whole-width", "no-output"), ("axis", "whole-width"), ("axis", "merge-reshape"),
               ("key-from-query", "whole-width"), ("causal", "whole-width"),
               ("axis", "no-scale"), ("split-heads-last", "whole-width"),
-              ("split-before", "merge-reshape")]),
+              ("split-before", "merge-reshape"), ("model-width", "merge-reshape"),
+              ("model-width", "split-reshape"), ("heads-attend", "whole-width"),
+              ("heads-attend", "model-width")]) + (Mistake(
+                  "view-after-transpose",
+                  "You merged by `view` after a transpose. A view cannot put numbers in another "
+                  "order in memory: `reshape` can.", _all_heads_viewed),),
     forbidden=("attnlib.split_heads", "attnlib.merge_heads"),
     variants=(_all_heads_loops, _all_heads_einsum, _all_heads_torch),
 )
@@ -552,6 +574,9 @@ def _by_hand_fault(keys, labels, w_query, w_key, w_value, w_out):
         found = (merge_heads(attention(*(split_heads(x, 2) for x in parts))) @ w_out)[0]
         expected = np.concatenate((np.eye(labels)[label[one]], np.eye(labels)[label[two]]))
         if np.abs(found - expected).max() > 0.01:
+            for name, wrong in _by_hand_wrongs(label[one], label[two], label, labels).items():
+                if np.abs(found - wrong).max() < 0.01:
+                    return Result("known_mistake", _BY_HAND_SENTENCES[name], mistake=name)
             return broken_law(
                 "The answer to a question is not the first label followed by the second, to "
                 "within 0.01.",
@@ -561,12 +586,34 @@ def _by_hand_fault(keys, labels, w_query, w_key, w_value, w_out):
     return None
 
 
+def _by_hand_wrongs(one, two, label, labels):
+    """What each mistake answers where its heads look firmly; one, two: the labels asked for."""
+    first, second, every = np.eye(labels)[one], np.eye(labels)[two], np.eye(labels)[label]
+    halves = {"exchanged": (second, first), "one-ear": (first, first),
+              "both-ears": ((first + second) / 2,) * 2, "mixed": (first + second,) * 2,
+              "halved": (first / 2, second / 2), "first-label": (first, 0 * second),
+              "avoids": [(every.sum(0) - asked) / (len(every) - 1) for asked in (first, second)]}
+    return {name: np.concatenate(pair) for name, pair in halves.items()}
+
+
 def _by_hand_cases(seed):
     rng = np.random.default_rng([seed, 66])
     sizes = [(int(rng.integers(low, 2 * low)), int(rng.integers(3, 12))) for low in (4, 7, 13)]
     return [*(Case(pair) for pair in sizes), Case((2, 5), hard="two keys only"),
             Case((24, int(rng.integers(12, 20))), hard="more labels than usual")]
 
+
+_BY_HAND_SENTENCES = {
+    "too-even": "Your heads look at the right items, but not firmly. "
+                "What makes a softmax sharper?",
+    "avoids": "Your heads look at all items but the right one. Look at a sign.",
+    "exchanged": "The right two labels, in the wrong order.",
+    "one-ear": "Both of your heads look for the first key.",
+    "both-ears": "Your heads both look for both keys, so each brings back a mixture.",
+    "mixed": "Your output adds what the two heads found. It should keep them apart.",
+    "halved": "Right labels, but half as large as they should be.",
+    "first-label": "Your output holds the first label alone.",
+}
 
 _BY_HAND = Exercise(
     id="6.6", kind="open-ended", points=5, minutes=25, version=1,
@@ -580,17 +627,8 @@ _BY_HAND = Exercise(
     ),
     cases=_by_hand_cases,
     reference=None,
-    mistakes=switched(_by_hand, {
-        "too-even": "Your heads look at the right items, but not firmly. "
-                    "What makes a softmax sharper?",
-        "avoids": "Your heads look at all items but the right one. Look at a sign.",
-        "exchanged": "The right two labels, in the wrong order.",
-        "one-ear": "Both of your heads look for the first key.",
-        "both-ears": "Your heads both look for both keys, so each brings back a mixture.",
-        "mixed": "Your output adds what the two heads found. It should keep them apart.",
-        "halved": "Right labels, but half as large as they should be.",
-        "first-label": "Your output holds the first label alone.",
-    }, pairs=[("too-even", "exchanged"), ("too-even", "mixed"), ("too-even", "one-ear"),
+    mistakes=switched(_by_hand, _BY_HAND_SENTENCES, pairs=[
+              ("too-even", "exchanged"), ("too-even", "mixed"), ("too-even", "one-ear"),
               ("too-even", "both-ears"), ("one-ear", "mixed"), ("exchanged", "halved"),
               ("too-even", "halved"), ("exchanged", "first-label"), ("both-ears", "mixed"),
               ("too-even", "first-label"), ("mixed", "halved")]),
@@ -598,5 +636,355 @@ _BY_HAND = Exercise(
     variants=(_by_hand, _by_hand_firm_keys, _by_hand_lists),
 )
 
+# 6.7  Taken out, three ways
 
-EXERCISES = (_SIZES, _ALL_HEADS, _GROUPED, _PARTS, _COUNTED, _BY_HAND)
+def _taken(found, other, w_out, head, how, *, faults=frozenset()):
+    heads = found.shape[1]
+    own = head - 1 if "from-one" in faults else head
+    found = found.copy()
+    mean, donor = found.mean(0), other
+    if "mean-of-other" in faults:
+        mean = other.mean(0)
+    if "one-number" in faults:
+        mean = np.broadcast_to(found.mean((0, 2), keepdims=True)[0], mean.shape)
+    if "mean-of-heads" in faults:
+        mean = np.broadcast_to(found.mean(1).mean(0), mean.shape)
+    if "own-mean" in faults:
+        mean = found.mean(1, keepdims=True) + 0 * found
+    if "patch-mean" in faults:
+        donor = np.broadcast_to(other.mean(0), other.shape)
+    if "added" in faults:
+        donor = found + other
+    instead = {"zero": 0 * found, "mean": mean + 0 * found, "patch": donor}[how]
+    chosen = np.arange(heads)[:, None, None] == own % heads
+    if "all-but" in faults:
+        chosen = ~chosen
+    if "everything" in faults:
+        chosen = chosen | True
+    found = np.where(chosen, instead, found)
+    output = merge_heads(found) @ w_out
+    if "alternating" in faults:
+        output = np.moveaxis(found, 1, -1).reshape(*output.shape[:-1], -1) @ w_out
+    return found if "no-output" in faults else output
+
+
+def _taken_reference(found, other, w_out, head, how):
+    return _taken(found, other, w_out, head, how)
+
+
+def _taken_parts(found, other, w_out, head, how):
+    """Take the head's part of the output away, and put another in its place."""
+    blocks = w_out.reshape(found.shape[1], found.shape[-1], -1)
+    parts = found @ blocks  # (questions, heads, n, dim)
+    instead = {"zero": 0 * parts[:, head], "mean": parts[:, head].mean(0, keepdims=True),
+               "patch": other[:, head] @ blocks[head]}[how]
+    return parts.sum(1) - parts[:, head] + instead
+
+
+def _taken_loops(found, other, w_out, head, how):
+    outputs = []
+    for i in range(len(found)):
+        heads = [x for x in found[i]]
+        if how == "zero":
+            heads[head] = np.zeros_like(heads[head])
+        elif how == "mean":
+            heads[head] = sum(found[j, head] for j in range(len(found))) / len(found)
+        else:
+            heads[head] = other[i, head]
+        outputs.append(np.concatenate(heads, axis=-1) @ w_out)
+    return np.stack(outputs)
+
+
+def _taken_torch(found, other, w_out, head, how):
+    found = found.clone()
+    found[:, head] = {"zero": 0.0, "mean": found[:, head].mean(0), "patch": other[:, head]}[how]
+    return found.transpose(1, 2).flatten(2) @ w_out
+
+
+def _taken_cases(seed):
+    rng = np.random.default_rng([seed, 67])
+
+    def case(questions, heads, n, width, dim, head, how, hard=""):
+        found, other = rng.normal(size=(2, questions, heads, n, width)) + 1.5
+        return Case((found, other, rng.normal(size=(heads * width, dim)), head, how), hard=hard)
+
+    return [*(case(5, 3, 4, 2, 7, head, how)
+              for head, how in ((1, "zero"), (1, "mean"), (1, "patch"), (2, "mean"))),
+            case(2, 4, 3, 6, 5, 0, "patch", hard="the first head"),
+            case(6, 4, 1, 3, 5, 3, "mean", hard="a single word"),
+            case(1, 2, 3, 4, 5, 1, "mean", hard="a single question: its own mean"),
+            case(4, 1, 3, 2, 5, 0, "zero", hard="the only head")]
+
+
+_TAKEN = Exercise(
+    id="6.7", kind="write", points=3, minutes=12, version=1,
+    hints=(
+        "Make a copy first. Then one head's numbers, `[:, head]`, are replaced by others.",
+        "Which axis holds the questions? The mean runs over this one, and keeps words and width.",
+        "Merge as in the chapter: the heads of one word stand side by side before `w_out`.",
+    ),
+    cases=_taken_cases,
+    reference=_taken_reference,
+    mistakes=switched(_taken, {
+        "all-but": "You replaced every head but the one that is meant.",
+        "everything": "You replaced all heads. The others should stay as they are.",
+        "from-one": "You took the head before: `head` is counted from 0.",
+        "mean-of-other": "Your mean is that of `other`. Which questions does the head answer here?",
+        "one-number": "Your mean runs over the words too. Each word has a mean of its own.",
+        "mean-of-heads": "Your mean runs over the heads. A head is replaced by its own mean, over "
+                         "other questions.",
+        "own-mean": "Your mean runs over the heads of one question. It should run over questions.",
+        "patch-mean": "You patched in the mean of `other`. Question i gets what head found for "
+                      "question i of `other`.",
+        "added": "You added what `other` found. It should stand in place of the head's own.",
+        "alternating": "Your merged heads alternate. The numbers of a head stand next to each "
+                       "other.",
+        "no-output": "You did not use `w_out`.",
+    }, pairs=[("all-but", "mean-of-other"), ("all-but", "patch-mean"), ("all-but", "alternating"),
+              ("from-one", "patch-mean"), ("from-one", "mean-of-other"),
+              ("from-one", "alternating"), ("one-number", "patch-mean"),
+              ("mean-of-other", "patch-mean"), ("one-number", "alternating"),
+              ("everything", "patch-mean")]),
+    forbidden=(),
+    variants=(_taken_parts, _taken_loops, _taken_torch),
+)
+
+
+# 6.8  Words ask patches
+
+def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults=frozenset()):
+    def apart(x):
+        if "split-reshape" in faults:
+            return x.reshape(*x.shape[:-2], heads, x.shape[-2], -1)
+        return split_heads(x, heads)
+
+    query, key, value = apart(words @ w_query), apart(patches @ w_key), apart(patches @ w_value)
+    if "inverted" in faults:
+        seen = ~seen
+    if "first-picture" in faults:
+        seen = np.broadcast_to(seen[(0,) * (seen.ndim - 1)], seen.shape)
+    visible = np.broadcast_to(seen[..., None, None, :], (*query.shape[:-1], key.shape[-2]))
+    scale = 1 / math.sqrt(query.shape[-1])
+    if "whole-width" in faults:
+        scale = 1 / math.sqrt(w_query.shape[1])
+    if "no-scale" in faults:
+        scale = 1.0
+    scores = scale * query @ np.swapaxes(key, -1, -2)  # (..., heads, n_q, n_k)
+    if "times-mask" in faults:
+        weights = softmax(scores * visible)
+    elif "mask-after" in faults:
+        weights = softmax(scores) * visible
+    elif "ignored" in faults:
+        weights = softmax(scores)
+    elif "big-negative" in faults:
+        weights = softmax(np.where(visible, scores, -1e9))
+    else:
+        weights = softmax(np.where(visible, scores, -np.inf), axis=-1)
+    if "over-words" in faults:
+        weights = softmax(np.where(visible, scores, -np.inf), axis=-2)
+    if "mean-weights" in faults:
+        weights = np.broadcast_to(weights.mean(-3, keepdims=True), weights.shape)
+    found = weights @ value
+    if "merge-reshape" in faults:
+        found = found.reshape(*found.shape[:-3], found.shape[-2], -1)
+    else:
+        found = merge_heads(found)
+    return found if "no-output" in faults else found @ w_out
+
+
+def _asks_reference(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    query, key, value = (split_heads(x @ w, heads) for x, w in (
+        (words, w_query), (patches, w_key), (patches, w_value)))
+    found = attention(query, key, value, mask=seen[..., None, None, :])
+    return merge_heads(found) @ w_out
+
+
+def _asks_loops(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    output = 0
+    for m in range(heads):
+        query, key, value = (np.split(w, heads, axis=1)[m] for w in (w_query, w_key, w_value))
+        found = attention(words @ query, patches @ key, patches @ value, mask=seen[..., None, :])
+        output = output + found @ np.split(w_out, heads)[m]
+    return output
+
+
+def _asks_torch(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    query, key, value = ((x @ w).unflatten(-1, (heads, -1)).transpose(-2, -3) for x, w in (
+        (words, w_query), (patches, w_key), (patches, w_value)))
+    scores = (query @ key.mT / query.shape[-1] ** 0.5).masked_fill(
+        ~seen[..., None, None, :], float("-inf"))
+    weights = scores.softmax(-1).nan_to_num(0.0)
+    return (weights @ value).transpose(-2, -3).flatten(-2) @ w_out
+
+
+def _asks_cases(seed):
+    rng = np.random.default_rng([seed, 68])
+
+    def case(*leading, n_q, n_k, d, d_image, heads, width, width_v, out, size=0.5, hard=""):
+        seen = rng.random((*leading, n_k)) < 0.6
+        seen[..., 0], seen[..., 1] = True, False
+        if hard == "a picture of which nothing may be seen":
+            seen[0] = False
+        matrices = [rng.normal(size=shape) for shape in (
+            (d, heads * width), (d_image, heads * width), (d_image, heads * width_v),
+            (heads * width_v, out))]
+        return Case((size * rng.normal(size=(*leading, n_q, d)),
+                     size * rng.normal(size=(*leading, n_k, d_image)), *matrices, heads, seen),
+                    hard=hard)
+
+    return [case(n_q=3, n_k=5, d=6, d_image=7, heads=2, width=4, width_v=8, out=9),
+            case(n_q=4, n_k=7, d=5, d_image=6, heads=3, width=2, width_v=8, out=10),
+            case(2, n_q=4, n_k=6, d=5, d_image=7, heads=3, width=8, width_v=9, out=10,
+                 hard="a batch"),
+            case(3, n_q=2, n_k=7, d=6, d_image=5, heads=4, width=8, width_v=9, out=10,
+                 hard="a picture of which nothing may be seen"),
+            case(n_q=1, n_k=4, d=5, d_image=6, heads=2, width=3, width_v=7, out=8,
+                 hard="a single word"),
+            case(n_q=3, n_k=6, d=5, d_image=7, heads=1, width=4, width_v=8, out=9,
+                 hard="a single head")]
+
+
+_ASKS = Exercise(
+    id="6.8", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "Who asks? The words are projected to queries. Keys and values both come from the patches.",
+        "The mask has no axis of heads and none of words. Where do they belong, counted from the "
+        "end?",
+        "In attnlib's `mask`, True means that a key may be looked at, and a row without any gets "
+        "an output of 0.",
+    ),
+    cases=_asks_cases,
+    reference=_asks_reference,
+    mistakes=switched(_asks, {
+        "inverted": "Your mask is turned round: True means that a patch may be looked at.",
+        "ignored": "You did not use `seen`.",
+        "first-picture": "You used the first picture's mask for all pictures.",
+        "mask-after": "You masked after the softmax: the weights no longer sum to one.",
+        "times-mask": "You multiplied the scores by the mask. A score of 0 still gets a weight.",
+        "big-negative": "Right as long as something may be seen. Where nothing may, your weights "
+                        "are shared among what is hidden; the output should be 0.",
+        "over-words": "Your softmax runs over the words. Each word has one whole to share out.",
+        "split-reshape": "You split by `reshape` alone. Take each row apart first, then bring the "
+                         "heads to the front.",
+        "merge-reshape": "You merged by `reshape` alone: a row of the result mixes words.",
+        "mean-weights": "Your heads all use the mean of their weights. Each has its own.",
+        "whole-width": "You scaled by the root of the whole width. How wide is one head's query?",
+        "no-scale": "Your scores are not scaled. See equation (1.6).",
+        "no-output": "You did not use `w_out`.",
+    }, pairs=[("ignored", "no-output"), ("inverted", "no-output"), ("whole-width", "no-output"),
+              ("whole-width", "merge-reshape"), ("inverted", "merge-reshape"),
+              ("whole-width", "inverted"), ("ignored", "whole-width"),
+              ("ignored", "merge-reshape"), ("mask-after", "whole-width"),
+              ("split-reshape", "merge-reshape"), ("big-negative", "whole-width"),
+              ("big-negative", "merge-reshape")]),
+    variants=(_asks_loops, _asks_torch),
+)
+
+
+# 6.9  Make it flip
+
+_TRAINED = {  # (heads, width of each): effective keys of 12, mean of 5 trained models
+    (1, 4): 3.27, (2, 4): 3.27, (4, 4): 3.06,
+    (1, 8): 1.86, (2, 8): 1.94, (4, 8): 2.03,
+    (1, 16): 1.26, (2, 16): 1.39, (4, 16): 1.69,
+    (1, 32): 1.11, (2, 32): 1.29, (4, 32): 1.63,
+}
+
+
+def _flipping(*, faults=frozenset()):
+    flip, number, width = ((1, 4), (4, 32)), ((1, 8), (4, 8)), ((2, 8), (2, 32))
+    if "same-total" in faults:
+        number = (1, 32), (4, 8)
+    if "chapter" in faults:
+        flip = (1, 32), (4, 8)
+    if "fewer" in faults:
+        flip = (4, 8), (1, 32)
+    if "number-in-width" in faults:
+        width = (1, 32), (4, 8)
+    if "swapped" in faults:
+        number, width = width, number
+    if "strings" in faults:
+        number = tuple(str(pair) for pair in number)
+    return {"flip": flip, "number": number, "width": width}
+
+
+def _flipping_others():
+    return {"flip": [[2, 4], [4, 16]], "number": [[2, 8], [4, 8]], "width": [[1, 32], [1, 4]]}
+
+
+def _flipping_arrays():
+    return {"width": np.array([[4, 8], [4, 32]]), "number": np.array([[4, 8], [2, 8]]),
+            "flip": np.array([[1, 8], [2, 32]])}
+
+
+def _flipping_judge(cases, outcomes):
+    sentences = {m.name: m.sentence for m in _FLIP.mistakes}
+    given = outcomes[0].value
+    names = ("flip", "number", "width")
+    if not isinstance(given, dict) or sorted(given) != sorted(names):
+        return broken_law('Return a dict with the keys "flip", "number" and "width".')
+    pairs = {}
+    for name in names:
+        pair = finite_array(given[name])
+        if pair is None or pair.shape != (2, 2) or any(
+                tuple(model) not in _TRAINED for model in pair):
+            return broken_law(f'"{name}" is two pairs (heads, width of each), with 1, 2 or 4 heads '
+                              "and width 4, 8, 16 or 32.", f"got {given[name]!r}")
+        pairs[name] = [tuple(map(int, model)) for model in pair]
+    shown = "\n".join(
+        f"{name:7}" + "   ".join(f"{h} head{'s' * (h > 1)} of width {w}: {_TRAINED[h, w]:.2f} "
+                                 "effective keys" for h, w in pair)
+        for name, pair in pairs.items())
+
+    def known(name):
+        return Result("known_mistake", sentences[name], shown, mistake=name)
+
+    (one_h, one_w), (more_h, more_w) = pairs["flip"]
+    if one_h >= more_h:
+        return known("fewer")
+    if one_h * one_w == more_h * more_w:
+        return known("chapter")
+    number, width = pairs["number"], pairs["width"]
+    if number[0][0] == number[1][0] and width[0][1] == width[1][1]:
+        return known("swapped")
+    if number[0][1] != number[1][1] or number[0][0] == number[1][0]:
+        return known("same-total")
+    if width[0][0] != width[1][0] or width[0][1] == width[1][1]:
+        return known("number-in-width")
+    if _TRAINED[more_h, more_w] > _TRAINED[one_h, one_w] - 0.25:
+        return broken_law('In your "flip" the model with more heads is not clearly less spread. '
+                          "What makes a head sharp on look-alikes?", shown)
+    far = {name: abs(_TRAINED[a] - _TRAINED[b]) for name, (a, b) in pairs.items()}
+    if far["width"] < 2 * far["number"]:
+        return broken_law('Your comparisons do not tell the effects apart: "width" differs at '
+                          'least twice as much as "number" where they do.', shown)
+    return None
+
+
+_FLIP = Exercise(
+    id="6.9", kind="open-ended", points=4, minutes=15, version=1,
+    hints=(
+        "The chapter compared models of the same total width. Which two things differ between 1 "
+        "head of width 32 and 4 heads of width 8?",
+        "A controlled comparison changes one thing. For the flip, give the many heads what the "
+        "single one lacks.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=switched(_flipping, {
+        "same-total": 'In your "number" the width changes too, or the number does not. Change '
+                      "the number of heads alone.",
+        "chapter": 'Your "flip" keeps the total width, as the chapter did: the more heads, the '
+                   "narrower. Nothing turns round.",
+        "fewer": 'In your "flip" the second model should have more heads than the first.',
+        "number-in-width": 'In your "width" the number of heads changes too, or the width does '
+                           "not. Change the width of a head alone.",
+        "swapped": '"number" and "width" have changed places: "number" is where the number '
+                   "of heads differs.",
+    }),
+    judge=_flipping_judge,
+    variants=(_flipping, _flipping_others, _flipping_arrays),
+)
+
+
+EXERCISES = (_SIZES, _ALL_HEADS, _GROUPED, _PARTS, _COUNTED, _BY_HAND, _TAKEN, _ASKS, _FLIP)
