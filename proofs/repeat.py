@@ -5,12 +5,11 @@ thread and with two, and stores each row as it comes: stop it and start it again
 prints proofs/repeat.md and fails if a run differs from the stored outputs. ``python -m
 proofs.repeat 6 9`` runs chapters 6 and 9, changed or not. nbval does the comparing.
 
-`make test-versions` keeps its rows beside these, in proofs/versions.json, with `record`.
+The page has beside them what `make test-versions` found.
 """
 
 import datetime
 import importlib.metadata
-import json
 import multiprocessing
 import os
 import platform
@@ -26,11 +25,10 @@ from rich.progress import track
 
 from press.chapters import Chapter, chapter_paths
 
-from . import sources, tables
+from . import sources, tables, versions
 from .processors import PROCESSORS, environment, playable
 
 ROOT = Path(__file__).resolve().parent.parent
-VERSIONS = ROOT / "proofs" / "versions.json"
 THREADS = (1, 2)
 FARTHEST = "SSE 4.2"  # what `make test` plays: of all, it is the least like a processor of today
 
@@ -129,24 +127,6 @@ def machine():
     return f"{(names or [platform.processor() or platform.machine()])[0]} ({best})"
 
 
-def record(path, versions, differs):
-    """Store what came of a chapter in an environment of other versions; called in there.
-
-    Args:
-        path: of the chapter in book/.
-        versions: what the set of versions is called, "newest".
-        differs: messages, one for each cell that failed; empty if none did.
-    """
-    stored = versions_stored()
-    stored["rows"][f"{path.stem}, {versions}"] = made() | {
-        "sources": sources.of_chapter(path, left_out=()), "differs": differs}
-    VERSIONS.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def versions_stored():
-    return json.loads(VERSIONS.read_text("utf-8")) if VERSIONS.exists() else {"rows": {}}
-
-
 def split(name):
     """A row's name as chapter and column.
 
@@ -177,23 +157,27 @@ PLAYED = """\
 One machine plays several: it is told before Python starts which instructions to use, and in which
 order a product of matrices is summed. `native` is the machine as it is.
 """
+OTHERS = """\
+The other columns are sets of versions, those of `make test-versions`: the chapter's student
+notebook runs there.
+"""
 
 
 def page(stored, stale):
     rows = stored.get("rows", {})
-    others = versions_stored()["rows"]
-    columns = [*PROCESSORS, *dict.fromkeys(split(name)[1] for name in others)]
-    stale = stale | sources.stale(others, digests(columns[len(PROCESSORS):]))
+    sets = versions.TABLE.read().get("sets", {})
     lines = [[f"[{path.stem}](../book/{path.name})",
-              *(word(rows | others, stale, f"{path.stem}, {column}") for column in columns),
+              *(word(rows, stale, f"{path.stem}, {name}") for name in PROCESSORS),
+              *(found.get("chapters", {}).get(path.stem, "not run") or "runs"
+                for found in sets.values()),
               rows.get(f"{path.stem}, native", {}).get("seconds", "")] for path in chapter_paths()]
-    head = ["chapter", *columns, "seconds"]
+    head = ["chapter", *PROCESSORS, *sets, "seconds"]
     where = dict.fromkeys(
         f"- {row['machine']}, Python {row['python']}, numpy {row['numpy']}, torch {row['torch']}: "
-        f"{tables.day(row['date'])}" for row in (rows | others).values())
-    notes = tables.notes({name for name in stale if name in rows | others})
+        f"{tables.day(row['date'])}" for row in rows.values())
+    notes = tables.notes({name for name in stale if name in rows})
     return "\n".join([HEAD, tables.markdown(head, lines, right=[len(head) - 1]), "", PLAYED,
-                      *(["Made on:", ""] if where else []), *where,
+                      *([OTHERS] if sets else []), *(["Made on:", ""] if where else []), *where,
                       *(["", *notes] if notes else []), ""])
 
 
