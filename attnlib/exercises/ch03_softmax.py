@@ -332,8 +332,8 @@ def _merge_cases(seed):
                      *part(n_q, d_v, size, shift + apart, empty_b)), hard=hard)
 
     far = [x + 0.0 for x in (*part(4, 2, 1.0, 0.0, ()), *part(4, 2, 1.0, 0.0, ()))]
-    far[1] += 2000.0 * np.arange(4)  # the queries of either part lie apart, the parts do not
-    far[3] += 2000.0 * np.arange(4)
+    for lse in far[1::2]:  # the queries of either part lie apart, the parts do not
+        lse += [-800.0, 0.0, 800.0, 400.0]
 
     return [case(3, 2), case(4, 5), case(6, 3, size=2.0),
             case(3, 4, shift=1500.0, hard="sums too large for a number"),
