@@ -11,6 +11,7 @@ import importlib.util
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from ..chapters import ROOT, Chapter, chapter_paths
@@ -20,8 +21,8 @@ OUT = Path(__file__).parent / "static" / "fonts"
 SIGNS = Path(__file__).parent / "signs.json"
 NPM = Path("node_modules/@fontsource")
 ASCII = "".join(map(chr, range(32, 127)))
-TEXT = ASCII + "·×éóŁ…→←√°²–—‘’“”•−≤≥±†§¶½¼¾≈äöüßàèçñŠšžć\u00a0"
-CODE = ASCII + "·×…’“”–²°é"
+TEXT = ASCII + "÷·×éóŁ…→←√°²–—‘’“”•−≤≥±†§¶½¼¾≈äöüßàèçñŠšžć\u00a0"
+CODE = ASCII + "÷−√·×…’“”–²°é"
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]+)?)\$", re.DOTALL)
 ITALIC = {**{chr(97 + i): chr(0x1D44E + i) for i in range(26)}, "h": "ℎ",
           **{chr(65 + i): chr(0x1D434 + i) for i in range(26)},
@@ -67,7 +68,7 @@ def narrow_roots(path, out):
 
 def cut(source, name, signs, features):
     """Writes `static/fonts/name` with these signs and OpenType features."""
-    subprocess.run(["pyftsubset", str(source), f"--output-file={OUT / name}", "--flavor=woff2",
+    subprocess.run([sys.executable, "-m", "fontTools.subset", str(source), f"--output-file={OUT / name}", "--flavor=woff2",
                     "--unicodes=" + ",".join(f"{ord(sign):x}" for sign in sorted(signs)),
                     f"--layout-features={features}", "--no-hinting", "--desubroutinize"], check=True)
     print(f"{name:18}{(OUT / name).stat().st_size:7}")
