@@ -309,8 +309,9 @@ class Dresser:
                         for mark in ("right", "nearly", "wrong"))
         return el("details", raw("<summary>Show what was measured</summary>"),
                   raw(f'<p class="bet" data-bet="{key}" hidden></p>'), *hidden,
-                  raw(f'<fieldset class="mark" data-mark="{key}" hidden>'
-                      f"<legend>Your prediction was</legend>{marks}</fieldset>"),
+                  raw(f'<div class="judged" role="group" aria-labelledby="m{number}-l" '
+                      f'data-mark="{key}" hidden><span class="label" id="m{number}-l">Your '
+                      f"prediction was</span>{marks}</div>"),
                   class_="reveal", id=f"reveal-{number}")
 
     def tally(self):

@@ -10,6 +10,7 @@ import html
 import importlib.util
 import json
 import re
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def formula_signs():
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").rglob("*.md")]
     texts += [cell.source for path in chapter_paths() for cell in Chapter(path).cells
               if cell.cell_type == "markdown"]
-    signs = set("0123456789()[]{}|√−=+,.")
+    signs = set("0123456789()[]{}|√−=+,.") | {ITALIC[letter] for letter in string.ascii_letters}
     for text in texts:
         for block, line in FORMULA.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
             drawn = mathml(TAG.sub("", block or line).strip(), "block" if block else "inline")
