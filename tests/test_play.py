@@ -389,8 +389,8 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.keyboard.press("Tab")
     assert page.evaluate("heard") == ["Tab"]
     assert knob.get_attribute("role") == "slider" and "hidden" in knob.get_attribute("aria-valuetext")
-    page.wait_for_function(
-        "document.querySelector('[data-play=temperature] [role=status]').innerText")
+    page.wait_for_function("document.querySelector('[data-play=temperature]').shadowRoot"
+                           ".querySelector('[role=status]').innerText")
     divider = page.locator("[data-play=chunks] .divider").first
     divider.focus()
     page.keyboard.press("Home")
