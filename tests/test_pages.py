@@ -136,6 +136,7 @@ def test_every_name_in_the_notation_is_one_of_attnlib():
     known = set().union(*map(names_of, things))
     known |= set().union(*(names_of(method) for thing in things if inspect.isclass(thing)
                            for method in vars(thing).values() if inspect.isfunction(method)))
-    known |= {"n_q", "n_k", "d_k", "d_v", "w_value", "out_proj", "output", "lse", "latent"}  # no parameters
+    known |= {"n_q", "n_k", "d_k", "d_v", "w_value", "out_proj", "output", "lse",
+              "latent"}  # no parameters
     assert len(named) > 40
     assert not named - known
