@@ -12,6 +12,8 @@ from pathlib import Path
 from press.chapters import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+LEFT = "net::ERR_ABORTED"  # what was still on its way when the page was left
+PATIENCE = 120_000  # milliseconds that a busy machine may take
 
 
 def browser_path():
@@ -60,13 +62,15 @@ class Visits:
         """(page, complaints) of a page; `name` may end in a `#place`."""
         context = self.chromium.new_context(viewport={"width": width, "height": 900},
                                             color_scheme=scheme, **options)
+        context.set_default_timeout(PATIENCE)
         self.contexts.append(context)
         page, complaints = context.new_page(), []
         page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda r: complaints.append(f"asked for {r.url}")
                 if not r.url.startswith((self.address, "data:", "blob:")) else None)
-        page.on("requestfailed", lambda r: complaints.append(f"could not load {r.url}"))
+        page.on("requestfailed", lambda r: complaints.append(f"could not load {r.url}: {r.failure}")
+                if r.failure != LEFT else None)
         name, _, place = name.partition("#")
         page.goto(f"{self.address}/{name}.html" + (f"#{place}" if place else ""),
                   wait_until="load")

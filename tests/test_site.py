@@ -7,9 +7,10 @@ import json
 import re
 
 import pytest
-from browsing import Visits, axe_faults, build, built, opened, served
+from browsing import PATIENCE, Visits, axe_faults, build, built, opened, served
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
+from playwright.sync_api import expect
 
 from press import address as home
 from press import reference
@@ -22,6 +23,7 @@ from press.site.shelf import shelf
 
 PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
+expect.set_options(timeout=PATIENCE)
 EVERY_CHAPTER = pytest.mark.parametrize("name", CHAPTERS)
 
 
@@ -335,9 +337,9 @@ def test_a_guess_is_committed_by_keys_and_kept(visit):
     reveal = page.locator("#" + form.get_attribute("data-opens"))
     assert not reveal.evaluate("d => d.open")
     page.keyboard.press("Enter")
-    assert reveal.evaluate("d => d.open")
-    assert "none of them" in reveal.locator(".bet").first.inner_text()
-    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+    expect(reveal).to_have_attribute("open", "")
+    expect(reveal.locator(".bet").first).to_contain_text("none of them")
+    expect(reveal.locator("> summary")).to_be_focused()
     page.reload()
     assert not reveal.evaluate("d => d.open")
     assert "none of them" in reveal.locator(".bet").first.text_content()
@@ -349,7 +351,7 @@ def test_without_javascript_everything_can_be_read(visit):
     assert page.locator("form.guess:visible").count() == 0
     summary = page.locator("details.reveal > summary").first
     summary.click()
-    assert page.locator("details.reveal").first.locator("pre.out").first.is_visible()
+    expect(page.locator("details.reveal").first.locator("pre.out").first).to_be_visible()
     assert page.locator("pre.src i.k").count() > 20  # coloured
 
 
@@ -359,20 +361,23 @@ def test_a_browser_that_keeps_nothing_shows_the_page(visit, address):
     page.goto(f"{address}/{BUSY}.html")
     page.locator("form.guess input[type=text]").first.fill("7")
     page.keyboard.press("Enter")
-    assert page.locator("details.reveal[open]").count() == 1
+    expect(page.locator("details.reveal[open]")).to_have_count(1)
     assert not complaints
 
 
 def test_a_link_shows_what_it_leads_to(visit):
     page, complaints = visit(BUSY)
     link = page.locator("main a.ref[href^='#eq-']:visible").first
-    link.hover()
+    link.scroll_into_view_if_needed()
+    page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
+    link.hover()  # when the page stands still: what is shown goes when it scrolls
     peek = page.locator("#peek")
-    peek.wait_for(state="visible")
+    expect(peek).to_be_visible()
     assert peek.locator("math").count() == 1
     assert link.get_attribute("aria-describedby") == "peek"
     page.keyboard.press("Escape")
-    assert peek.is_hidden() and not complaints
+    expect(peek).to_be_hidden()
+    assert not complaints
 
 
 def test_a_link_to_another_chapter_shows_it_too(read):
@@ -413,7 +418,7 @@ def test_the_search_knows_the_field(visit):
         assert place in before, (words, before)
     page.fill("#q", "p·rope·r zzz")
     page.wait_for_function("!document.querySelector('#hits a')")
-    assert "Nothing found" in page.locator("#hits").inner_text()
+    expect(page.locator("#hits")).to_contain_text("Nothing found")
     assert not complaints
 
 
@@ -434,19 +439,20 @@ def test_predictions_are_marked_counted_exported_and_deleted(visit, tmp_path):
     bet = page.locator("section.trial input[value=Holds]")
     if bet.count():
         bet.first.check(force=True)
-    tally = page.locator(".tally [data-said]").inner_text()
-    assert "1 of " in tally and "1 nearly" in tally
+    tally = page.locator(".tally [data-said]")
+    expect(tally).to_contain_text("1 of ")
+    expect(tally).to_contain_text("1 nearly")
     page.goto(page.url.replace(BUSY, "book/predictions"))
-    assert "a third" in page.locator("#kept").inner_text()
-    assert "nearly, 0 wrong" in page.locator("#kept .lead").inner_text()
+    expect(page.locator("#kept")).to_contain_text("a third")
+    expect(page.locator("#kept .lead")).to_contain_text("nearly, 0 wrong")
     with page.expect_download() as download:
         page.locator("#export").click()
     (one, *_) = json.loads(download.value.path().read_text(encoding="utf-8"))
     assert one["guess"] == "a third" and one["mark"] == "nearly" and one["asked"]
     page.locator("#forget").click()
-    assert "a third" not in page.locator("#kept").inner_text()
+    expect(page.locator("#kept")).not_to_contain_text("a third")
     page.reload()
-    assert "Nothing yet" in page.locator("#kept").inner_text()
+    expect(page.locator("#kept")).to_contain_text("Nothing yet")
     assert not complaints
 
 
@@ -456,7 +462,8 @@ def test_what_an_older_edition_kept_does_no_harm(visit):
         localStorage.setItem('abe/' + key, key === 'x' ? '{"guess": 3' : 'Holds when …'); }""")
     page.reload()
     page.goto(page.url.replace(BUSY, "book/predictions"))
-    assert page.locator("#kept .lead").is_visible() and not complaints
+    expect(page.locator("#kept .lead")).to_be_visible()
+    assert not complaints
 
 
 def test_print_opens_what_is_folded_and_keeps_solutions_closed(visit):
