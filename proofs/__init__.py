@@ -8,7 +8,9 @@ mutation.py    the equations, broken in every way mutmut knows, against their te
 attacks.py     hostile submissions against the grading
 verdicts.py    every chapter over seeds, budgets and processors
 processors.py  the processors that one machine can play
-versions.py    every student notebook in other versions, and where the pins can be installed
 repeat.py      every chapter on each of them, the same outputs
+sets.py        the sets of versions that the book runs in
+versions.py    every student notebook in each of them, and where the pins can be installed
+machines.py    the record of both: chapters, processors and versions
 newcomer.py    somebody who opens the book in JupyterLab for the first time
 """

@@ -8,9 +8,9 @@ import sys
 from benchmarks import __main__ as benchmarks
 from benchmarks import grading
 
-from . import attacks, exercises, mutation, repeat, sources, verdicts
+from . import attacks, exercises, machines, mutation, sources, verdicts
 
-TABLES = (exercises.TABLE, repeat.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE,
+TABLES = (exercises.TABLE, machines.TABLE, mutation.TABLE, attacks.TABLE, benchmarks.TABLE,
           grading.TABLE)
 
 
@@ -25,7 +25,7 @@ def main():
                   f"{words}" for why, words in sources.OTHERWISE.items() if why in stale.values()]
     print("\n".join(lines) or "Every row is fresh.")
     if "--fresh" in sys.argv and lines:
-        sys.exit("Run `make proofs`, and `make bench` for what is timed.")
+        sys.exit("Run `make proofs`, `make test-versions`, and `make bench` for what is timed.")
 
 
 def summary(names):

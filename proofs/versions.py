@@ -1,68 +1,54 @@
 """The book in other versions: oldest, pinned, newest, Colab's; and where the pins can be had.
 
 ``python -m proofs.versions`` makes an environment of each set under ``_build/versions`` (of what
-Binder installs and nothing more), runs every student notebook in it, then the tests of the
-mathematics, and stores what came of it. ``python -m proofs.versions Colab 03`` takes one set and
-one chapter and stores nothing. Where this machine has not the Python, the row says "not run".
+Binder installs and nothing more), runs in it every student notebook that has changed since it was
+last run there, or ran with other versions, then the tests of the mathematics, and stores each row
+as it comes: stop it and start it again as you like. ``python -m proofs.versions Colab 03`` runs
+one set and one chapter, changed or not. What fails or could not be run is said at the end.
 """
 
-import datetime
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-import tomllib
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from . import tables
+from press.chapters import ROOT
+from press.editions import STUDENT
+from press.environment import CPU_TORCH
 
-ROOT = Path(__file__).resolve().parent.parent
+from . import machines
+from .repeat import children_seconds
+from .sets import PYTHONS, wanted
+
 BUILT = ROOT / "_build" / "versions"
 UV = Path(sys.executable).with_name("uv")
-COLAB = {"numpy": "2.1.3", "torch": "2.11.0", "matplotlib": "3.10.0", "ipython": "7.34.0",
-         "ipykernel": "6.17.1"}
-PYTHONS = {"oldest": "3.11", "pinned": "3.11", "newest": "3.13", "Colab": "3.13"}
 TOOLS = ("pytest", "hypothesis", "nbformat", "PyYAML")  # of those tests alone
-TESTS = ("attention", "masks", "heads", "positions", "diagnostics", "layers", "multilevel", "plots")
 RESOLVED = [(python, system) for python in ("3.11.2", "3.12", "3.13", "3.14") for system in (
     "x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin",
     "x86_64-apple-darwin", "x86_64-pc-windows-msvc")]
 
 
-def wanted(name):
-    """What a set installs, as pip's arguments."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    bounds = [*project["dependencies"], *project["optional-dependencies"]["notebooks"]]
-    if name == "oldest":
-        return [need.replace(">=", "==") for need in bounds]
-    if name == "pinned":
-        lines = (ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if "==" in line]
-    if name == "newest":
-        return ["--upgrade", *(need.partition(">")[0] for need in bounds)]
-    exact = [f"{package}=={version}" for package, version in COLAB.items()]
-    return [*exact, *(need for need in bounds if need.partition(">")[0] not in COLAB), "setuptools"]
-
-
 def made(name):
-    """The Python of a set's environment; None where this machine has no such Python."""
+    """The Python of a set's environment, its newest releases new; None where this machine has no
+    such Python.
+    """
     folder = BUILT / name
     python, listed = folder / "bin" / "python", folder / "wanted"
-    if listed.exists() and listed.read_text(encoding="utf-8") == str(wanted(name)):
-        return python
-    if subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--no-python-downloads",
-                       "--python", PYTHONS[name], folder], capture_output=True).returncode:
-        return None
-    index = (["--extra-index-url", "https://download.pytorch.org/whl/cpu"]
+    if not listed.exists() or listed.read_text(encoding="utf-8") != str(wanted(name)):
+        if subprocess.run([UV, "venv", "--quiet", "--seed", "--clear", "--no-python-downloads",
+                           "--python", PYTHONS[name], folder], capture_output=True).returncode:
+            return None
+    index = (["--extra-index-url", CPU_TORCH, "--index-strategy", "unsafe-best-match"]
              if os.environ.get("TORCH") == "cpu" else [])
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile",
-                    "--disable-pip-version-check", *index, *wanted(name)], check=True)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, *index, *wanted(name)],
+                   check=True)
     listed.write_text(str(wanted(name)), encoding="utf-8")
     return python
 
@@ -78,7 +64,7 @@ def run_notebook(path, python):
             "display_name": "set", "language": "python"}))
         os.environ["JUPYTER_PATH"] = scratch
         try:
-            NotebookClient(notebook, timeout=1800, kernel_name="set",
+            NotebookClient(notebook, timeout=None, kernel_name="set",
                            resources={"metadata": {"path": str(path.parent)}}).execute()
         except CellExecutionError as error:
             return f"{error.ename}: {error.evalue.splitlines()[0] if error.evalue else ''}"
@@ -88,27 +74,27 @@ def run_notebook(path, python):
 
 
 def run_tests(python):
-    """What pytest's last line says of the mathematics in a Python, which stays as it is."""
+    """What pytest says of the mathematics in a Python, which stays as it is: a row's words."""
     tools = python.parent.parent / "tools"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-compile", "--upgrade",
-                    "--disable-pip-version-check", "--target", tools, *TOOLS], check=True)
+    subprocess.run([UV, "pip", "install", "--quiet", "--python", python, "--target", tools, *TOOLS],
+                   check=True)
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules", "attnlib",
-         *(f"tests/test_{name}.py" for name in TESTS), "--ignore=attnlib/play",
-         "-W", "ignore::DeprecationWarning"],  # of old packages beside new ones: not ours to mend
+         *(f"tests/test_{name}.py" for name in machines.TESTS), "--ignore=attnlib/play"],
         cwd=ROOT, text=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(tools)})
     print((done.stdout + done.stderr)[-4000:] if done.returncode else "")
-    return re.sub(r"^=+ | in [\d.]+s.*", "", done.stdout.strip().rpartition("\n")[2])
+    said = re.sub(r"^=+ | in [\d.]+s.*", "", done.stdout.strip().rpartition("\n")[2])
+    return {"fails": said if done.returncode else "", "passed": said}
 
 
 def versions(python):
     """The versions in a Python, as one line."""
     names = ("numpy", "torch", "matplotlib", "scikit-learn", "ipykernel", "array-api-compat")
-    said = subprocess.run(
+    return subprocess.run(
         [python, "-c", "import platform, sys; from importlib.metadata import version as v; "
-         "print('Python', platform.python_version(), *(f'· {n} {v(n)}' for n in sys.argv[1:]))",
-         *names], text=True, capture_output=True, check=True).stdout
-    return said.strip().replace(" ·", " ·")
+         "print(', '.join([f'Python {platform.python_version()}', "
+         "*(f'{n} {v(n)}' for n in sys.argv[1:])]))",
+         *names], text=True, capture_output=True, check=True).stdout.strip()
 
 
 def resolves(python, system):
@@ -125,68 +111,48 @@ def resolves(python, system):
     return "nothing"
 
 
-def student_notebooks():
-    return sorted((ROOT / "student").glob("[0-9]*.ipynb"))
-
-
-def row(name, chapters, before):
-    """What came of one set, beside what is stored of the same versions."""
-    python = made(name)
-    row = {"date": str(datetime.date.today())}
-    if python is None:
-        return row | {"versions": f"Python {PYTHONS[name]}: it is not on this machine"}
-    row["versions"] = versions(python)
-    same = before.get("versions") == row["versions"]
-    row["chapters"] = dict(before["chapters"]) if same else {}
-    for path in chapters:
-        row["chapters"][path.stem] = run_notebook(path, python)
-        print(name, path.stem, row["chapters"][path.stem] or "runs", flush=True)
-    return row | {"tests": run_tests(python)}
-
-
-def text(stored, _):
-    """The page."""
-    chapters = [path.stem for path in student_notebooks()]
-    lines = [[name, row["versions"],
-              *(row.get("chapters", {}).get(chapter, "not run") or "runs" for chapter in chapters),
-              row.get("tests", "not run"), tables.day(row["date"])]
-             for name, row in stored["sets"].items()]
-    pythons, can = (dict.fromkeys(key.split(", ")[i] for key in stored["resolved"]) for i in (0, 1))
-    grid = [[system, *(stored["resolved"][f"{p}, {system}"] for p in pythons)]
-            for system in can]
-    return "\n\n".join([
-        "# Other versions", "Every student notebook, run in an environment of exactly what Binder "
-        "installs, in the versions of each row; then the tests of the mathematics. "
-        "`make test-versions` does it again.",
-        tables.markdown(["set", "versions", *(c[:2] for c in chapters), "tests", "when"], lines),
-        "## Where the pinned versions can be installed", "Resolved for each system and Python, "
-        "from ready-made packages alone; only Linux on x86-64 was run.",
-        tables.markdown(["system", *pythons], grid)]) + "\n"
-
-
-TABLE = tables.Table(ROOT / "proofs" / "versions.json", ROOT / "proofs" / "versions.md",
-                     rows=lambda stored: {}, now=dict, text=text)
+def run(what, python):
+    """The row of a chapter, or of the tests, in a Python."""
+    before = children_seconds()
+    if what == "tests":
+        row = run_tests(python)
+    else:
+        row = {"fails": run_notebook(STUDENT / f"{what}.ipynb", python)}
+    return row | {"versions": versions(python), "seconds": round(children_seconds() - before)}
 
 
 def main(arguments):
-    """Run the sets, or those named, and store what came of it."""
-    names = [name for name in PYTHONS if name in arguments] or list(PYTHONS)
-    numbers = [argument for argument in arguments if argument.isdigit()]
-    chapters = [path for path in student_notebooks() if not numbers or path.stem[:2] in numbers]
-    stored = TABLE.read() or {"sets": {}}
-    for name in names:
-        stored["sets"][name] = row(name, chapters, stored["sets"].get(name, {}))
-    stored["sets"] = {name: stored["sets"][name] for name in PYTHONS if name in stored["sets"]}
-    stored["resolved"] = {f"{python}, {system}": resolves(python, system)
-                          for python, system in RESOLVED}
-    failed = [f"{name}: {why}" for name, row in stored["sets"].items()
-              for why in [*row.get("chapters", {}).values(), row.get("tests", "")]
-              if why and not re.fullmatch(r"\d+ passed(, \d+ (skipped|warnings?))*", why)]
-    failed += [f"{place}: {what} can be installed" for place, what in stored["resolved"].items()
-               if what != "everything" and "x86_64-apple" not in place or what == "nothing"]
-    TABLE.write(stored)
-    print(text(stored, None))
-    sys.exit("\n".join(failed) or None)
+    """Run what is stale, or the sets and the chapters that are named, and store what came of it."""
+    sets = [name for name in PYTHONS if name in arguments] or list(PYTHONS)
+    numbers = [word for word in arguments if word.isdigit()]
+    told = []
+    for name in sets:
+        python = made(name)
+        if python is None:
+            told.append(f"{name}: not run, since Python {PYTHONS[name]} is not on this machine")
+            continue
+        rows = [row for row in machines.digests() if machines.split(row)[1] == name]
+        for row in rows:
+            what, _ = machines.split(row)
+            if (what[:2] in numbers if numbers else arguments or not fresh(row, python)):
+                print(name, what, flush=True)
+                machines.store(row, run(what, python))
+        stored = machines.TABLE.read()["rows"]
+        told += [f"{row}: {stored[row]['fails']}" for row in rows
+                 if stored.get(row, {}).get("fails")]
+    if not arguments:
+        found = {f"{python}, {system}": resolves(python, system) for python, system in RESOLVED}
+        machines.TABLE.write(machines.TABLE.read() | {"resolved": found})
+        told += [f"{place}: {what} can be installed" for place, what in found.items()
+                 if what != "everything" and "x86_64-apple" not in place or what == "nothing"]
+    print(machines.TABLE.printed())
+    sys.exit("\n".join(told) or None)
+
+
+def fresh(row, python):
+    """Whether a row was made from today's sources in the versions that this Python has."""
+    stored = machines.TABLE.read().get("rows", {}).get(row, {})
+    return row not in machines.TABLE.stale() and stored["versions"] == versions(python)
 
 
 if __name__ == "__main__":

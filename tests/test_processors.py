@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 from press.chapters import chapter_paths
-from proofs import repeat
+from proofs import machines, repeat
 from proofs.processors import PROCESSORS, environment, playable
 
 PROBE = """
@@ -106,8 +106,8 @@ def test_a_run_that_never_starts_is_told(tmp_path):
 def test_a_chapter_prints_the_same_on_another_processor(path):
     """One that has changed since it was last run elsewhere is run now."""
     name = f"{path.stem}, {repeat.FARTHEST}"
-    stored = repeat.TABLE.read()["rows"]
-    if name in stored and name not in repeat.TABLE.stale():
+    stored = machines.TABLE.read()["rows"]
+    if name in stored and name not in machines.TABLE.stale():
         messages = stored[name]["differs"]
     else:
         messages, _ = repeat.differences(path, repeat.FARTHEST, 1)
