@@ -5,6 +5,8 @@ the rounded numbers, can agree to the last digit. Hard cases are always among th
 hidden, an empty row, one key, ties, scores that underflow.
 """
 
+import inspect
+
 import numpy as np
 
 from ..attention import attention_weights, merge_partials, partial_attention, softmax
@@ -396,7 +398,8 @@ def compare(function, *, title="Your softmax beside attnlib's"):
     It is computed here, in Python, for every place of the grid; the page only shows it.
 
     Args:
-        function: takes scores ``(3,)``, a numpy array, and returns three shares.
+        function: takes scores ``(3,)``, a numpy array, and returns three shares; one that also
+            needs an axis gets 0. Whatever it raises or returns is shown.
         title: the figure's heading.
 
     Returns:
@@ -412,11 +415,15 @@ def compare(function, *, title="Your softmax beside attnlib's"):
         raise TypeError(f"function must be a function of three scores, got {function!r}")
     steps = np.arange(-4.0, 5.0)
     shifts = (0.0, 100.0, 1000.0)
+    more = (0,) if _needs_two(function) else ()
 
     def yours(scores):
         try:
             with np.errstate(all="ignore"):
-                shares = np.asarray(function(scores.copy()), dtype=float)
+                shares = function(scores.copy(), *more)
+                if shares is None:
+                    return "None: it returns nothing yet"
+                shares = np.asarray(shares, dtype=float)
         except Exception as error:
             return f"{type(error).__name__}: {error}"
         if shares.shape != (3,):
@@ -430,6 +437,17 @@ def compare(function, *, title="Your softmax beside attnlib's"):
                 state=dict(a=6, b=2, shift=0),
                 cases=[dict(input=dict(scores=scores), expect=dict(weights=softmax(scores)))
                        for scores in grid[::7]])
+
+
+def _needs_two(function):
+    """Whether a function cannot be called with one argument."""
+    try:
+        inspect.signature(function).bind(None)
+    except TypeError:
+        return True
+    except ValueError:  # some builtins do not say
+        return False
+    return False
 
 
 def _names(names):

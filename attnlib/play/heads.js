@@ -19,7 +19,7 @@ function compute({ n, d, heads, path }) {
 function build(ui) {
   const { d } = ui.data;
   let now, size = 30, width = 600;
-  const word = (id) => Math.floor(id / d), name = (id) => `${"abcdef"[word(id)]}${(id % d) + 1}`;
+  const word = (id) => Math.floor(id / d), name = (id) => `${word(id) + 1}${d < 10 ? "" : "."}${(id % d) + 1}`; // word, feature
 
   /** The blocks of the chosen step: each has a heading and rows of numbers; then what is wrong with it. */
   function stage() {
@@ -38,7 +38,7 @@ function build(ui) {
     size = clamp((w - gap * (blocks.length - 1) - 30) / (wide * blocks.length), 22, 44);
     const around = Math.max(1, Math.floor((w - 24 + gap) / (wide * size + gap))), tall = n * size + 30, memory = blocks.flatMap(([, lines]) => lines.flat());
     const down = Math.ceil(blocks.length / around) * tall, small = Math.min(22, (w - 8) / Math.min(memory.length, 24)), across = Math.floor((w - 8) / small);
-    const box = (id, x, y, side, bad) => h("svg:g", { class: `cell w${word(id)}${id === ui.state.here ? " here" : ""}` },
+    const box = (id, x, y, side, bad) => h("svg:g", { "data-id": id, class: `cell w${word(id)}${id === ui.state.here ? " here" : ""}` },
       h("svg:rect", { x: x + 1, y: y + 1, width: side - 2, height: side - 2, rx: 3 }),
       side >= 18 && h("svg:text", { x: x + side / 2, y: y + side / 2 + 4, "text-anchor": "middle" }, name(id)),
       bad && h("svg:path", { class: "bad", d: `M${x + 2} ${y + side - 2}h${side - 4}` }));
@@ -61,10 +61,8 @@ function build(ui) {
       move(by);
     } });
   picture.svg.addEventListener("click", (event) => {
-    const cell = event.target.closest(".cell"), text = cell?.textContent;
-    if (!text) return;
-    ui.state.here = "abcdef".indexOf(text[0]) * d + Number(text.slice(1)) - 1;
-    ui.refresh();
+    const id = event.target.closest(".cell")?.getAttribute("data-id");
+    if (id) { ui.state.here = Number(id); ui.refresh(); }
   });
 
   ui.add(h("style", {}, STYLE),
@@ -83,7 +81,7 @@ function build(ui) {
     const shown = stage(), wrong = misplaced(shown).length;
     const where = shown.blocks.flatMap(([, lines], g) => lines.flatMap((line, i) => line.includes(here) ? [[g, i]] : []))[0];
     ui.say(`${shown.shape}. ${step === 0 ? "" : wrong ? `${many(wrong, "number")} ${wrong === 1 ? "is" : "are"} not where ${wrong === 1 ? "it belongs" : "they belong"}. ` : "Every number is where it belongs. "}`
-      + `${name(here)}, number ${(here % d) + 1} of word ${"abcdef"[word(here)]}, stands in ${step === 1 ? `head ${where[0] + 1}, ` : ""}row ${where[1] + 1}.`);
+      + `${name(here)}, feature ${(here % d) + 1} of word ${word(here) + 1}, stands in ${step === 1 ? `head ${where[0] + 1}, ` : ""}row ${where[1] + 1}.`);
   };
 }
 
