@@ -26,8 +26,9 @@ from .__main__ import machine
 from .report import Goal
 
 CLASS, PEERS, WORKERS = 100, 10, 2
-FILES = ("classroom/grading.py", *(f"classroom/sandbox/{name}.py" for name in (
-    "answer", "limits", "outside", "server")))
+FILES = ("classroom/answers.py", "classroom/grading.py", *(
+    f"classroom/sandbox/{name}.py" for name in (
+        "answer", "bans", "calls", "limits", "outside", "reading", "server")))
 
 
 def main():

@@ -1,10 +1,12 @@
 """python -m classroom: hand out exercises, grade what comes back, pass on the marks."""
 
+import platform
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -16,8 +18,9 @@ def classroom():
     """Hand out exercises of the book, grade a class, pass on the marks.
 
     \b
-    A whole assignment, in three commands:
+    A whole assignment:
       python -m classroom assign 1.1 "2.*" --title "Week 1" -o week-1
+      python -m classroom collect downloads/ --kit week-1
       python -m classroom grade downloads/ --kit week-1 --grades grades
       python -m classroom export --format canvas --grades grades -o marks.csv
 
@@ -35,8 +38,11 @@ def classroom():
               help="What an exercise is worth, if not the book's own: 2.3=10. Can be repeated.")
 @click.option("--variants", default=0, type=click.IntRange(min=0), metavar="N",
               help="Write N notebooks with different numbers, where an exercise can vary.")
+@click.option("--roster", "roster_file", type=click.Path(exists=True, dir_okay=False),
+              help="Deal the variants to these students: instructor/variants.csv says who has "
+                   "which.")
 @click.option("--slug", default="", help="A short name for the files; else from the title.")
-def assign(exercises, title, folder, due, points, variants, slug):
+def assign(exercises, title, folder, due, points, variants, roster_file, slug):
     """Choose EXERCISES and write a kit: "2.1" is one exercise, "4.*" all of chapter 4.
 
     \b
@@ -47,10 +53,12 @@ def assign(exercises, title, folder, due, points, variants, slug):
     nbgrader course. Keep the whole kit: `grade` needs it.
     """
     from .kit import make_kit
+    from .roster import read_roster
 
     with told():
         kit = make_kit(folder, exercises, title=title, due=due, variants=variants, slug=slug,
-                       points=dict(map(worth, points)))
+                       points=dict(map(worth, points)),
+                       roster=read_roster(roster_file) if roster_file else ())
     table = Table("exercise", "title", "points", *["variants"] * bool(variants))
     for task in kit.tasks:
         varies = [str(len(set(task.draws)) or "the same for all")] * bool(variants)
@@ -60,24 +68,80 @@ def assign(exercises, title, folder, due, points, variants, slug):
         f"{folder}/instructor/ to yourself.")
 
 
+KIT = click.option("--kit", "kit_folder", type=EXISTING, required=True,
+                   help="The folder that `assign` wrote.")
+ROSTER = click.option("--roster", "roster_file", type=click.Path(exists=True, dir_okay=False),
+                      help="A CSV file of who is who: the columns student, name, upload, and if "
+                           "you like group, variant, late.")
+FIRST = click.option("--first", is_flag=True, help="Of several notebooks of one student, let the "
+                                                   "first count, not the last.")
+TRUST = click.option("--trust-submissions", "trust", is_flag=True,
+                     help="Run students' code WITHOUT a sandbox. It can then read your files.")
+
+
+@classroom.command(name="collect", no_args_is_help=True)
+@click.argument("submissions", type=EXISTING)
+@KIT
+@ROSTER
+@FIRST
+@TRUST
+def collect_(submissions, kit_folder, roster_file, first, trust):
+    """Show who is who in SUBMISSIONS, a folder as it was downloaded; nothing is graded.
+
+    \b
+      python -m classroom collect downloads/ --kit week-3 --roster roster.csv
+
+    Each student, the notebook that counts, its variant, how many answers are in it, and what is in
+    doubt: names that match nobody, several uploads for one. A doubt is settled in the roster's
+    column `upload`, or, where what you see is right, by --yes when you grade.
+    """
+    from .kit import read_kit
+    from .roster import read_roster
+    from .sandbox.outside import NoSandbox
+    from .whois import lines
+
+    with told(NoSandbox):
+        kit = read_kit(kit_folder)
+        roster = read_roster(roster_file) if roster_file else ()
+        found, collected = lines(kit, submissions, roster, first, trust)
+    table = Table("student", "name", "counts", *["variant"] * bool(kit.variants), "answers",
+                  "notes")
+    for line in found:
+        cells = [line.student, line.name, *[*line.files, ""][:1],
+                 *[line.variant] * bool(kit.variants), f"{line.answers} of {len(kit.tasks)}",
+                 " ".join(line.notes)]
+        table.add_row(*map(escape, cells))
+    console.print(table)
+    handed = sum(bool(line.files) for line in found)
+    say(f"{len(found)} students, {handed} with a notebook.")
+    if collected.left_out:
+        say(f"Left out, as nobody's work: {', '.join(collected.left_out)}.")
+    for doubt in collected.doubts:
+        say(f"In doubt: {doubt}")
+    if collected.doubts:
+        raise click.ClickException("Settle the doubts in the roster's column `upload`; or, if the "
+                                   "table is right, grade with --yes.")
+
+
 @classroom.command(no_args_is_help=True)
 @click.argument("submissions", type=EXISTING)
-@click.option("--kit", "kit_folder", type=EXISTING, required=True,
-              help="The folder that `assign` wrote.")
+@KIT
 @click.option("--grades", type=click.Path(file_okay=False, path_type=Path), required=True,
               help="The folder for records and reports; run again, it continues there.")
-@click.option("--roster", "roster_file", type=click.Path(exists=True, dir_okay=False),
-              help="A CSV file of who is who: the columns student, name, upload.")
-@click.option("--first", is_flag=True,
-              help="Of several notebooks of one student, let the first count, not the last.")
+@ROSTER
+@FIRST
+@click.option("--yes", is_flag=True,
+              help="Grade although it is in doubt whose some uploads are, as `collect` shows it.")
+@click.option("--seconds", type=click.FloatRange(min=1), metavar="S",
+              help="Processor time for a whole submission; else 10 for each exercise and 30 more.")
 @click.option("--only", multiple=True, metavar="ID",
               help="Grade this exercise again and keep the other marks. Can be repeated.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; else one for each core.")
 @click.option("--scheduler", metavar="ADDRESS",
               help="Use the workers of this dask scheduler: tcp://host:8786.")
-@click.option("--trust-submissions", "trust", is_flag=True,
-              help="Run students' code WITHOUT a sandbox. It can then read your files.")
-def grade(submissions, kit_folder, grades, roster_file, first, only, workers, scheduler, trust):
+@TRUST
+def grade(submissions, kit_folder, grades, roster_file, first, yes, seconds, only, workers,
+          scheduler, trust):
     """Grade all notebooks in SUBMISSIONS, a folder as it was downloaded.
 
     \b
@@ -90,14 +154,21 @@ def grade(submissions, kit_folder, grades, roster_file, first, only, workers, sc
     """
     from . import grading, reports
     from .kit import read_kit
+    from .roster import read_roster
     from .sandbox.outside import NoSandbox
-    from .submissions import read_roster
 
+    if trust:
+        say("WITHOUT A SANDBOX: each submission is run as you, on this computer. It can read, "
+            "change and send whatever you can. The results will say so.")
+    elif platform.machine() != "x86_64":
+        say(f"On {platform.machine()} the sandbox refuses the system calls that are known to do "
+            "harm; on x86_64 it allows those alone that answers need.")
     with told(NoSandbox):
         kit = read_kit(kit_folder)
         roster = read_roster(roster_file) if roster_file else ()
         done = grading.grade(kit, submissions, grades, roster=roster, first=first, only=only,
-                             workers=workers, scheduler=scheduler, trust=trust)
+                             workers=workers, scheduler=scheduler, trust=trust, yes=yes,
+                             total=seconds)
         reports.write(kit, grades)
     say(f"{done.graded} graded, {done.kept} as before. Open {grades}/class.html; the students' "
         f"pages are in {grades}/reports/.")

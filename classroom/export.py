@@ -13,7 +13,7 @@ from pathlib import Path
 from attnlib.exercises.files import write_whole
 
 from .gradebook import records
-from .submissions import read_roster
+from .roster import read_roster
 
 FORMATS = ("csv", "canvas", "moodle")
 CANVAS = ("ID", "SIS User ID", "SIS Login ID", "Section")

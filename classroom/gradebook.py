@@ -8,6 +8,8 @@ from pathlib import Path
 
 from attnlib.exercises.files import write_whole
 
+from . import overrides
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -19,6 +21,10 @@ class Mark:
         status: one of `attnlib.exercises.core.STATUSES`.
         mistake: the known mistake's name.
         sentence: what the student is told; it shows nothing of the secret inputs.
+        witness: the evidence, for the instructor alone: inputs, expected, got, where.
+        by_hand: whether somebody set the points; then the comment is theirs too.
+        comment: what the student is told beside.
+        checked: the points that the check gave, where somebody set others.
     """
 
     exercise: str
@@ -27,6 +33,10 @@ class Mark:
     status: str
     mistake: str = ""
     sentence: str = ""
+    witness: str = ""
+    by_hand: bool = False
+    comment: str = ""
+    checked: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,7 @@ class Record:
         notes: what the student and the instructor should know, in sentences.
         answers: ``{exercise: source text}`` of the cells in which the answers were found.
         marks: ``{exercise: Mark}``, in the order of the assignment.
+        private: what the instructor alone should know, in sentences.
     """
 
     student: str
@@ -50,6 +61,7 @@ class Record:
     notes: tuple[str, ...] = ()
     answers: dict[str, str] = field(default_factory=dict)
     marks: dict[str, Mark] = field(default_factory=dict)
+    private: tuple[str, ...] = ()
 
     @property
     def points(self):
@@ -100,15 +112,20 @@ def read_record(folder, student):
 
 
 def records(folder):
-    """All records, one at a time, in the order of their files' names.
+    """All records, one at a time, in the order of their files' names, with what was set by hand.
 
     Args:
         folder: of the grades.
 
     Returns:
         Iterator of `Record`.
+
+    Raises:
+        ValueError: if what was set by hand cannot be read.
     """
-    return filter(None, map(_read, sorted((Path(folder) / "records").glob("*.json"))))
+    byhand = overrides.read(folder)
+    found = filter(None, map(_read, sorted((Path(folder) / "records").glob("*.json"))))
+    return (overrides.applied(record, byhand) for record in found)
 
 
 def _path(folder, student):
@@ -119,6 +136,7 @@ def _read(path):
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         marks = {id: Mark(**mark) for id, mark in fields.pop("marks").items()}
-        return Record(**fields | {"marks": marks, "notes": tuple(fields["notes"])})
+        return Record(**fields | {
+            "marks": marks, "notes": tuple(fields["notes"]), "private": tuple(fields["private"])})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None  # not there, or damaged: it is graded again

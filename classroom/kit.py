@@ -5,11 +5,14 @@
     instructor/rubric.md        how to grade what is open-ended
     instructor/manifest.json    which exercises, which versions, which variants
     instructor/seed             what the grading inputs are drawn with: a secret
+    instructor/variants.csv     who has which variant, if there was a roster
     nbgrader/                   the same assignment for nbgrader
 """
 
+import csv
 import difflib
 import fnmatch
+import io
 import json
 import re
 import secrets
@@ -20,11 +23,13 @@ import nbformat
 
 import attnlib
 from attnlib.exercises import get
+from attnlib.exercises.files import write_whole
 
 from . import handout, nbgrader
+from .roster import read_roster
 from .variants import digits, draws
 
-FORMAT = 1
+FORMAT, DEALT = 1, "instructor/variants.csv"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Task:
     title: str
     function: str = ""
     draws: tuple[str, ...] = ()
+
+    @property
+    def as_graded(self):
+        """What a mark depends on; not what it is worth, nor how it is called."""
+        return [self.id, self.version, self.function, self.draws]
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,18 @@ class Kit:
     @property
     def edition(self):
         """Eight digits that tell this making of the assignment from an earlier one."""
-        return digits(self.seed, "edition", self.slug, *map(str, self.tasks))[:8]
+        return digits(self.seed, "edition", *(task.as_graded for task in self.tasks))[:8]
+
+    @property
+    def mark(self):
+        """Digits by which this kit's grades are known."""
+        return digits(self.seed, "grades")[:16]
+
+    def dealt(self):
+        """``{student: variant}``, as ``assign`` dealt them; empty if it did not."""
+        path = self.folder / DEALT
+        return {student.id: student.variant for student in read_roster(path)
+                } if path.exists() else {}
 
     def task(self, id):
         """The task with this exercise id.
@@ -112,7 +133,7 @@ class Kit:
         return int(digits(self.seed, "cases", id)[:12], 16)
 
 
-def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug=""):
+def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug="", roster=()):
     """Choose exercises and write a kit.
 
     Args:
@@ -122,6 +143,7 @@ def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug="")
         points: ``{id: points}``, where not the book's own.
         variants: how many notebooks with different numbers to write; 0 for one for all.
         slug: a short name for files; made from the title if not given.
+        roster: `classroom.roster.Student`s, to each of whom a variant is dealt.
 
     Returns:
         `Kit`.
@@ -145,7 +167,22 @@ def make_kit(folder, patterns, *, title, due="", points=(), variants=0, slug="")
     slug = re.sub(r"[^a-z0-9]+", "-", (slug or title).lower()).strip("-") or "assignment"
     kit = Kit(folder, slug, title, due, tuple(tasks), variants, attnlib.__version__, seed)
     write_kit(kit)
+    if roster and variants:
+        deal(kit, roster)
     return kit
+
+
+def deal(kit, roster):
+    """Write who has which variant: each as often as the others, in an order nobody can guess."""
+    turn = sorted(roster, key=lambda student: digits(kit.seed, "deal", student.id))
+    numbers = {student.id: student.variant or i % kit.variants + 1
+               for i, student in enumerate(turn)}
+    text = io.StringIO()
+    csv.writer(text).writerows([
+        ["student", "name", "variant", "notebook"],
+        *([student.id, student.name, numbers[student.id],
+           f"{kit.slug}-v{numbers[student.id]}.ipynb"] for student in roster)])
+    write_whole(kit.folder / DEALT, "\ufeff" + text.getvalue())
 
 
 def chosen(patterns):

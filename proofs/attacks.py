@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 WALL = (  # what the attacks are up against, and they themselves
     *sorted(path.relative_to(ROOT).as_posix() for folder in ("classroom/sandbox", "attnlib/running")
             for path in (ROOT / folder).glob("*.py")),
-    *(f"classroom/{name}.py" for name in ("export", "grading", "reports", "submissions")),
+    *(f"classroom/{name}.py" for name in (
+        "answers", "export", "grading", "overrides", "reports", "roster", "submissions")),
     "proofs/students/hostile.py",
 )
 

@@ -188,12 +188,14 @@ def test_every_option_of_grade_and_export_arrives(kit, tmp_path, monkeypatch):
     (tmp_path / "r.csv").write_text("student,name\n7,Anna\n")
     code, text = run("grade", str(tmp_path / "in"), "--kit", str(kit), "--grades",
                      str(tmp_path / "g"), "--roster", str(tmp_path / "r.csv"), "--first", "--only",
-                     "1.1", "--workers", "3", "--scheduler", "tcp://x:1", "--trust-submissions")
+                     "1.1", "--workers", "3", "--scheduler", "tcp://x:1", "--yes",
+                     "--seconds", "50", "--trust-submissions")
     assert code == 0, text
     roster = seen.pop("roster")
     assert [(student.id, student.name) for student in roster] == [("7", "Anna")]
     assert seen == dict(folder=tmp_path / "in", grades=tmp_path / "g", first=True, only=("1.1",),
-                        workers=3, scheduler="tcp://x:1", trust=True)
+                        workers=3, scheduler="tcp://x:1", trust=True, yes=True, total=50.0)
+    assert "WITHOUT A SANDBOX" in text
     monkeypatch.setattr(export, "write", lambda *args: seen.update(export=args))
     run("export", "--format", "moodle", "--grades", str(tmp_path / "g"), "--roster",
         str(tmp_path / "r.csv"), "-o", str(tmp_path / "m.csv"))

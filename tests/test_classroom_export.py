@@ -124,7 +124,7 @@ def test_a_formula_is_text(tmp_path, format, attack):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("id,name\n815,Anna\n", "columns student, name, upload"),
+    ("pre,name\n815,Anna\n", "columns student, name, upload"),
     ("student\n815\n815\n", "more than one line for 815"),
 ])
 def test_a_roster_that_grade_refuses_export_refuses_too(grades, tmp_path, text, words):

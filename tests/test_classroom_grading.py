@@ -20,9 +20,11 @@ from attnlib.running import plain
 from attnlib.running.outcome import Outcome
 from benchmarks import grading as benchmark
 from classroom import gradebook, grading
+from classroom.answers import Answer
 from classroom.kit import make_kit
+from classroom.roster import Student
 from classroom.sandbox import server
-from classroom.submissions import Answer, Student, Submission
+from classroom.submissions import InDoubt, Submission
 from proofs.students import whole_class
 
 ROOT = Path(__file__).parent.parent
@@ -80,8 +82,13 @@ def hand_in(kit, folder, **answers):
 
 def graded(kit, *cells, seconds=5.0, trust=False):
     notebook = {"cells": [whole_class.code(cell) for cell in cells]}
-    return grading.graded(grading.Job(kit, Submission("x"), "", json.dumps(notebook).encode(), "",
-                                      (), None, trust, seconds))
+    return grading.graded(job(kit, notebook, seconds=seconds, trust=trust))
+
+
+def job(kit, notebook, submission=None, seconds=5.0, trust=False):
+    """What is done for one notebook."""
+    return grading.Job(kit, submission or Submission("x"), trust=trust, seconds=seconds,
+                       files=(("x.ipynb", json.dumps(notebook).encode(), ""),))
 
 
 def stored(folder):
@@ -132,8 +139,8 @@ def test_cells_that_never_end_are_not_tried_without_end(kit):
 
 def test_a_function_that_its_cell_does_not_reach_is_said_to_be_missing(kit):
     mark = graded(kit, "if False:\n    pass\n# answer 4.3\ndef recent(:\n    pass").marks["4.3"]
-    assert (mark.status, mark.sentence) == ("raised", "Running its cell did not define `recent`: "
-                                                      "the cell stops before.")
+    assert (mark.status, mark.sentence) == ("raised", "Running its cell did not define `recent`: a "
+                                                      "cell stops before with SyntaxError.")
 
 
 def test_no_answer_is_said_to_be_missing(kit):
@@ -145,9 +152,7 @@ def test_no_answer_is_said_to_be_missing(kit):
 def test_another_edition_and_other_exercises_are_noted(kit):
     notebook = {"cells": [whole_class.code("# answer 7.7\nx = 1")],
                 "metadata": {"assignment": {"edition": "0123abcd"}}}
-    job = grading.Job(kit, Submission("x", notes=("Late.",)), "", json.dumps(notebook).encode(), "",
-                      (), None, False, 5.0)
-    assert grading.graded(job).notes == (
+    assert grading.graded(job(kit, notebook, Submission("x", notes=("Late.",)))).notes == (
         "Late.",
         f"It is another version of the assignment (edition 0123abcd; this is {kit.edition}).",
         "It also answers what this assignment does not ask: 7.7.")
@@ -184,9 +189,7 @@ def test_where_no_marker_is_left_the_title_says_it_or_it_is_noted(varied):
             "It does not say which variant it is; it was graded as variant 1.",))):
         notebook = {"cells": [{"cell_type": "markdown", "source": head},
                               whole_class.code(key(varied, number))]}
-        job = grading.Job(varied, Submission("x"), "", json.dumps(notebook).encode(), "", (), None,
-                          False, 5.0)
-        record = grading.graded(job)
+        record = grading.graded(job(varied, notebook))
         assert (record.marks["1.1"].status, record.notes) == ("passed", notes)
 
 
@@ -208,18 +211,26 @@ def ready(kit):
     return grading.prepared(kit, "4.3", None)
 
 
-def reply(outcomes):
-    text, arrays = plain.pack(outcomes)
+def untouched(ready, outcomes):
+    """Outcomes that say, and show, that the inputs are as they were."""
+    inputs = [plain.plain((case.args, case.kwargs)) for case in ready.cases]
+    return [replace(outcome, after=left)
+            for outcome, left in zip(outcomes, [*inputs, *inputs], strict=False)]
+
+
+def reply(ready, outcomes):
+    """Outcomes as a child sends them."""
+    text, arrays = plain.pack(untouched(ready, outcomes))
     return server.packed({"outcomes": text}, arrays)
 
 
-HERE = Answer(0, "recent")
+HERE, LINES = Answer(0, "recent"), ["return 1 / 0"]
 
 
 def test_right_values_pass_and_every_forged_reply_earns_nothing(ready):
-    assert grading.judged(ready, reply(ready.expected), HERE)
+    assert grading.judged(ready, reply(ready, ready.expected), [], HERE)
     values = [outcome.value for outcome in ready.expected]
-    text, arrays = plain.pack(ready.expected)
+    text, arrays = plain.pack(untouched(ready, ready.expected))
     forged = [
         b"", b"\0" * 8, b"\xff" * 40, server.packed([]), server.packed({}), server.packed(None),
         server.packed({"outcomes": 7}), server.packed({"outcomes": "{}"}), body("[]"),
@@ -230,13 +241,13 @@ def test_right_values_pass_and_every_forged_reply_earns_nothing(ready):
         body(text.replace('"untouched": false', '"untouched": true'), arrays),
         body(text.replace('"timed_out": false', '"timed_out": "no"'), arrays),
         body(text.replace('"value": {"array"', '"value": {"object"'), arrays),
-        reply(ready.expected[:-1]), reply([*ready.expected, ready.expected[0]]),
-        reply([Outcome(value=~value) for value in values]),
-        reply([Outcome(value=np.zeros(30_000))] * len(values)),
+        reply(ready, ready.expected[:-1]), reply(ready, [*ready.expected, ready.expected[0]]),
+        reply(ready, [Outcome(value=~value) for value in values]),
+        reply(ready, [Outcome(value=np.zeros(30_000))] * len(values)),
         body('[{"value": {"just": ' + "9" * 5000 + "}}]"),
     ]
     for data in forged:
-        assert grading.judged(ready, data, HERE).credit == 0.0, data[:200]
+        assert grading.judged(ready, data, [], HERE).credit == 0.0, data[:200]
 
 
 def test_an_array_of_a_reply_can_be_named_once():
@@ -248,12 +259,12 @@ def test_an_array_of_a_reply_can_be_named_once():
 
 def test_large_text_is_not_judged(ready, monkeypatch):
     monkeypatch.setattr(server, "TEXT", 100)
-    assert grading.judged(ready, reply(ready.expected), HERE).status == "wrong_kind"
+    assert grading.judged(ready, reply(ready, ready.expected), [], HERE).status == "wrong_kind"
 
 
 def test_what_the_judge_cannot_bear_earns_nothing(ready, monkeypatch):
     monkeypatch.setattr(judging, "judge", lambda *_: 1 / 0)
-    assert grading.judged(ready, reply(ready.expected), HERE) == grading.OF_ANOTHER_KIND
+    assert grading.judged(ready, reply(ready, ready.expected), [], HERE) == grading.OF_ANOTHER_KIND
 
 
 SECRET = "the inputs were 0.12345678"
@@ -268,15 +279,16 @@ SECRET = "the inputs were 0.12345678"
 ])
 def test_nothing_of_the_inputs_comes_back_in_a_sentence(ready, change):
     outcomes = [replace(outcome, **change) for outcome in ready.expected]
-    result = grading.told(grading.judged(ready, reply(outcomes), HERE))
-    assert "inputs were" not in result.sentence and "0.123" not in result.sentence
+    result = grading.told(grading.judged(ready, reply(ready, outcomes), LINES, HERE))
+    assert change.get("message") or "inputs were" not in result.sentence
+    assert "0.123" not in result.sentence
     assert result.witness == "" and "31" not in result.sentence
 
 
 def test_a_mark_still_says_what_was_done(ready):
     def told(**change):
         outcomes = [replace(outcome, **change) for outcome in ready.expected]
-        return grading.told(grading.judged(ready, reply(outcomes), HERE))
+        return grading.told(grading.judged(ready, reply(ready, outcomes), LINES, HERE))
 
     assert "stopped with KeyError" in told(raised="KeyError").sentence
     assert "`window` is not the same" in told(changed=("window",)).sentence
@@ -284,21 +296,41 @@ def test_a_mark_still_says_what_was_done(ready):
     assert "`numpy.exp` is no longer" in told(replaced=("numpy.exp",)).sentence
 
 
-def test_numbers_of_a_law_are_left_out():
-    law = Result("broken_law", "A temperature is above 0, not -0.123456; see 2 of 7 or 1234567.")
-    assert grading.told(law).sentence == "A temperature is above 0, not …; see 2 of 7 or …."
+@pytest.mark.parametrize("status, left", [("raised", "…; see 2 of 7 or …."),
+                                          ("broken_law", "-0.123456; see 2 of 7 or 1234567.")])
+def test_long_numbers_are_left_out_of_an_exception_and_kept_in_a_law(status, left):
+    said = Result(status, "A temperature is above 0, not -0.123456; see 2 of 7 or 1234567.",
+                  "the inputs")
+    assert grading.told(said) == Result(status, f"A temperature is above 0, not {left}")
 
 
-def test_half_precision_is_believed_where_the_numbers_can_be_of_it(kit):
-    exercise = grading.prepared(kit, "1.3", None).exercise
+def test_a_student_reads_where_it_stopped(kit):
+    source = "# answer 4.3\ndef recent(n_q, n_k, window):\n    x = n_q + 1\n    return nothing[x]"
+    mark = graded(kit, source).marks["4.3"]
+    assert mark.sentence == ("On 7 of 7 inputs it stopped with NameError: name 'nothing' is not "
+                             "defined. It happened in `recent`, in the line `return nothing[x]`.")
+    assert "n_q = " in mark.witness and "line 4, in recent: return nothing[x]" in mark.witness
+
+
+def test_half_precision_is_believed_where_the_numbers_can_be_of_it():
     third = np.float32(1) / 3
+    assert grading.is_half(np.float16([0.1])) and grading.is_half((np.float32([0.5, 3.0]), [
+        np.float16([1]), np.array([3])]))
+    for value in (np.array([third]), np.array([0.1]), [np.float16([1]), np.array([third])],
+                  [[0.1, 0.2], [0.3, 0.4]], [], 0.5, "a", [np.float16([1]), "a"], None):
+        assert not grading.is_half(value)
 
-    def half(value):
-        return grading.cleaned(Outcome(value=value, half=True), exercise, ()).half
 
-    assert half(np.float16([0.1])) and half([np.float32([0.5, 3.0]), "a"])
-    assert not half(np.array([third])) and not half(np.array([0.1])) and not half(
-        [np.float16([1]), np.array([third])])
+def test_what_the_child_says_of_itself_is_not_believed(kit):
+    """A wider tolerance, and a changed input that is hidden: judged from what comes back."""
+    ready = grading.prepared(kit, "1.3", None)
+    near = [replace(o, half=True, value=(1.004 * o.value).tolist()) for o in ready.expected]
+    assert not grading.judged(ready, reply(ready, near), [], HERE)
+    changed = untouched(ready, ready.expected)
+    changed[0].after[0][0][...] += 1.0
+    text, arrays = plain.pack(changed)
+    result = grading.judged(ready, server.packed({"outcomes": text}, arrays), [], HERE)
+    assert result.status == "changed_input" and "`x` is not the same" in result.sentence
 
 
 # A class.
@@ -307,7 +339,7 @@ def test_half_precision_is_believed_where_the_numbers_can_be_of_it(kit):
 def test_a_class_is_graded_once_and_again_only_where_something_changed(kit, tmp_path):
     right = {"1.3": "right", "4.3": "right"}
     hand_in(kit, tmp_path / "in", ada=right, ben=right | {"4.3": "too-wide"}, cyd={})
-    roster = (Student("ada", "Ada L.", ""), Student("dan", "Dan", ""))
+    roster = (Student("ada", "Ada L."), Student("ben"), Student("cyd"), Student("dan", "Dan"))
 
     def grade(**how):
         return grading.grade(kit, tmp_path / "in", tmp_path / "out", roster=roster, **how)
@@ -352,10 +384,40 @@ def test_one_exercise_is_graded_again_and_the_rest_is_not_touched(kit, tmp_path)
 def test_a_kit_that_changed_is_graded_anew(kit, tmp_path):
     hand_in(kit, tmp_path / "in", ada={"4.3": "right"})
     grading.grade(kit, tmp_path / "in", tmp_path / "out")
-    for other in (replace(kit, seed="ab" * 16),
-                  replace(kit, tasks=(kit.tasks[0], replace(kit.tasks[1], points=9.0)))):
-        assert grading.grade(other, tmp_path / "in", tmp_path / "out").graded == 1
-    assert gradebook.read_record(tmp_path / "out", "ada").points == 9.0
+    newer = replace(kit, tasks=(kit.tasks[0], replace(kit.tasks[1], version=9)))
+    assert grading.grade(newer, tmp_path / "in", tmp_path / "out").graded == 1
+
+
+def test_points_and_titles_change_without_grading_anew(kit, tmp_path):
+    hand_in(kit, tmp_path / "in", ada={"4.3": "right"})
+    grading.grade(kit, tmp_path / "in", tmp_path / "out")
+    dearer = replace(kit, tasks=(kit.tasks[0], replace(kit.tasks[1], points=9.0, title="Other")))
+    assert dearer.edition == kit.edition
+    assert grading.grade(dearer, tmp_path / "in", tmp_path / "out") == grading.Summary(0, 1)
+    record = gradebook.read_record(tmp_path / "out", "ada")
+    assert (record.points, record.marks["4.3"].out_of) == (9.0, 9.0)
+
+
+def test_grades_of_another_kit_are_refused(kit, tmp_path):
+    hand_in(kit, tmp_path / "in", ada={"4.3": "right"})
+    grading.grade(kit, tmp_path / "in", tmp_path / "out")
+    before = stored(tmp_path / "out")
+    (tmp_path / "out/records/x.json.0.part").write_text("left by a lost run")
+    with pytest.raises(ValueError, match="holds the grades of another kit"):
+        grading.grade(replace(kit, seed="ab" * 16), tmp_path / "in", tmp_path / "out")
+    grading.grade(kit, tmp_path / "in", tmp_path / "out")
+    assert stored(tmp_path / "out") == before  # and nothing that was left there
+
+
+def test_a_doubt_stops_before_anything_is_graded(kit, tmp_path):
+    hand_in(kit, tmp_path / "in", ada={"4.3": "right"})
+    (tmp_path / "in/ada.ipynb").rename(tmp_path / "in/two.ipynb")  # as it was handed out
+    with pytest.raises(InDoubt, match="two.ipynb: it has the name of the notebook that was handed"):
+        grading.grade(kit, tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    grading.grade(kit, tmp_path / "in", tmp_path / "out", yes=True)
+    record = gradebook.read_record(tmp_path / "out", "two")
+    assert record.points == 3.0 and "in doubt" in record.notes[0]
 
 
 def test_the_same_class_is_graded_the_same_over_processes(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import attnlib
 from attnlib.running import plain
-from classroom.sandbox import limits, outside, server
+from classroom.sandbox import calls, limits, outside, server
 from classroom.sandbox.outside import NoSandbox, Sandbox, probe
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
@@ -27,12 +27,16 @@ def box():
         yield found
 
 
+def request(cells, forbidden=()):
+    """To call the function ``f`` of some cells without arguments."""
+    return {"do": "answer", "id": "", "cells": cells, "name": "f", "checked": False,
+            "cases": outside.one_case(), "takes": "numpy", "forbidden": forbidden, "names": []}
+
+
 def says(box, body, cells=(), seconds=10.0):
     """What a function with this body gives back inside."""
     lines = "".join(f"    {line}\n" for line in body.strip().splitlines())
-    state, sent = box.ask({"do": "answer", "cells": [*cells, f"def f():\n{lines}"], "name": "f",
-                           "cases": outside.one_case(), "takes": "numpy", "forbidden": [],
-                           "names": []}, seconds=seconds)
+    state, sent = box.ask(request([*cells, f"def f():\n{lines}"]), seconds=seconds)
     if not sent:
         return state
     message, arrays = server.unpacked(sent)
@@ -52,7 +56,8 @@ def test_it_is_probed_by_running_it(box):
 def test_nothing_of_the_host_is_there(box):
     seen = says(box, "import os\nreturn [where for where, _, _ in os.walk('/')]")
     home, here = str(Path.home()), str(Path(attnlib.__file__).parents[1])
-    allowed = [str(path) for path in outside.needed()] + ["/scratch", "/dev", "/sandbox"]
+    allowed = [str(path) for path in outside.needed()] + [
+        "/scratch", "/dev", "/sandbox", *outside.site_folders()]
     for folder in seen:
         assert any(f"{place}/".startswith(f"{folder.rstrip('/')}/") or folder.startswith(place)
                    for place in allowed), folder
@@ -74,7 +79,7 @@ def test_attnlib_is_there_without_its_exercises(box):
 import attnlib, numpy as np, torch
 from attnlib import plots, tasks
 from attnlib.exercises import check, hint, progress
-assert check("1.1", f) is None and hint("1.1") is None and progress() is None
+assert check("1.1", f) and hint("1.1") is None and progress() is None
 return [attnlib.__version__, float(attnlib.softmax(np.zeros(2))[0]),
         attnlib.local_attention.__name__, tasks.sentence()[0][0]]
 """) == [attnlib.__version__, 0.5, "local_attention", "anna"]
@@ -89,9 +94,22 @@ def test_what_enters_is_this_and_nothing_else():
         "attnlib.running", *(f"attnlib.running.{name}" for name in (
             "outcome", "plain", "runner", "watching")),
         "attnlib.exercises", "classroom", "classroom.sandbox",
-        "classroom.sandbox.answer", "classroom.sandbox.limits"}
-    for name in ("attnlib.exercises", "classroom", "classroom.sandbox"):  # in their place
-        assert len(outside.sources()[name]) < 100
+        *(f"classroom.sandbox.{name}" for name in (
+            "answer", "bans", "calls", "limits", "reading"))}
+    assert outside.sources()["attnlib.exercises"] == outside.CHECK
+    assert outside.sources()["classroom"] == outside.sources()["classroom.sandbox"] == ""
+
+
+@linux
+def test_libraries_that_no_answer_needs_are_absent(box):
+    for name in ("scipy", "pandas", "nbformat", "pytest", "jax", "distributed"):
+        assert says(box, f"import {name}") == "ModuleNotFoundError"
+    assert says(box, """
+import sys, os, glob
+return [place for start in ("/usr", "/usr/local", sys.base_prefix) for place in
+        glob.glob(f"{start}/lib/python*/*-packages") if os.listdir(place) and place not in sys.path]
+""") == []
+    assert says(box, "import sys\nopen(sys.path[-1] + '/scipy.py', 'w')") == "OSError"  # read-only
 
 
 @linux
@@ -104,21 +122,20 @@ def test_what_enters_is_this_and_nothing_else():
     ("import array_api_compat.torch as t; t.sum = t.prod", "array_api_compat.torch.sum"),
 ])
 def test_what_a_cell_replaces_in_a_library_is_noticed(box, change, name):
-    state, sent = box.ask({"do": "answer", "cells": [f"import torch\n{change}", "f = abs"],
-                           "name": "f", "cases": outside.one_case(), "takes": "numpy",
-                           "forbidden": [], "names": []})
+    state, sent = box.ask(request([f"import torch\n{change}", "f = abs"]))
     message, arrays = server.unpacked(sent)
     assert plain.unpack(message["outcomes"], arrays)[0].replaced == (name,)
 
 
 def test_an_installed_attnlib_is_covered(tmp_path, monkeypatch):
     (tmp_path / "attnlib/exercises").mkdir(parents=True)
-    monkeypatch.setattr(outside, "site_folders", lambda: [str(tmp_path)])
-    monkeypatch.setattr(outside.shutil, "which", lambda name: "/usr/bin/bwrap")
-    monkeypatch.setattr(outside.sys, "platform", "linux")
-    words = outside.walls({})
-    place = words.index(str(tmp_path / "attnlib"))
-    assert words[place - 1] == "--tmpfs" and place > words.index(str(tmp_path))
+    (tmp_path / "numpy").mkdir()
+    (tmp_path / "numpy/__init__.py").touch()
+    spec = outside.importlib.util.spec_from_file_location("numpy", tmp_path / "numpy/__init__.py")
+    monkeypatch.setattr(outside.importlib.util, "find_spec",
+                        lambda name: spec if name == "numpy" else None)
+    monkeypatch.setattr(outside, "distributions", lambda names: [])
+    assert outside.packages.__wrapped__() == {str(tmp_path): ["numpy"]}
 
 
 @linux
@@ -145,7 +162,8 @@ def test_the_limits_hold(box):
 @linux
 def test_a_cell_that_does_not_end_is_named(box):
     state = says(box, "return 1", ["x = 1", "while True:\n    pass", "y = 2"], seconds=0.5)
-    assert state == {"ended": "time", "begun": 2, "called": False, "clean": True}
+    assert state.pop("used") > 0.4 and state.pop("cells")[1] > 0.4
+    assert state == {"ended": "time", "begun": 2, "called": False, "clean": True, "changed": []}
 
 
 @linux
@@ -235,6 +253,118 @@ def test_whoever_trusts_needs_no_bubblewrap(monkeypatch):
     assert not folder.exists()
 
 
+# Its own standing, compared after each child.
+
+
+@linux
+@pytest.mark.parametrize("attack, error", [
+    ("import resource\nresource.prlimit(1, resource.RLIMIT_DATA, (1, 1))", "PermissionError"),
+    ("import os\nos.kill(1, 9)", "PermissionError"), ("import os\nos.kill(-1, 9)",
+                                                    "PermissionError"),
+    ("import os\nos.setpriority(os.PRIO_PROCESS, 1, 5)", "OSError"),
+    ("import os\nos.sched_setaffinity(1, {0})", "OSError"),
+    ("import os\nos.sched_setscheduler(1, os.SCHED_BATCH, os.sched_param(0))", "OSError"),
+    ("import os\nos.setxattr('/scratch', 'user.x', bytes(1000))", "OSError"),
+    ("import fcntl\nfcntl.lockf(open('x', 'w'), fcntl.LOCK_EX)", "PermissionError"),
+    ("import socket\nsocket.socketpair()", "OSError"), ("import os\nos.pipe()", "OSError"),
+    ("import os\nos.memfd_create('x')", "OSError"), ("import os\nos.symlink('a', 'b')", "OSError"),
+])
+def test_no_call_names_another_process_or_leaves_something(box, attack, error):
+    assert says(box, attack) == error
+
+
+@linux
+def test_many_files_end_a_child(box):
+    state = says(box, "for i in range(10**6):\n    open(str(i), 'w').close()")
+    assert state["ended"] == "files" and state["used"] < 5 and state["clean"]
+
+
+@pytest.fixture
+def open_box(monkeypatch):
+    """A sandbox whose filter lets everything through: only the comparison is left."""
+    sources = outside.sources()
+    sources["classroom.sandbox.limits"] += "\ndef filter_calls(refused=None):\n    pass\n"
+    monkeypatch.setattr(outside, "sources", lambda: dict(sources))
+    with Sandbox() as found:
+        yield found
+
+
+@linux
+def test_a_child_that_changes_the_server_is_found_out_and_harms_nobody(open_box):
+    assert says(open_box, "return 1") == 1
+    first = open_box.process
+    attack = "import resource\nresource.prlimit(1, resource.RLIMIT_DATA, (2**40, 2**40))\nreturn 7"
+    assert says(open_box, attack)["ended"] == "changed" and open_box.process is None
+    assert says(open_box, "return 2") == 2 and open_box.process is not first
+
+
+@linux
+@pytest.mark.parametrize("name, change", [
+    ("RLIMIT_CPU", "resource.prlimit(os.getpid(), resource.RLIMIT_CPU, (999, 999))"),
+    ("nice", "os.setpriority(os.PRIO_PROCESS, os.getpid(), 19)"),
+    ("sched_getaffinity", "os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})"),
+    ("sched_getscheduler", "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))"),
+    ("open files", "os.dup(0)"),
+])
+def test_each_change_of_its_standing_is_seen(name, change):
+    code = ("import os, resource\nfrom classroom.sandbox.server import standing\n"
+            f"before = standing()\n{change}\nafter = standing()\n"
+            "print([name for name in before if before[name] != after[name]])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == f"[{name!r}]", done.stderr
+
+
+@linux
+def test_comparing_after_each_child_takes_less_than_two_thousandths():
+    server.standing()
+    start = time.process_time()
+    for _ in range(50):
+        assert server.standing() == server.standing()
+    assert (time.process_time() - start) / 50 < 0.002
+
+
+# Bans.
+
+
+BANNED = {
+    "softmax": ("torch.softmax", [
+        "torch.sparse.softmax(torch.eye(3).to_sparse(), 1).to_dense()", "x.softmax(-1)",
+        "torch._masked_softmax(x, torch.zeros(3, 3, dtype=torch.bool), 1, 0)",
+        "torch._softmax(x, 1, False)", "torch.special.softmax(x, 1)", "torch._safe_softmax(x, 1)",
+        "torch.nn.Softmax(1)(x)", "torch.masked.softmax(x, 1)", "torch._refs.softmax(x, 1)",
+        "torch.nn.functional.gumbel_softmax(x)", "torch.ops.aten._softmax(x, 1, False)",
+        "torch._decomp.decompositions._softmax(x, 1, False)"]),
+    "attention": ("torch.nn.functional.scaled_dot_product_attention", [
+        "torch._native_multi_head_attention(x, x, x, 3, 1, w, b, x, b[:3])",
+        "torch.ops.aten._scaled_dot_product_attention_math(x, x, x)",
+        "torch.nn.attention.flex_attention.flex_attention(x[None, None], x[None, None], "
+        "x[None, None])",
+        "torch.nn.MultiheadAttention(3, 1)(x, x, x)[0]",
+        "torch.nn.TransformerEncoderLayer(3, 1, 3).eval()(x)"]),
+}
+START = "import torch, torch.masked, torch.nn.attention.flex_attention\nx = torch.rand(3, 3)\n" \
+        "w, b = torch.rand(9, 3), torch.rand(9)"
+
+
+@linux
+@pytest.mark.parametrize("family, call", [(family, call) for family, (_, calls) in BANNED.items()
+                                          for call in calls])
+def test_what_computes_the_same_under_another_name_is_banned_too(box, family, call):
+    banned, _ = BANNED[family]
+    state, sent = box.ask(request([START, f"def f():\n    return {call}"], [banned]))
+    message, arrays = server.unpacked(sent)
+    assert plain.unpack(message["outcomes"], arrays)[0].raised in (
+        "PermissionError", "RuntimeError"), message
+
+
+@linux
+def test_what_is_not_banned_goes_on(box):
+    state, sent = box.ask(request([START, "def f():\n    return torch.log_softmax(x, 1).exp()"],
+                                  ["torch.softmax", "attnlib.softmax"]))
+    message, arrays = server.unpacked(sent)
+    assert plain.unpack(message["outcomes"], arrays)[0].raised == ""
+
+
 # Messages.
 
 
@@ -272,36 +402,35 @@ def test_bytes_from_anybody_are_a_message_or_refused(data):
 
 def numbers():
     """``{name: number}`` of this machine's calls, as its C headers have them."""
-    include = "#include <sys/syscall.h>\n"
-    names = [*limits.REFUSED, "clone", "clone3"]
+    names = list(calls.NUMBER) if platform.machine() == "x86_64" else list(limits.REFUSED)
     try:
         found = subprocess.run(["cc", "-E", "-P", "-"], text=True, capture_output=True, check=True,
-                               input=include + "\n".join(f"{n} SYS_{n}" for n in names)).stdout
+                               input="#include <sys/syscall.h>\n"
+                               + "\n".join(f"{n} SYS_{n}" for n in names)).stdout
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no C headers here")
-    pairs = [line.split() for line in found.splitlines() if line.split()[:1] and
-             line.split()[0] in names]
-    return {name: int(number) if number.isdigit() else None for name, number in pairs}
+    pairs = [line.split() for line in found.splitlines() if len(line.split()) == 2]
+    return {name: int(number) for name, number in pairs if number.isdigit()}
 
 
 @linux
 def test_the_calls_have_the_numbers_that_the_kernel_gives_them():
-    column, _ = limits.MACHINES[platform.machine()]
-    wanted = {name: pair[column] for name, pair in limits.REFUSED.items()}
-    wanted |= {"clone": limits.CLONE[column], "clone3": limits.CLONE3}
-    assert numbers() == wanted
+    ours = calls.NUMBER if platform.machine() == "x86_64" else limits.REFUSED | limits.OWN
+    found = numbers()
+    assert len(found) > 30 and {name: ours[name] for name in found} == found
 
 
-def verdict(program, machine, number, flags=0):
+def verdict(program, machine, number, *arguments):
     """What a filter answers to a call, by walking through it as the kernel does."""
     lines = [program[i:i + 8] for i in range(0, len(program), 8)]
-    words, at, x = {0: number, 4: machine, 16: flags}, 0, None
+    words = {0: number, 4: machine} | {16 + 8 * i: x for i, x in enumerate([*arguments, 0, 0])}
+    at, x = 0, None
     while True:
         code, if_true, if_false, k = (int.from_bytes(lines[at][:2], "little"), lines[at][2],
                                       lines[at][3], int.from_bytes(lines[at][4:], "little"))
-        if code == 0x20:
+        if code == limits.LOAD:
             x = words[k]
-        elif code == 0x06:
+        elif code == limits.ANSWER:
             return k
         else:
             true = {0x15: x == k, 0x35: x >= k, 0x45: bool(x & k)}[code]
@@ -309,16 +438,61 @@ def verdict(program, machine, number, flags=0):
         at += 1
 
 
-@pytest.mark.parametrize("machine", limits.MACHINES)
-def test_the_filter_refuses_these_calls_and_no_others(machine):
-    column, audit = limits.MACHINES[machine]
-    program = limits.calls_filter(column, audit)
-    refused = {pair[column] for pair in limits.REFUSED.values()} - {None}
-    allow, refuse = 0x7FFF0000, 0x50000 | limits.EPERM
-    for number in set(range(600)) - {limits.CLONE[column], limits.CLONE3}:
-        assert verdict(program, audit, number) == (refuse if number in refused else allow), number
-    assert verdict(program, audit, limits.CLONE3) == 0x50000 | limits.ENOSYS
-    assert verdict(program, audit, limits.CLONE[column], 17) == refuse
-    assert verdict(program, audit, limits.CLONE[column], limits.AS_THREAD | 0xF00) == allow
-    assert verdict(program, audit, 0x40000000 | 59) == refuse
-    assert verdict(program, audit ^ 1, 1) == refuse
+ALLOW, REFUSE = limits.ALLOW, 0x50000 | limits.EPERM
+UNKNOWN = 0x50000 | limits.ENOSYS
+THREAD = limits.AS_THREAD | 0xF00
+
+
+def test_on_x86_64_these_calls_are_allowed_and_no_others():
+    program = limits.calls_filter("x86_64", 77)
+    allowed = {calls.NUMBER[name] for name in limits.ALLOWED}
+    with_values = {calls.NUMBER[name] for name in limits.WITH} | {limits.CLONE["x86_64"]}
+    for number in set(range(600)) - with_values:
+        assert verdict(program, limits.X86_64, number) == (
+            ALLOW if number in allowed else UNKNOWN), number
+    assert verdict(program, limits.X86_64, limits.X32 | 59) == REFUSE
+    assert verdict(program, limits.AARCH64, 1) == REFUSE
+    assert verdict(program, limits.X86_64, limits.CLONE["x86_64"], THREAD) == ALLOW
+    assert verdict(program, limits.X86_64, limits.CLONE["x86_64"], 17) == REFUSE
+    trap = limits.calls_filter("x86_64", 77, trap=True)
+    assert verdict(trap, limits.X86_64, 59) == limits.TRAP
+    assert not {"setxattr", "socket", "fork", "execve", "ptrace", "mount", "symlink", "flock",
+                "memfd_create", "pipe2", "keyctl"} & {*limits.ALLOWED, *limits.WITH}
+
+
+@pytest.mark.parametrize("name, arguments, answer", [
+    ("prlimit64", (0,), ALLOW), ("prlimit64", (77,), ALLOW), ("prlimit64", (1,), REFUSE),
+    ("kill", (77,), ALLOW), ("kill", (0,), REFUSE), ("kill", (2**32 - 1,), REFUSE),
+    ("tgkill", (77, 78), ALLOW), ("tgkill", (1, 1), REFUSE), ("sched_getaffinity", (1,), REFUSE),
+    ("fcntl", (3, 1), ALLOW), ("fcntl", (3, 6), REFUSE), ("fcntl", (3, 1031), REFUSE),
+    ("ioctl", (3, 0x5401), ALLOW), ("ioctl", (3, 0x5412), REFUSE), ("prctl", (22,), REFUSE),
+])
+def test_calls_that_could_name_another_are_allowed_for_oneself(name, arguments, answer):
+    program = limits.calls_filter("x86_64", 77)
+    assert verdict(program, limits.X86_64, calls.NUMBER[name], *arguments) == answer
+
+
+def test_on_other_machines_these_are_refused():
+    program = limits.calls_filter("aarch64", 77)
+    refused = {*limits.REFUSED.values()}
+    for number in set(range(600)) - {*limits.OWN.values(), limits.CLONE3, limits.CLONE["aarch64"]}:
+        assert verdict(program, limits.AARCH64, number) == (
+            REFUSE if number in refused else ALLOW), number
+    for name, number in limits.OWN.items():
+        assert verdict(program, limits.AARCH64, number, 77) == ALLOW
+        assert verdict(program, limits.AARCH64, number, 1) == REFUSE, name
+    assert verdict(program, limits.AARCH64, limits.CLONE3) == UNKNOWN
+    assert verdict(program, limits.AARCH64, limits.CLONE["aarch64"], 17) == REFUSE
+
+
+@linux
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the list is for x86-64")
+@pytest.mark.parametrize("call, library", [("openat", "numpy"), ("lseek", "numpy")])
+def test_the_self_test_names_a_call_that_is_wanted_and_refused(monkeypatch, call, library):
+    sources = outside.sources()
+    sources["classroom.sandbox.limits"] += f"\nALLOWED.remove({call!r})\n"
+    monkeypatch.setattr(outside, "sources", lambda: dict(sources))
+    with Sandbox() as box, pytest.raises(NoSandbox) as told:
+        probe(box)
+    assert f"an answer with {library} needs" in str(told.value) and call in str(told.value)
+    assert "no submission was run" in str(told.value)

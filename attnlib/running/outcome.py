@@ -44,6 +44,8 @@ class Outcome:
         message: the exception's own words.
         frames: ``(function, line number, source line)`` of the student's own code, outermost first.
         changed: names of the arguments that the call changed.
+        after: ``(args, kwargs)`` as the call left them, for whoever does not believe ``changed``;
+            None if nobody asked.
         forbidden: dotted names of the forbidden functions that it called.
         replaced: dotted names of library functions that had been replaced when it was over.
         untouched: whether the function's body is still ``...``; then it was not called.
@@ -59,6 +61,7 @@ class Outcome:
     message: str = ""
     frames: tuple[tuple[str, int, str], ...] = ()
     changed: tuple[str, ...] = ()
+    after: object = None
     forbidden: tuple[str, ...] = ()
     replaced: tuple[str, ...] = ()
     untouched: bool = False

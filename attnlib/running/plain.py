@@ -82,6 +82,9 @@ def of_kind(x, kind):
     return x
 
 
+VALUES = ("value", "again", "after")  # the fields of an outcome that hold an answer's own values
+
+
 def has_torch() -> bool:
     """Whether torch is in use; it is not imported to find out."""
     return sys.modules.get("torch") is not None
@@ -106,9 +109,8 @@ def pack(outcomes) -> tuple[str, list[np.ndarray]]:
     (1, [2.5, None])
     """
     arrays: list[np.ndarray] = []
-    records = [asdict(replace(o, value=None, again=()))
-               | {"value": _encode(o.value, arrays), "again": _encode(o.again, arrays)}
-               for o in outcomes]
+    records = [asdict(replace(o, **dict.fromkeys(VALUES)))
+               | {name: _encode(getattr(o, name), arrays) for name in VALUES} for o in outcomes]
     return json.dumps(records), arrays
 
 
@@ -127,9 +129,8 @@ def unpack(text, arrays) -> list[Outcome]:
     """
     outcomes = []
     for record in json.loads(text):
-        record |= {"value": _decode(record["value"], arrays),
-                   "again": _decode(record["again"], arrays),
-                   "frames": tuple((str(f), int(n), str(line)) for f, n, line in record["frames"])}
+        record |= {name: _decode(record[name], arrays) for name in VALUES}
+        record["frames"] = tuple((str(f), int(n), str(line)) for f, n, line in record["frames"])
         for name in ("changed", "forbidden", "replaced"):
             record[name] = tuple(str(item) for item in record[name])
         for name, field in Outcome.__dataclass_fields__.items():

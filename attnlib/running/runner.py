@@ -34,7 +34,8 @@ SECONDS = 10.0
 LAZY = {"jacrev", "jacfwd", "hessian", "vmap", "func", "functorch", "jacobian"}
 
 
-def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS) -> list[Outcome]:
+def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS,
+        after=False) -> list[Outcome]:
     """Call an answer on every case, and once more with the other kind of array if it raised.
 
     Args:
@@ -43,7 +44,8 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
         takes: the kind of array to call with first, "numpy" or "torch".
         forbidden: dotted names of functions, classes or modules whose use is to be noticed.
         names: the arguments' names, for saying which of them was changed.
-        seconds: time limit for all calls together; holds in the main thread only.
+        seconds: processor time for all calls together; holds in the main thread only.
+        after: whether the outcomes hold the inputs as the calls left them.
 
     Returns:
         List of `Outcome`, one per case.
@@ -62,10 +64,12 @@ def run(answer, cases, *, takes="numpy", forbidden=(), names=(), seconds=SECONDS
     _import_what_is_lazy(answer)
     before, limit = imported(), Limit(seconds)
     replaced_functions()  # knows from now on what is the libraries' own
-    call = functools.partial(_call, answer, watch=Watch(forbidden), limit=limit, names=names)
+    call = functools.partial(_call, answer, watch=Watch(forbidden), limit=limit, names=names,
+                             after=after)
     outcomes = _within(limit, call, cases, takes)
     if imported() != before and not limit.fired:  # now their functions can be watched too
-        return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds)
+        return run(answer, cases, takes=takes, forbidden=forbidden, names=names, seconds=seconds,
+                   after=after)
     replaced = replaced_functions()
     return [replace(outcome, replaced=replaced) for outcome in outcomes] if replaced else outcomes
 
@@ -165,7 +169,7 @@ def _stopped(finished, cases):
     return finished + [Outcome(timed_out=True)] * (len(cases) - len(finished))
 
 
-def _call(answer, case, kind, watch, limit, names):
+def _call(answer, case, kind, watch, limit, names, after=False):
     args = tuple(of_kind(x, kind) for x in case.args)
     kwargs = {name: of_kind(x, kind) for name, x in case.kwargs.items()}
     before = plain((args, kwargs))
@@ -180,8 +184,9 @@ def _call(answer, case, kind, watch, limit, names):
             value, raised = None, _describe(error)
     if limit.fired:  # and the answer swallowed the interrupt
         raise KeyboardInterrupt
+    left = plain((args, kwargs))
     return Outcome(value=value, half=notes.half, kind=kind, forbidden=watch.seen(),
-                   changed=_changed(before, plain((args, kwargs)), names),
+                   changed=changed(before, left, names), after=left if after else None,
                    printed=printed.text(), **raised)
 
 
@@ -199,11 +204,22 @@ def _trouble(outcomes):
             sum(map(bool, raised)))
 
 
-def _changed(before, after, names):
-    """Names of the arguments that differ from what they were."""
+def changed(before, after, names) -> tuple[str, ...]:
+    """Names of the arguments that differ from what they were.
+
+    Args:
+        before, after: plain ``(args, kwargs)``.
+        names: what the arguments are called.
+
+    Raises:
+        ValueError, TypeError, AttributeError: if ``after`` is no such pair.
+
+    >>> changed(((1, 2), {}), ((1, 3), {}), ["a", "b"])
+    ('b',)
+    """
     (args, kwargs), (args_after, kwargs_after) = before, after
     labels = [*names, *(f"argument {i + 1}" for i in range(len(names), len(args)))]
-    pairs = [*zip(labels, args, args_after),
+    pairs = [*zip(labels[:len(args)], args, args_after, strict=True),
              *((name, kwargs[name], kwargs_after.get(name)) for name in kwargs)]
     return tuple(name for name, x, y in pairs if not identical(x, y))
 

@@ -1,5 +1,7 @@
 """A sandbox for students' code: bubblewrap around a Python that forks a child for each request."""
 
+import functools
+import glob
 import importlib.util
 import os
 import platform
@@ -10,23 +12,46 @@ import sys
 import sysconfig
 import tempfile
 import time
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from packaging.requirements import Requirement
 
 import attnlib
+from attnlib.running import plain
+from attnlib.running.outcome import Outcome
 from attnlib.running.runner import SECONDS
 
-from . import server
+from . import calls, server
 
 SCRATCH, SCRATCH_BYTES = "/scratch", 64 * 2**20
 ENVIRONMENT = {
     "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg", "LANG": "C.UTF-8", "PATH": "/nowhere",
     "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
 }
-NO_CHECK = "def check(*_, **__):\n    pass\n\n\nhint = progress = check\n"
-START, SLACK = 120.0, 15.0  # seconds for it to start, and to answer after a child's time is over
-SITE = ("numpy", "torch", "IPython", "array_api_compat", "matplotlib")
+CHECK = """\
+checked = []
+
+
+def check(id="", answer=None, *_, **__):
+    checked.append((id, answer))
+    return True
+
+
+def hint(*_, **__):
+    pass
+
+
+progress = hint
+"""  # in the place of attnlib's exercises: it notes what a check is given
+START, SLACK = 120.0, 60.0  # seconds for it to start, and to answer after a child's time is over
+INSIDE = ("answer", "bans", "calls", "limits", "reading")  # and server.py
+SITE = ("numpy", "torch", "IPython", "array_api_compat", "matplotlib")  # and what these need
+PACKAGES = tuple(f"{place}/lib/python*/*-packages"  # other libraries of this computer
+                 for place in ("/usr", "/usr/local", sys.base_prefix))
+CGROUP = ("systemd-run", "--user", "--scope", "--quiet", "--collect", "-p", "MemoryMax=4G",
+          "-p", "MemorySwapMax=0", "-p", "TasksMax=600", "--")
 
 HOW_TO_GET_IT = """\
 Students' code runs only inside bubblewrap, and bubblewrap does not work here: {why}
@@ -65,36 +90,47 @@ class Sandbox:
     def __exit__(self, *_):
         self.close()
 
-    def ask(self, request, arrays=(), seconds=SECONDS):
+    def ask(self, request, arrays=(), seconds=SECONDS, total=None):
         """Have one child do something.
+
+        A child that changed the process which makes the children is given one more try, in a new
+        sandbox: then it is known that it was this one. Nobody comes after it in the old one.
 
         Args:
             request: what `classroom.sandbox.answer.answer` takes.
             arrays: those it needs.
-            seconds: for its cells, and once more for its answer.
+            seconds: of processor time for each of its cells, and for its answer.
+            total: the same for all of it; else three times as much.
 
         Returns:
-            state: ``{"ended": "done", "time", "size", or "lost" if the whole sandbox went twice;
-                "begun": how many cells were begun; "called": whether it came to the answer}``.
+            state: ``{"ended": "done", "time", "total", "size", "files", "changed", or "lost" if
+                the whole sandbox went twice; "begun": how many cells were begun; "called":
+                whether it came to the answer; "used", "cells": its time in all, and the processor
+                time of each cell}``.
             body: what the child sent, for `server.unpacked`: to be read as from an enemy.
         """
-        body = server.packed(request | {"seconds": seconds}, arrays)
+        total = 3 * seconds if total is None else total
+        body = server.packed(request | {"seconds": seconds, "total": total}, arrays)
+        state = {"ended": "lost", "begun": 0, "called": False, "used": 0.0, "cells": []}
         for _ in range(2):
             if self.process is None:
                 self._start()
             try:
                 server.send(self.process.stdin, body)
-                reply = self._receive(2 * seconds + SLACK)
-                break
+                reply = self._receive(10 * total + SLACK)
             except (OSError, EOFError):
                 self.close()
-        else:
-            return {"ended": "lost", "begun": 0, "called": False}, b""
-        end = 8 + int.from_bytes(reply[:8], "little")
-        state, _ = server.unpacked(reply[:end])
-        if not state["clean"]:
-            self.close()
-        return state, reply[end:]
+                continue
+            end = 8 + int.from_bytes(reply[:8], "little")
+            state, _ = server.unpacked(reply[:end])
+            if state["changed"]:
+                self.close()
+                state["ended"] = "changed"
+                continue
+            if not state["clean"]:
+                self.close()
+            return state, reply[end:]
+        return state, b""
 
     def close(self):
         """Kill everything in it."""
@@ -112,7 +148,7 @@ class Sandbox:
         environment = ENVIRONMENT | {"HOME": scratch, "TMPDIR": scratch, "MPLCONFIGDIR": scratch}
         command = [os.path.realpath(sys.executable), "-s", "-S", "-P", "-B"]
         command = (command + [server.__file__] if self.trust
-                   else walls(environment) + command + ["/sandbox/server.py"])
+                   else grouped() + walls(environment) + command + ["/sandbox/server.py"])
         with tempfile.TemporaryFile() as complaints:
             try:
                 self.process = subprocess.Popen(
@@ -162,58 +198,141 @@ def walls(environment):
             words += ["--symlink", os.readlink(path), str(path)]
         elif path.exists():
             words += ["--ro-bind", str(path), str(path)]
-    for folder in site_folders():
-        for inside in ("attnlib", "classroom", "press"):  # were it installed: with its exercises
-            if os.path.lexists(os.path.join(folder, inside)):
-                words += ["--tmpfs", os.path.join(folder, inside)]
+    for place in sorted({place for pattern in PACKAGES for place in glob.glob(pattern)}):
+        words += ["--tmpfs", place, "--remount-ro", place]
+    for folder, names in packages().items():
+        words += ["--tmpfs", folder]
+        for name in names:
+            words += ["--ro-bind", f"{folder}/{name}", f"{folder}/{name}"]
+        words += ["--remount-ro", folder]
     return [*words, "--ro-bind", server.__file__, "/sandbox/server.py", "--dev", "/dev",
             "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH, "--"]
 
 
+@functools.cache
+def grouped():
+    """What puts a command into a cgroup of its own, where this user may make one."""
+    if shutil.which(CGROUP[0]) is None:
+        return []
+    try:
+        tried = subprocess.run([*CGROUP, "true"], capture_output=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [] if tried.returncode else list(CGROUP)
+
+
 def needed():
-    """What Python, numpy and torch need of the host's files."""
+    """What Python itself needs of the host's files."""
     system = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
     python = (os.path.realpath(sys.executable), sysconfig.get_path("stdlib"),
-              os.path.join(sys.base_prefix, "lib"), *site_folders())
+              os.path.join(sys.base_prefix, "lib"))
     return list(dict.fromkeys(Path(path) for path in (*system, *python)))
 
 
 def site_folders():
     """The folders in which the libraries are that students may import."""
-    specs = filter(None, map(importlib.util.find_spec, SITE))
-    return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in specs))
+    return list(packages())
+
+
+@functools.cache
+def packages():
+    """``{folder: what of it is there in the sandbox}``: `SITE`, and what it needs."""
+    found = {}
+    for name in SITE:
+        spec = importlib.util.find_spec(name)
+        if spec is not None:
+            path = Path(spec.origin)
+            top = path.parent if path.name == "__init__.py" else path
+            found.setdefault(str(top.parent), set()).add(top.name)
+    for distribution in distributions(SITE):
+        for file in distribution.files or ():
+            if file.parts[0] != ".." and file.parts[0] not in ("__pycache__", "bin"):
+                folder = str(distribution.locate_file(""))
+                found.setdefault(os.path.normpath(folder), set()).add(file.parts[0])
+    return {folder: sorted(name for name in names if os.path.lexists(f"{folder}/{name}")
+                           and name not in ("attnlib", "classroom", "press")
+                           and not name.endswith(".pth"))
+            for folder, names in found.items()}
+
+
+def distributions(names):
+    """The installed distributions of these names, and all that they need."""
+    found, todo = {}, [name.lower().replace("_", "-") for name in names]
+    while todo:
+        name = todo.pop()
+        if name in found:
+            continue
+        try:
+            found[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        for text in found[name].requires or ():
+            needs = Requirement(text)
+            if needs.marker is None or needs.marker.evaluate({"extra": ""}):
+                todo.append(needs.name.lower().replace("_", "-"))
+    return list(found.values())
 
 
 def sources():
     """``{module: source}`` of what is imported in the sandbox from text.
 
     It is attnlib's own modules, what runs an answer, and of this folder what stands inside; in
-    the place of attnlib's exercises there is a ``check`` that does nothing.
+    the place of attnlib's exercises there is a ``check`` that notes what it is given.
     """
     book, here = Path(attnlib.__file__).parent, Path(__file__).parent
     files = {"attnlib." + path.stem: path for path in book.glob("*.py")}
     files |= {"attnlib.running." + path.stem: path for path in (book / "running").glob("*.py")}
-    files |= {"classroom.sandbox." + name: here / f"{name}.py" for name in ("limits", "answer")}
+    files |= {"classroom.sandbox." + name: here / f"{name}.py" for name in INSIDE}
     texts = {name.removesuffix(".__init__"): path.read_text(encoding="utf-8")
              for name, path in files.items()}
-    return texts | {"classroom": "", "classroom.sandbox": "", "attnlib.exercises": NO_CHECK}
+    return texts | {"classroom": "", "classroom.sandbox": "", "attnlib.exercises": CHECK}
 
 
 def probe(sandbox):
-    """Run something in a sandbox and see that it is one.
+    """Run something in a sandbox and see that it is one; then two answers, to see that they can.
 
     Args:
         sandbox: `Sandbox`.
 
     Raises:
-        NoSandbox: if it cannot be started, or if what it runs can see out.
+        NoSandbox: if it cannot be started, if what it runs can see out, or if an answer that
+            should run is refused something; the message names it.
     """
-    state, body = sandbox.ask({
-        "do": "answer", "cells": [PROBE.format(home=str(Path.home()), file=__file__)],
-        "name": "seen", "cases": one_case(), "takes": "numpy", "forbidden": [], "names": []})
-    text = server.unpacked(body)[0].get("outcomes", "") if body else ""
-    if '"value": {"just": "nothing"}' not in text:
-        raise NoSandbox(HOW_TO_GET_IT.format(why=f"what it runs can see out ({state}: {text})."))
+    if not sandbox.trust:
+        said = says(sandbox, PROBE.format(home=str(Path.home()), file=__file__))
+        if said != "nothing":
+            raise NoSandbox(HOW_TO_GET_IT.format(why=f"what it runs can see out ({said})."))
+    for library, answer in SELF_TEST.items():
+        if importlib.util.find_spec(library) and says(sandbox, answer) != "right":
+            raise NoSandbox(CANNOT_RUN.format(library=library, why=refused(sandbox, answer)))
+
+
+def says(sandbox, cell):
+    """What the function ``seen`` of a cell gives back; else how it ended."""
+    state, message, value = _seen(sandbox, cell, {})
+    return value if value is not None else f"{state['ended']}: {message}"
+
+
+def refused(sandbox, cell):
+    """Which system calls a cell was refused, in words."""
+    if platform.machine() != "x86_64":
+        return "it ended otherwise."
+    state, message, _ = _seen(sandbox, cell, {"trap": True})
+    names = {number: name for name, number in calls.NUMBER.items()}
+    listed = [names.get(number, f"number {number}") for number in message.get("refused", ())]
+    return f"refused were the system calls {', '.join(listed)}." if listed else (
+        f"it ended otherwise ({state['ended']}: {message}).")
+
+
+def _seen(sandbox, cell, more):
+    request = {"do": "answer", "id": "", "cells": [cell], "name": "seen", "checked": False,
+               "cases": one_case(), "takes": "numpy", "forbidden": [], "names": []}
+    state, body = sandbox.ask(request | more)
+    try:
+        message = server.unpacked(body)[0]
+        return state, message, plain.unpack(message["outcomes"], [])[0].value
+    except (ValueError, KeyError, TypeError, IndexError):
+        return state, {}, None
 
 
 PROBE = """
@@ -229,12 +348,40 @@ def seen():
             pass
     return "nothing" if os.getppid() == 1 else "other processes"
 """
+SELF_TEST = {
+    "numpy": """
+import os, tempfile, threading, time
+import numpy as np
+
+def seen():
+    x = np.random.default_rng().normal(size=(300, 300))
+    with tempfile.TemporaryFile() as file:
+        np.save(file, x)
+        file.seek(0)
+        same = (np.load(file) == x).all()
+    thread = threading.Thread(target=time.sleep, args=(0.001,))
+    thread.start()
+    thread.join()
+    return "right" if same and np.allclose(np.linalg.inv(x) @ x, np.eye(300)) else "wrong"
+""",
+    "torch": """
+import torch
+
+def seen():
+    layer = torch.nn.Linear(200, 200)
+    torch.softmax(layer(torch.randn(300, 200)), -1).sum().backward()
+    each = torch.func.vmap(torch.func.grad(lambda x: (x ** 2).sum()))(torch.ones(3, 2))
+    return "right" if (each == 2).all() and layer.weight.grad is not None else "wrong"
+"""}
+CANNOT_RUN = """\
+The sandbox refuses what an answer with {library} needs on this computer; no submission was run:
+{why}
+Please report this with your system's name and Python's version; until it is mended, grade on
+another Linux machine."""
 
 
 def one_case():
     """One case without inputs, packed."""
-    from attnlib.running import plain
-    from attnlib.running.outcome import Outcome
     return plain.pack([Outcome(value=[((), {})])])[0]
 
 

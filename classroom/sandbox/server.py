@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import resource
 import select
 import shutil
 import signal
@@ -21,6 +22,8 @@ import time
 
 REPLY, TEXT = 8 * 2**20, 2**20  # bytes that a child may send, and of them as text
 GRACE = 1.0  # seconds that a child may go on after its time, to end by itself
+TICK = 0.02  # seconds between two looks at a child that says nothing
+INODES = 2000  # files and folders that a child may have at a time
 
 
 # How two processes talk: a message in JSON, then the arrays' bytes, nothing to be unpickled.
@@ -114,9 +117,12 @@ def set_up(sources, path):
     sys.meta_path.insert(0, Memory(sources))
     load("numpy", "torch", *sorted(sources))
     from attnlib.running.watching import WATCHED
+    from classroom.sandbox import bans
     load(*WATCHED)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+        load(*bans.REFERENCES)
+    bans.find()
     gc.collect()
     gc.freeze()  # children that collect garbage do not copy all this
 
@@ -135,6 +141,7 @@ def load(*names):
 
 def main():
     """Serve requests from standard input until it ends."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, range(1, signal.NSIG))
     for fatal in (signal.SIGINT, signal.SIGPIPE):
         signal.signal(fatal, signal.SIG_DFL)  # what has no handler does not reach process 1
     requests, replies = (os.fdopen(os.dup(fd), mode) for fd, mode in ((0, "rb"), (1, "wb")))
@@ -146,34 +153,62 @@ def main():
     from classroom.sandbox import limits
     room = limits.room()
     wiped(message["scratch"])
+    serve(packed(WARM_UP), message["scratch"], room)  # what is made once, at the first fork
     send(replies, packed({"ready": os.getpid()}))
     os.dup2(null, 2)
     while body := receive(requests):
         send(replies, serve(body, message["scratch"], room))
 
 
+WARM_UP = {"do": "read", "seconds": 10.0, "total": 10.0}
+
+
 def serve(body, scratch, room):
-    """One request: fork, watch, kill, wipe; what the child sent comes after what became of it."""
+    """One request: fork, watch, kill, wipe, compare; first what became of it, then what it sent."""
     request, _ = unpacked(body)
-    seconds = request["seconds"]
+    before, start = standing(), time.monotonic()
     pipe, end = os.pipe()
     pid = os.fork()
     if pid == 0:
-        child(body, end, scratch, room, seconds)
+        child(body, end, scratch, room, request)
     os.close(end)
-    ended, data = watched(pipe, seconds)
+    ended, data, begun = watched(pipe, pid, request, scratch)
     os.close(pipe)
-    status = finish(pid)
+    status, used = finish(pid)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-        ended = "time"
-    clean = wiped(scratch)
+        ended = "total"
+    clean, after = wiped(scratch), standing()
     sent = data.lstrip(b".")
+    wall = time.monotonic() - start
+    cells = [round(end - start, 2) for start, end in zip(begun, [*begun[1:], used])]
     state = {"ended": ended, "begun": len(data) - len(sent), "called": sent[:1] == b"!",
-             "clean": clean}
+             "clean": clean, "cells": cells,
+             "used": round(used if used > wall / 20 else wall, 3),
+             "changed": [name for name in before if before[name] != after[name]]}
     return packed(state) + sent[1:]
 
 
-def child(body, end, scratch, room, seconds):
+def standing():
+    """What another process could change of this one: limits, turn, processors, open files."""
+    found = {name: resource.getrlimit(getattr(resource, name))
+             for name in dir(resource) if name.startswith("RLIMIT_")}
+    found["nice"] = os.getpriority(os.PRIO_PROCESS, 0)
+    for name in ("sched_getaffinity", "sched_getscheduler", "sched_getparam"):
+        if hasattr(os, name):
+            found[name] = getattr(os, name)(0)
+    found["open files"] = [fd for fd in range(64) if is_open(fd)]
+    return found
+
+
+def is_open(fd):
+    """Whether there is an open file of this number."""
+    try:
+        return bool(os.fstat(fd))
+    except OSError:
+        return False
+
+
+def child(body, end, scratch, room, request):
     """The forked process; it never returns."""
     try:
         os.setsid()
@@ -182,43 +217,81 @@ def child(body, end, scratch, room, seconds):
         os.chdir(scratch)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from classroom.sandbox import answer, limits
-        limits.enter(room, seconds)
+        refused = set() if request.get("trap") else None
+        limits.enter(room, request["total"], refused)
         with os.fdopen(3, "wb") as out:
-            answer.answer(*unpacked(body), out, packed)
+            answer.answer(*unpacked(body), out, packed, refused)
     finally:
         os._exit(0)
 
 
-def watched(pipe, seconds):
-    """What a child sends until it ends, and how it ended: "done", "time" or "size".
+def watched(pipe, pid, request, scratch):
+    """What a child sends until it ends, how it ended, and when its cells began.
 
-    It has its seconds for the cells, a dot for each, and once more for the answer, after "!".
+    Each cell has its seconds of processor time, a dot for each, and so has the answer, after "!";
+    all together have the total.
+
+    Returns:
+        ended: "done", "time", "total", "size" or "files".
+        data: what it sent.
+        begun: its processor time at each dot.
     """
-    data, calling = bytearray(), False
-    deadline = time.monotonic() + seconds
-    while select.select([pipe], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        chunk = os.read(pipe, 2**16)
-        data += chunk
-        if not chunk:
-            return "done", bytes(data)
-        if len(data) > REPLY:
-            return "size", b""
-        if not calling and b"!" in chunk:
-            calling, deadline = True, time.monotonic() + seconds + GRACE
-    return "time", bytes(data)
+    from attnlib.running.watching import is_over
+    data, begun, called, used = bytearray(), [], False, 0.0
+    first = start = time.monotonic()
+    began = 0.0
+    while True:
+        if select.select([pipe], [], [], TICK)[0]:
+            chunk = os.read(pipe, 2**16)
+            if not chunk:
+                return "done", bytes(data), begun
+            used = processor_time(pid, used)
+            if not called and (dots := chunk.partition(b"!")[0].count(b".")) + (b"!" in chunk):
+                begun += [used] * min(dots, 10_000 - len(begun))
+                start, began = time.monotonic(), used
+            data += chunk
+            called = called or b"!" in chunk
+            if len(data) > REPLY:
+                return "size", b"", begun
+        used = processor_time(pid, used)
+        seconds = request["seconds"] + GRACE * called
+        if is_over(seconds, time.monotonic() - start, used - began):
+            return "time", bytes(data), begun
+        if is_over(request["total"], time.monotonic() - first, used):
+            return "total", bytes(data), begun
+        if os.getpid() == 1 and inodes(scratch) > INODES:
+            return "files", bytes(data), begun
+
+
+def processor_time(pid, last):
+    """Seconds of processor time that another process has used; the last known if it is over."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # the clock of a process, as Linux numbers them
+    except (OSError, OverflowError, AttributeError):
+        return last
+
+
+def inodes(folder):
+    """How many files and folders there are on a file system."""
+    about = os.statvfs(folder)
+    return about.f_files - about.f_ffree
 
 
 def finish(pid):
-    """Kill the child and, as process 1 of a sandbox, everything else that is left."""
+    """Kill the child and, as process 1 of a sandbox, everything else that is left.
+
+    Returns:
+        status, used: how it ended, and its processor time.
+    """
     os.kill(pid, signal.SIGKILL)
-    _, status = os.waitpid(pid, 0)
+    _, status, usage = os.wait4(pid, 0)
     if os.getpid() == 1:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
-    return status
+    return status, usage.ru_utime + usage.ru_stime
 
 
 def wiped(scratch):

@@ -487,8 +487,9 @@ class Scene:
         for name, place in self.places.items():
             cells = [cell.replace(f"@{name}@", str(place)) for cell in cells]
         kit = replace(self.kit, tasks=(self.kit.task(id),))
-        return grading.graded(grading.Job(kit, Submission("x"), "", notebook(*cells).encode(), "",
-                                          (), None, False, seconds))
+        return grading.graded(grading.Job(
+            kit, Submission("x"), files=(("x.ipynb", notebook(*cells).encode(), ""),),
+            seconds=seconds, total=4 * seconds))
 
     def well(self, *ids):
         """Whether an honest submission still gets all its points."""
