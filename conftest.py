@@ -1,19 +1,27 @@
 """What holds for every test and every notebook, from whichever folder they are run."""
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent / "tests"
+ROOT = Path(__file__).parent
+TESTS = ROOT / "tests"
+INSTALLED = "import importlib.util as util, sys; sys.exit(not util.find_spec('attnlib'))"
 CHAPTER = re.compile(r"[\[-](\d+)\.\d+[\]-]")  # in a test's name: the exercise it is about
 
 
 def pytest_configure(config):
-    """nbval compares outputs without what `tests/nbval.cfg` takes out of both sides."""
+    """nbval compares outputs without what `tests/nbval.cfg` takes out of both sides. Where attnlib
+    is not installed, as after `pip install -r requirements.txt`, kernels take the checkout's."""
     if hasattr(config.option, "nbval_sanitize_with"):
         config.option.nbval_sanitize_with = str(TESTS / "nbval.cfg")
+    if subprocess.run([sys.executable, "-I", "-c", INSTALLED]).returncode:
+        paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
 
 
 @pytest.hookimpl(optionalhook=True)

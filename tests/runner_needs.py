@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 LOADED = """(lambda homes: json.dumps(
-    [home for name in {name.partition(".")[0] for name in sys.modules}
-    for home in homes.get(name, ())]))(metadata.packages_distributions())"""
+    [homes[name] for name in sorted({name.partition(".")[0] for name in sys.modules})
+    if name in homes]))(metadata.packages_distributions())"""
 SETTING = "import json, sys; from importlib import metadata"
 
 
@@ -60,16 +60,24 @@ def allowed():
                "import numpy, sklearn.datasets, torch\n")
     loaded = subprocess.run([sys.executable, "-c", f"{imports}{SETTING}\nprint({LOADED})"],
                             text=True, capture_output=True, check=True).stdout
-    return closure(needs()) | set(map(canonicalize_name, json.loads(loaded))) | {"attnlib"}
+    there = {canonicalize_name(home) for homes in json.loads(loaded) for home in homes}
+    return closure(needs()) | there | {"attnlib"}
 
 
 def strangers(loaded):
-    """Of the distributions that a kernel loaded, those that Binder has not."""
-    return sorted(set(map(canonicalize_name, loaded)) - allowed())
+    """The distributions that a kernel loaded and that Binder has not.
+
+    Args:
+        loaded: for each package that it loaded, the distributions that have a part in it: several
+            for a namespace, of which one suffices.
+    """
+    homes = [set(map(canonicalize_name, homes)) for homes in loaded]
+    return sorted({name for names in homes if not names & allowed() for name in names})
 
 
 def loaded_by(client):
-    """The distributions that a kernel has loaded modules of, from the client that talks to it."""
+    """For each package that a kernel has loaded, its distributions, from the client that talks to
+    it."""
     expression = f"[exec({SETTING!r}), {LOADED}][1]".replace("\n", " ")
     asked = client.execute("", silent=True, store_history=False,
                            user_expressions={"loaded": expression})
