@@ -21,7 +21,7 @@ came; under ``torch.autocast`` too, products keep the precision of what goes in.
 
 import math
 import numbers
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from array_api_compat import (
@@ -32,10 +32,10 @@ from array_api_compat import (
     is_torch_array,
 )
 
-from .masks import visible, whole_number
+from .masks import Array, visible, whole_number
 
 
-def attention_scores(query, key, *, scale=None):
+def attention_scores(query, key, *, scale=None) -> Array:
     r"""How well each query matches each key: :math:`s_{ij} = q_i \cdot k_j / \sqrt{d_k}`.
 
     Args:
@@ -61,7 +61,7 @@ def attention_scores(query, key, *, scale=None):
     return _cast(xp, _scores(xp, wide, query, key, scale), xp.result_type(query, key))
 
 
-def softmax(scores, axis=-1):
+def softmax(scores, axis=-1) -> Array:
     r"""Shares that sum to one: :math:`e^{s_j} / \sum_l e^{s_l}`, computed without overflow.
 
     Args:
@@ -90,7 +90,8 @@ def softmax(scores, axis=-1):
     return _cast(xp, exponentials / total, scores.dtype)
 
 
-def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=None, scale=None):
+def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=None,
+                      scale=None) -> Array:
     r"""How much of each value a query takes: the softmax of its scores over the keys it may see.
 
     Args:
@@ -128,7 +129,8 @@ def attention_weights(query, key, *, mask=None, bias=None, causal=False, window=
     return _cast(xp, weights, xp.result_type(query, key))
 
 
-def attention(query, key, value, *, mask=None, bias=None, causal=False, window=None, scale=None):
+def attention(query, key, value, *, mask=None, bias=None, causal=False, window=None,
+              scale=None) -> Array:
     r"""Each query's weighted mean of the values: :math:`\mathrm{softmax}(QK^T/\sqrt{d_k})\,V`.
 
     Args:
@@ -158,7 +160,7 @@ def attention(query, key, value, *, mask=None, bias=None, causal=False, window=N
 
 
 def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, window=None,
-                      scale=None):
+                      scale=None) -> tuple[Array, Array]:
     r"""Attention over some of the keys, with what it takes to merge it with the rest.
 
     Args:
@@ -191,7 +193,7 @@ def partial_attention(query, key, value, *, mask=None, bias=None, causal=False, 
             xp.broadcast_to(lse, output.shape[:-1]))  # (..., n_q, d_v), (..., n_q)
 
 
-def merge_partials(output_a, lse_a, output_b, lse_b):
+def merge_partials(output_a, lse_a, output_b, lse_b) -> tuple[Array, Array]:
     r"""Two partial results over different keys, made into the result over all of them.
 
     Each part counts by its share of the sum of exponentials, so any order of merging gives the
@@ -240,7 +242,7 @@ def merge_partials(output_a, lse_a, output_b, lse_b):
     return _cast(xp, output, xp.result_type(parts["output_a"], parts["output_b"])), lse
 
 
-def additive_scores(query, key, w_query, w_key, v):
+def additive_scores(query, key, w_query, w_key, v) -> Array:
     r"""Scores from a small network: :math:`s_{ij} = v \cdot \tanh(q_i W_q + k_j W_k)`.
 
     Args:
@@ -356,7 +358,7 @@ def _product(a, b):
         return a @ b
 
 
-def own_precision(x):
+def own_precision(x) -> AbstractContextManager:
     """A context in which ``torch.autocast`` does not round what goes into products, on x's device.
 
     >>> import torch

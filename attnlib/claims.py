@@ -5,7 +5,7 @@ import re
 VERDICTS = ("holds", "holds in part", "does not hold", "undecided here")
 
 
-def claim(id, verdict, measured, *, when=None, scale=None):
+def claim(id, verdict, measured, *, when=None, scale=None) -> None:
     """Print what became of a claim, as the one line that the claims page is made from.
 
     Args:

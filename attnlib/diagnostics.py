@@ -8,10 +8,10 @@ and return the same kind, in float32 or wider. Entropies are in nats.
 from array_api_compat import device
 
 from .attention import _cast, _check_floating, _check_kind, _product, _shapes, _wide_dtype
-from .masks import steps_back, whole_number
+from .masks import Array, steps_back, whole_number
 
 
-def entropy(weights):
+def entropy(weights) -> Array:
     r"""How undecided each query is: :math:`-\sum_j w_{ij} \ln w_{ij}`.
 
     Args:
@@ -36,7 +36,7 @@ def entropy(weights):
     return xp.sum(weights * -logs, axis=-1)
 
 
-def effective_keys(weights):
+def effective_keys(weights) -> Array:
     r"""How many keys a query spreads over: :math:`e^H`, H its `entropy`.
 
     Args:
@@ -59,7 +59,7 @@ def effective_keys(weights):
     return xp.where(xp.any(weights > 0, axis=-1), xp.exp(entropy(weights)), 0.0)
 
 
-def top_mass(weights, k):
+def top_mass(weights, k) -> Array:
     """What share of a query's weight its k largest weights hold.
 
     Args:
@@ -85,7 +85,7 @@ def top_mass(weights, k):
     return xp.sum(largest, axis=-1)
 
 
-def mean_distance(weights):
+def mean_distance(weights) -> Array:
     r"""How far a query looks: :math:`\sum_j w_{ij}\,|p_i - j|`, with :math:`p_i = n_k - n_q + i`.
 
     Args:
@@ -108,7 +108,7 @@ def mean_distance(weights):
     return xp.sum(weights * xp.astype(xp.abs(behind), weights.dtype), axis=-1)
 
 
-def head_similarity(weights):
+def head_similarity(weights) -> Array:
     r"""How much of their weight each two heads put on the same keys.
 
     For heads a and b: :math:`\sum_{ij} \min(w^a_{ij}, w^b_{ij})`, divided by the larger number
@@ -140,7 +140,7 @@ def head_similarity(weights):
     return xp.sum(shared, axis=(-2, -1)) / xp.where(rows > 0, rows, 1.0)
 
 
-def rollout(list_of_weights):
+def rollout(list_of_weights) -> Array:
     r"""How much of each input reaches each output, if weights of later layers multiply.
 
     With :math:`A_l = (W_l + I) / 2`, where W is the mean over heads and I stands for the residual
@@ -176,7 +176,7 @@ def rollout(list_of_weights):
     return reached
 
 
-def reachable(masks):
+def reachable(masks) -> Array:
     """What each output can depend on, by the graph of what may attend to what, layer after layer.
 
     A residual connection counts: every position reaches itself. Compare `receptive_field`, which
@@ -210,7 +210,7 @@ def reachable(masks):
     return reached > 0
 
 
-def receptive_field(function, x):
+def receptive_field(function, x) -> Array:
     r"""How strongly each input moves each output: :math:`\|\partial y_i / \partial x_j\|`.
 
     By gradient, at this one input: 0 means that a small change of x_j leaves y_i alone. What
@@ -250,7 +250,7 @@ def receptive_field(function, x):
     return jacobian.square().sum(dim=(1, 3)).sqrt()  # (n_out, n_in)
 
 
-def rank_one_residual(x):
+def rank_one_residual(x) -> Array:
     r"""How far the rows are from being all the same: :math:`\|X - 1\bar x^T\| / \|X\|`.
 
     The mean row is the best single row in the Frobenius norm, which is used here (the paper's is

@@ -5,10 +5,10 @@ move numbers; they take numpy arrays or torch tensors of any dtype and return th
 """
 
 from .attention import _check_kind
-from .masks import whole_number
+from .masks import Array, whole_number
 
 
-def split_heads(x, heads):
+def split_heads(x, heads) -> Array:
     """Each head takes its own run of neighbouring features.
 
     Args:
@@ -41,7 +41,7 @@ def split_heads(x, heads):
     return _exchanged(xp, x)  # (..., heads, n, d / heads)
 
 
-def merge_heads(x):
+def merge_heads(x) -> Array:
     """What the heads found, side by side in one vector: `split_heads` undone.
 
     Args:
@@ -67,7 +67,7 @@ def merge_heads(x):
     return xp.reshape(x, (*leading, n, heads * d))  # (..., n, heads * d)
 
 
-def repeat_heads(x, times):
+def repeat_heads(x, times) -> Array:
     """Grouped attention: each key or value head serves ``times`` query heads in a row.
 
     Query head h uses key and value head ``h // times``: copies stand next to each other

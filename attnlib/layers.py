@@ -5,6 +5,8 @@ Each class is one idea and stands on those above it. The mathematics is in `atte
 everywhere; heads never show outside a layer, except in what `weights` returns.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 import numbers
@@ -44,7 +46,7 @@ class LearnedPositions(nn.Module):
         whole_number("dim", dim, 1)
         self.table = nn.Parameter(torch.randn(n, dim))
 
-    def forward(self, n):
+    def forward(self, n) -> torch.Tensor:
         """The vectors of the first positions.
 
         Args:
@@ -91,7 +93,7 @@ class KeyValueCache:
         self._length, self._held, self._layers = 0, None, []
 
     @property
-    def length(self):
+    def length(self) -> int:
         """The number of positions seen so far, which is the position of the next input.
 
         >>> KeyValueCache().length
@@ -99,7 +101,7 @@ class KeyValueCache:
         """
         return self._layers[0].length if self._layers else self._length
 
-    def held(self, layer=0):
+    def held(self, layer=0) -> tuple[torch.Tensor, torch.Tensor]:
         """The keys and values that one layer still holds.
 
         Args:
@@ -122,7 +124,7 @@ class KeyValueCache:
                              f"{layer}")
         return self._each()[layer]._held
 
-    def copy(self):
+    def copy(self) -> KeyValueCache:
         """A second cache with the same past: what one then sees, the other does not.
 
         >>> cache = KeyValueCache()
@@ -140,7 +142,7 @@ class KeyValueCache:
     def __deepcopy__(self, memo):
         return self.copy()
 
-    def reorder(self, order):
+    def reorder(self, order) -> None:
         """Go on with these sequences of the batch, in this order: what a beam search keeps.
 
         Args:
@@ -169,7 +171,7 @@ class KeyValueCache:
         for layer in self._each():
             layer._held = tuple(x[order.to(x.device)] for x in layer._held)
 
-    def crop(self, length):
+    def crop(self, length) -> None:
         """Forget all positions from this one on: drafted tokens that were rejected.
 
         What a window has let go does not come back: where that may be needed, draft on a `copy`.
@@ -294,7 +296,7 @@ class MultiHeadAttention(nn.Module):
         self.out_proj = nn.Linear(dim, dim, bias=projection_bias)
 
     def forward(self, query, key=None, value=None, *, mask=None, bias=None, causal=False,
-                window=None, cache=None):
+                window=None, cache=None) -> torch.Tensor:
         """What each query finds, through all heads.
 
         Args:
@@ -327,7 +329,7 @@ class MultiHeadAttention(nn.Module):
         return _by_row(self.out_proj, merge_heads(found))  # (..., n_q, dim)
 
     def weights(self, query, key=None, value=None, *, mask=None, bias=None, causal=False,
-                window=None, cache=None):
+                window=None, cache=None) -> torch.Tensor:
         """The weights by which `forward`, called with the same arguments, mixes the values.
 
         Args:
@@ -412,7 +414,7 @@ class FeedForward(nn.Module):
         self.widen = nn.Linear(dim, hidden)
         self.narrow = nn.Linear(hidden, dim)
 
-    def forward(self, x):
+    def forward(self, x) -> torch.Tensor:
         """Each position's vector, worked on.
 
         Args:
@@ -461,7 +463,7 @@ class Block(nn.Module):
             self.feed_forward = FeedForward(dim, hidden)
             self.feed_forward_norm = nn.LayerNorm(dim)
 
-    def forward(self, x, memory=None, *, memory_mask=None, **how):
+    def forward(self, x, memory=None, *, memory_mask=None, **how) -> torch.Tensor:
         """One round of exchange and of work.
 
         Args:
@@ -488,7 +490,7 @@ class Block(nn.Module):
             x = self._step(x, self.feed_forward_norm, self.feed_forward)
         return x
 
-    def weights(self, x, memory=None, *, memory_mask=None, **how):
+    def weights(self, x, memory=None, *, memory_mask=None, **how) -> torch.Tensor:
         """The weights of the self-attention.
 
         Args:
@@ -506,7 +508,7 @@ class Block(nn.Module):
         """
         return self.attention.weights(self._normed(self.attention_norm, x), **how)
 
-    def cross_weights(self, x, memory, *, memory_mask=None, cache=None, **how):
+    def cross_weights(self, x, memory, *, memory_mask=None, cache=None, **how) -> torch.Tensor:
         """The weights of the cross-attention.
 
         Args:
@@ -564,7 +566,7 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, heads, **block) for _ in range(layers))
         self.norm = nn.LayerNorm(dim) if self.blocks[0].pre_norm else nn.Identity()
 
-    def forward(self, x, **how):
+    def forward(self, x, **how) -> torch.Tensor:
         """Through all blocks.
 
         Args:
@@ -580,7 +582,7 @@ class Encoder(nn.Module):
         _, x = self._through(None, x, **how)
         return _by_row(self.norm, x)
 
-    def weights(self, x, **how):
+    def weights(self, x, **how) -> list[torch.Tensor]:
         """The weights of each layer.
 
         Args:
@@ -637,7 +639,7 @@ class Decoder(Encoder):
     def __init__(self, dim, heads, layers, **block):
         super().__init__(dim, heads, layers, cross=True, **block)
 
-    def forward(self, x, memory, *, memory_mask=None, **how):
+    def forward(self, x, memory, *, memory_mask=None, **how) -> torch.Tensor:
         """Through all blocks.
 
         Args:
@@ -654,7 +656,7 @@ class Decoder(Encoder):
         """
         return super().forward(x, memory=memory, memory_mask=memory_mask, causal=True, **how)
 
-    def weights(self, x, memory, **how):
+    def weights(self, x, memory, **how) -> list[torch.Tensor]:
         """The weights of the self-attention.
 
         Args:
@@ -672,7 +674,7 @@ class Decoder(Encoder):
         """
         return self._gather(Block.weights, x, memory=memory, causal=True, **how)
 
-    def cross_weights(self, x, memory, **how):
+    def cross_weights(self, x, memory, **how) -> list[torch.Tensor]:
         """The weights on the memory.
 
         Args:
@@ -731,7 +733,7 @@ class LanguageModel(nn.Module):
         self.stack = Encoder(dim, heads, layers, rotary=positions == "rotary", **block)
         self.unembedding = nn.Linear(dim, vocabulary, bias=False)
 
-    def forward(self, tokens, *, mask=None, cache=None):
+    def forward(self, tokens, *, mask=None, cache=None) -> torch.Tensor:
         """How likely each token is to come next, after each position.
 
         Args:
@@ -752,7 +754,7 @@ class LanguageModel(nn.Module):
         x = self.stack(x, mask=mask, cache=cache, **how)  # (..., n, dim)
         return self.unembedding(x)  # (..., n, vocabulary)
 
-    def weights(self, tokens, *, mask=None, cache=None):
+    def weights(self, tokens, *, mask=None, cache=None) -> list[torch.Tensor]:
         """The weights of each layer.
 
         Args:
@@ -771,7 +773,7 @@ class LanguageModel(nn.Module):
         return self.stack.weights(x, mask=mask, cache=cache, **how)
 
     @torch.no_grad()
-    def generate(self, prompt, n, *, temperature=0.0, generator=None):
+    def generate(self, prompt, n, *, temperature=0.0, generator=None) -> torch.Tensor:
         """Continue a text, one token after the other.
 
         Args:

@@ -4,10 +4,14 @@ One convention everywhere: a mask is boolean and **True means "may attend"**. Ma
 with ``&``. What is made from numbers alone is a numpy array, welcome beside any other kind.
 """
 
+from typing import Any
+
 import numpy as np
 
+Array = Any  # of numpy, torch or another kind that array_api_compat knows: what came in
 
-def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None):
+
+def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None) -> Array:
     """Which of n_k keys each of n_q queries may see, or None where nothing is hidden.
 
     Args:
@@ -40,7 +44,7 @@ def visible(n_q, n_k, *, causal=False, window=None, xp=np, device=None):
     return behind >= 0 if window is None else (behind >= 0) & (behind < window)
 
 
-def steps_back(n_q, n_k, *, xp=np, device=None):
+def steps_back(n_q, n_k, *, xp=np, device=None) -> Array:
     """How many positions each key stands before each query; negative where it stands after.
 
     The one place where queries and keys are aligned: query i stands at position
@@ -62,7 +66,7 @@ def steps_back(n_q, n_k, *, xp=np, device=None):
     return query_position - xp.arange(n_k, device=device)[None, :]  # (n_q, n_k)
 
 
-def causal_mask(n_q, n_k=None):
+def causal_mask(n_q, n_k=None) -> np.ndarray:
     """Each query sees the keys up to its own position.
 
     Args:
@@ -84,7 +88,7 @@ def causal_mask(n_q, n_k=None):
     return visible(*lengths_of(n_q, n_k), causal=True)
 
 
-def window_mask(n_q, n_k=None, *, window, causal=False):
+def window_mask(n_q, n_k=None, *, window, causal=False) -> np.ndarray:
     """Each query sees the keys near its own position: a band.
 
     Args:
@@ -112,7 +116,7 @@ def window_mask(n_q, n_k=None, *, window, causal=False):
     return visible(*lengths_of(n_q, n_k), causal=causal, window=window)
 
 
-def padding_mask(lengths, n):
+def padding_mask(lengths, n) -> np.ndarray:
     """In a batch of sequences padded to one length, every query sees its own sequence alone.
 
     Args:
@@ -143,7 +147,7 @@ def padding_mask(lengths, n):
     return np.arange(n) < lengths[..., None, None]  # (*lengths.shape, 1, n)
 
 
-def lengths_of(n_q, n_k):
+def lengths_of(n_q, n_k) -> tuple[int, int]:
     """The number of queries and of keys, as many if not given; raise unless they are lengths.
 
     >>> lengths_of(2, None)
@@ -155,7 +159,7 @@ def lengths_of(n_q, n_k):
     return n_q, n_k
 
 
-def true_or_false(name, value):
+def true_or_false(name, value) -> None:
     """Raise unless ``value`` is True or False; the message names it.
 
     >>> true_or_false("causal", "no")
@@ -167,7 +171,7 @@ def true_or_false(name, value):
         raise TypeError(f"{name} must be True or False, got {value!r}")
 
 
-def whole_number(name, number, least):
+def whole_number(name, number, least) -> None:
     """Raise unless ``number`` is a whole number of at least ``least``; the message names it.
 
     >>> whole_number("window", 0, 1)

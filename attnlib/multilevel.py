@@ -35,7 +35,7 @@ BLOCK = 32  # queries that share one window of keys in `local_attention`, or one
 SCORES = 2**18  # scores computed at once: what stays in a core's cache
 
 
-def local_attention(query, key, value, *, window, causal=False):
+def local_attention(query, key, value, *, window, causal=False) -> torch.Tensor:
     """Attention to the nearest keys alone: exactly the band of ``window``, at linear cost.
 
     Args:
@@ -68,7 +68,7 @@ def local_attention(query, key, value, *, window, causal=False):
 
 
 def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=256,
-                      key_chunk=512):
+                      key_chunk=512) -> torch.Tensor:
     """Exact attention that never holds more than one block of scores, forward or backward.
 
     A block of queries merges what it finds in one block of keys after another (the online
@@ -106,7 +106,7 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
     return finish(*_Pieces.apply(*three, mask, tiles))
 
 
-def hierarchical_attention(query, key, value, *, chunk, causal=False):
+def hierarchical_attention(query, key, value, *, chunk, causal=False) -> torch.Tensor:
     r"""Near keys one by one, distant ones through their chunk's mean, under one softmax.
 
     Positions are cut into chunks. A query sees each key of its own chunk, and each other chunk as
@@ -145,7 +145,7 @@ def hierarchical_attention(query, key, value, *, chunk, causal=False):
     return finish(*merge_partials(*near, *far))
 
 
-def selected_attention(query, key, value, *, chunk, top, window, causal=True):
+def selected_attention(query, key, value, *, chunk, top, window, causal=True) -> torch.Tensor:
     """Near keys, and of the chunks further away the few whose mean key scores best, key by key.
 
     Positions are cut into chunks. A query sees its window, and every key of the ``top`` chunks
@@ -190,7 +190,7 @@ def selected_attention(query, key, value, *, chunk, top, window, causal=True):
     return finish(*functools.reduce(lambda a, b: merge_partials(*a, *b), far, near))
 
 
-def ring_attention(query, key, value, *, causal=False, group=None):
+def ring_attention(query, key, value, *, causal=False, group=None) -> torch.Tensor:
     """Exact attention over a sequence of which each process holds a slice.
 
     Keys and values travel: each process looks at the slice visiting it, merges what it finds, and
@@ -234,7 +234,7 @@ def ring_attention(query, key, value, *, causal=False, group=None):
     return _opened(three[0], dtype, *_Ring.apply(*three, lengths, causal, group))
 
 
-def zigzag_positions(n, ranks):
+def zigzag_positions(n, ranks) -> np.ndarray:
     """Which positions each rank of a causal ring holds: an early piece and a late one.
 
     The sequence is cut into twice as many pieces as there are ranks; rank r holds the pieces r

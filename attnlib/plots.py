@@ -5,7 +5,14 @@ matplotlib is imported, and the style set, when the first figure is drawn. Figur
 face, are at most 5.2 inches wide (legible on a phone), and never tell things by colour alone.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDTH = 5.2  # inches
 PALETTE = {  # Okabe and Ito 2008: told apart with any kind of colour vision
@@ -26,7 +33,7 @@ _LOOKS = [  # colour, line and marker, always together
 ]
 
 
-def figure(height=3.4, columns=1):
+def figure(height=3.4, columns=1) -> Axes | list[Axes]:
     """An empty figure in the book's style.
 
     Args:
@@ -47,7 +54,7 @@ def figure(height=3.4, columns=1):
 
 
 def heatmap(weights, *, rows, columns, row_name="query", column_name="key", title=None, top=None,
-            axes=None):
+            axes=None) -> Axes:
     """A matrix as shades, with the number in each cell while there is room for it.
 
     A cell that is exactly 0 says "0"; one that is rounded to it says "0.00".
@@ -91,7 +98,7 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
     return axes
 
 
-def vectors(ends, labels, *, starts=None, names=("", ""), axes=None):
+def vectors(ends, labels, *, starts=None, names=("", ""), axes=None) -> Axes:
     """Arrows in the plane, each with its label at the tip.
 
     Args:
@@ -125,7 +132,7 @@ def vectors(ends, labels, *, starts=None, names=("", ""), axes=None):
     return _plane(axes, names)
 
 
-def points(places, labels, *, hull=False, look=0, name=None, names=("", ""), axes=None):
+def points(places, labels, *, hull=False, look=0, name=None, names=("", ""), axes=None) -> Axes:
     """Marked points in the plane, with labels, and the outline of their convex hull if asked.
 
     Args:
@@ -160,7 +167,7 @@ def points(places, labels, *, hull=False, look=0, name=None, names=("", ""), axe
     return _plane(axes, names)
 
 
-def curves(x, lines, *, names=("", ""), marks=False, axes=None):
+def curves(x, lines, *, names=("", ""), marks=False, axes=None) -> Axes:
     """Lines, each with its own colour and dash; where there are several runs, their spread.
 
     Args:
@@ -198,7 +205,7 @@ def curves(x, lines, *, names=("", ""), marks=False, axes=None):
     return axes
 
 
-def masks(named, *, across=3):
+def masks(named, *, across=3) -> list[Axes]:
     """Boolean masks as small grids: a dark cell may attend, a light one may not.
 
     Args:
@@ -232,7 +239,7 @@ def masks(named, *, across=3):
     return list(grid[:len(named)])
 
 
-def schematic(boxes, arrows, *, new=(), height=None, axes=None):
+def schematic(boxes, arrows, *, new=(), height=None, axes=None) -> Axes:
     """Boxes and arrows: which array is made from which, and by what.
 
     A box is an array, with its shape under its name; the label of an arrow says what is done.
@@ -284,7 +291,7 @@ def schematic(boxes, arrows, *, new=(), height=None, axes=None):
     return axes
 
 
-def patches(image, weights, *, title=None, axes=None):
+def patches(image, weights, *, title=None, axes=None) -> Axes:
     """A picture cut into patches, each framed as thickly as it is looked at.
 
     The number in a frame is the weight in percent; weights below 5 % have neither.

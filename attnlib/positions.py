@@ -16,10 +16,10 @@ from array_api_compat import (
 )
 
 from .attention import _cast, _check_floating, _wide_dtype
-from .masks import lengths_of, steps_back, whole_number
+from .masks import Array, lengths_of, steps_back, whole_number
 
 
-def sinusoidal_positions(n, dim):
+def sinusoidal_positions(n, dim) -> np.ndarray:
     r"""One vector per position: :math:`\sin(p\,\omega_i)` and :math:`\cos(p\,\omega_i)` in turn.
 
     Columns 2i and 2i+1 hold the sine and the cosine of one angular frequency,
@@ -50,7 +50,7 @@ def sinusoidal_positions(n, dim):
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(n, dim)
 
 
-def rotate(x, positions=None, base=10000.0):
+def rotate(x, positions=None, base=10000.0) -> Array:
     r"""Rotary positions: turn each pair of features by an angle that grows with the position.
 
     The pair of features 2i and 2i+1 at position p is turned by :math:`p\,base^{-2i/dim}` radians.
@@ -96,7 +96,7 @@ def rotate(x, positions=None, base=10000.0):
     return _cast(xp, xp.reshape(turned, x.shape), x.dtype)
 
 
-def alibi_bias(heads, n_q, n_k=None):
+def alibi_bias(heads, n_q, n_k=None) -> np.ndarray:
     r"""Attention with linear biases: :math:`-m_h\,|p_i - j|`, a slope :math:`m_h` for each head.
 
     With a power of two of heads the slopes are :math:`2^{-8/heads}, 2^{-16/heads}, \dots, 2^{-8}`.

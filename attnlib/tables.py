@@ -1,9 +1,11 @@
 """Tables of results: a notebook shows them as tables, a terminal as columns of text."""
 
+from __future__ import annotations
+
 import html
 
 
-def table(rows, columns, *, name="", form=".2f"):
+def table(rows, columns, *, name="", form=".2f") -> Table:
     """A table of results, a row for each thing that was measured.
 
     Args:

@@ -32,7 +32,7 @@ _SENTENCE = {  # word: how much of each feature it has
 }
 
 
-def sentence():
+def sentence() -> tuple[list[str], np.ndarray]:
     """The running example of the book, "anna poured the tea because she was cold".
 
     Its features are chosen by hand, so that they can be read: person, thing, action, quality,
@@ -68,7 +68,7 @@ BOOK_BUDGET = _from_environment("BOOK_BUDGET", 1, 1)
 """How many times longer everything is trained that `steps` counts; 1 is the printed book."""
 
 
-def repeatable(seed=0):
+def repeatable(seed=0) -> np.random.Generator:
     """Make what follows the same on every run: seed it, and let torch use one thread.
 
     Args:
@@ -93,7 +93,7 @@ def repeatable(seed=0):
     return np.random.default_rng([seed, BOOK_SEED])
 
 
-def steps(n):
+def steps(n) -> int:
     """How long to train what is trained until it no longer matters: n times `BOOK_BUDGET`.
 
     A number of steps that a claim is *about* is written as it is, without this function.
@@ -117,7 +117,7 @@ def steps(n):
 # Tasks on tokens.
 
 
-def copy(generator, batch, length, vocabulary):
+def copy(generator, batch, length, vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Say again what was said: ``a b c | a b c``.
 
     Args:
@@ -146,7 +146,7 @@ def copy(generator, batch, length, vocabulary):
     return inputs, np.concatenate((nothing, tokens), axis=1)
 
 
-def induction(generator, batch, n, vocabulary):
+def induction(generator, batch, n, vocabulary) -> tuple[np.ndarray, np.ndarray]:
     """Go on with a random pattern that repeats with a random period: ``a b c a b c a``.
 
     The tokens of a pattern differ, so that the rule "find where this token stood before, and say
@@ -180,7 +180,7 @@ def induction(generator, batch, n, vocabulary):
     return tokens[:, :-1], np.where(np.arange(n) >= period, tokens[:, 1:], IGNORE)
 
 
-def k_hop(generator, batch, items, hops):
+def k_hop(generator, batch, items, hops) -> tuple[np.ndarray, np.ndarray]:
     """Follow pointers: every item names another, and where do 1, 2, ... steps lead from each?
 
     Args:
@@ -213,7 +213,9 @@ def k_hop(generator, batch, items, hops):
     return np.stack((start, targets[..., 0]), axis=-1), targets
 
 
-def distractors(generator, batch, items, dim, *, classes=8, copies=1, likeness=1.0, wrong=0.0):
+def distractors(
+        generator, batch, items, dim, *, classes=8, copies=1, likeness=1.0, wrong=0.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Find by a likeness: some keys resemble the query, the others distract.
 
     Each key by itself, relevant or not, is drawn unit-normal: without the query nothing marks
@@ -268,7 +270,7 @@ THINGS = ("tea milk juice bread rice soup cake plums nuts corn eggs ham jam figs
 PARAGRAPH_WORDS = (".", *NAMES, *THINGS)
 
 
-def paragraphs(generator, batch, sentences, questions):
+def paragraphs(generator, batch, sentences, questions) -> tuple[np.ndarray, np.ndarray]:
     """Who has what: ``anna tea . ben milk . carl tea .`` and then ``ben`` what?
 
     A paragraph, then the same kind of sentence about people in it, whose things are asked.
@@ -312,7 +314,7 @@ _BELOW_TWENTY = ("zero one two three four five six seven eight nine ten eleven t
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 
-def number_words(number):
+def number_words(number) -> list[str]:
     """A number in English words, as people read it out.
 
     Args:
@@ -354,7 +356,7 @@ class Translation(NamedTuple):
     held_out: np.ndarray  # (10000 - examples,), all others
 
 
-def translation(generator, examples):
+def translation(generator, examples) -> Translation:
     """A small real translation: number words to digits, "four hundred two" to "402".
 
     Args:
@@ -388,7 +390,7 @@ def translation(generator, examples):
 # What cannot be beaten without knowing.
 
 
-def floor(task, **sizes):
+def floor(task, **sizes) -> float:
     """The best score of a model that cannot know: what a figure draws as a grey line.
 
     "Better than guessing" is better than this. The blind know how a task is drawn, and of a
@@ -476,7 +478,7 @@ _BLIND = {copy: _blind_copy, induction: _blind_induction, k_hop: _blind_k_hop,
 # Real data.
 
 
-def english():
+def english() -> str:
     """Real English that is there wherever Python is: paragraphs of its own help texts.
 
     They are those that read the same in Python 3.11, 3.12, 3.13 and 3.14, so that what is
@@ -500,7 +502,7 @@ def english():
     return "\n\n".join(known[name] for name in wanted if name in known)
 
 
-def digits():
+def digits() -> tuple[np.ndarray, np.ndarray]:
     """Real handwritten digits: the test set of scikit-learn's small images (UCI, 1998).
 
     Returns:
@@ -534,7 +536,7 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def accuracy(scores, targets):
+def accuracy(scores, targets) -> float:
     """The share of asked-for tokens whose score is the highest.
 
     Args:

@@ -21,7 +21,7 @@ class Trained(NamedTuple):
     losses: np.ndarray  # (runs, steps): the loss at each step, before it
     seen: dict  # name: (runs, steps), what else the loss told
 
-    def measure(self, function, *arguments):
+    def measure(self, function, *arguments) -> np.ndarray:
         """``function(model, *arguments)`` of each run, without gradients.
 
         Args:
@@ -38,7 +38,7 @@ class Trained(NamedTuple):
             return np.stack([np.asarray(function(model, *arguments)) for model in self.models])
 
 
-def train(make, loss, draw=None, steps=None, *, runs=5, lr, seed=0):
+def train(make, loss, draw=None, steps=None, *, runs=5, lr, seed=0) -> Trained:
     """The book's one recipe: Adam, a short warm-up, a linear end; several runs at once.
 
     Everything is told for one run. Each run has a start and data of its own, which depend on

@@ -9,16 +9,6 @@ import numpy as np
 from ..tasks import number_words
 from .core import Case, Exercise, Mistake, broken_law, switched
 
-
-def _quietly(function):
-    """The function with numpy's warnings off: wrong versions divide by 0 and overflow."""
-    @functools.wraps(function)
-    def quiet(*args, **kwargs):
-        with np.errstate(all="ignore"):
-            return function(*args, **kwargs)
-    return quiet
-
-
 # 9.1  One loss, three units
 
 def _units(*, faults=frozenset()):
@@ -227,7 +217,7 @@ _SOFTMAX = (
 )
 
 
-@_quietly
+@np.errstate(all="ignore")
 def _choosy(scores, temperature, k, *, faults=frozenset()):
     axis = 0 if "first-axis" in faults else -1
     ordered = np.sort(scores, axis=axis)

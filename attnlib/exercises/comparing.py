@@ -13,7 +13,7 @@ from ..running.outcome import Other
 BY_HAND = ("by hand", "predict")
 
 
-def aligned(exercise, outcome, other):
+def aligned(exercise, outcome, other) -> tuple:
     """Two outcomes' values in one form; a list of numbers is an array where the other has one."""
     by_hand = exercise.kind in BY_HAND
     wanted = _canonical(other.value, stack=(list, tuple) if by_hand else list)
@@ -139,7 +139,7 @@ def leaves(x, place=""):
         yield place, x
 
 
-def errors(got, wanted, tolerance):
+def errors(got, wanted, tolerance) -> np.ndarray:
     """Boolean array: where two leaves of one kind differ by more than the tolerance."""
     if not isinstance(wanted, np.ndarray):
         return np.asarray(got != wanted)
@@ -149,13 +149,13 @@ def errors(got, wanted, tolerance):
     return ~np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
-def lost(got, wanted):
+def lost(got, wanted) -> np.ndarray:
     """Boolean array: where an ordinary number was wanted and NaN or an infinity came."""
     if not isinstance(wanted, np.ndarray):
         return np.asarray(False)
     return ~np.isfinite(got.reshape(wanted.shape)) & np.isfinite(wanted)
 
 
-def where(exercise, got, wanted, compare):
+def where(exercise, got, wanted, compare) -> list:
     """For each leaf of a value, where ``compare`` finds fault."""
     return [compare(x, y) for (_, x), (_, y) in zip(*map(leaves, aligned(exercise, got, wanted)))]
