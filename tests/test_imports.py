@@ -14,7 +14,7 @@ MAY = {  # folder: which other folders of ours its modules may import
     "attnlib/running": set(),
     "attnlib/exercises": {"attnlib", "attnlib/running"},
     "attnlib/play": {"attnlib"},
-    "press": {"attnlib", "attnlib/exercises"},
+    "press": {"attnlib", "attnlib/exercises", "attnlib/play"},
     "classroom": {"attnlib", "attnlib/exercises", "attnlib/running", "classroom/sandbox", "press"},
     "classroom/sandbox": {"attnlib", "attnlib/running"},
     "proofs/students": {"attnlib/exercises", "attnlib/running", "classroom"},

@@ -1,6 +1,7 @@
 """Figures to play with: their arithmetic is attnlib's, for everybody's hand, on every ground."""
 
 import functools
+import gzip
 import http.server
 import re
 import threading
@@ -11,12 +12,13 @@ import numpy as np
 import pytest
 
 import attnlib
-from attnlib import play
+from attnlib import play, plots
 from attnlib.play import figures, showing
 
 FOLDER = Path(play.__file__).parent
 NAMES = ("chunks", "compare", "heads", "lookup", "masks", "reach", "rotary", "scaling",
-         "temperature")
+         "selection", "temperature", "tiles")
+SHARED = ("play", "look", "maths")
 WORDS = ["the", "cat", "sat", "she", "purred", "then", "left"]
 CLOSE = dict(rtol=0, atol=1e-12)
 
@@ -39,7 +41,8 @@ def examples():
                     axes=("name", "action"), value_axes=("being", "doing")),
         play.masks({"causal": past, "a leak": leak}, WORDS, start="a leak"),
         play.reach(), play.rotary(np.tile([1.0, 0.0], 4), np.tile([1.0, 0.0], 4)),
-        play.scaling(), play.temperature(rng.normal(size=7), WORDS)]
+        play.scaling(), play.selection(rng.normal(size=12)),
+        play.temperature(rng.normal(size=7), WORDS), play.tiles()]
 
 
 # The files and what Python makes of them.
@@ -47,10 +50,45 @@ def examples():
 
 def test_every_file_belongs_to_a_figure_and_is_small():
     scripts = {path.stem: path.stat().st_size for path in FOLDER.glob("*.js")}
-    assert scripts.keys() == {*NAMES, "play", "look", "maths"}
+    assert scripts.keys() == {*NAMES, *SHARED}
     assert {figure.name for figure in examples()} == set(NAMES) == set(play.__all__) - {"Play"}
-    assert sum(scripts.pop(shared) for shared in ("play", "look", "maths")) <= 16_384
+    assert sum(scripts.pop(shared) for shared in SHARED) <= 16_384
     assert all(size <= 10_240 for size in scripts.values()), scripts
+
+
+def test_any_two_figures_of_a_page_take_12_kilobytes_beyond_it():
+    from press.chapters import Chapter, chapter_paths
+
+    size = {name: len(gzip.compress(showing.sent(f"{name}.js").encode(), 9))
+            for name in (*NAMES, *SHARED)}
+    pages = [{re.search(r"play\.(\w+)", cell.source)[1] for _, cell in Chapter(path).tagged("play")}
+             for path in chapter_paths()]
+    assert set().union(*pages) == set(NAMES) - {"compare"}
+    for page in pages:
+        heaviest = sorted((size[name] for name in page), reverse=True)[:2]
+        assert sum(heaviest) + sum(size[name] for name in SHARED) <= 12_288, page
+
+
+def test_comments_are_not_sent_and_nothing_else_is_lost():
+    for name in (*NAMES, *SHARED):
+        text = (FOLDER / f"{name}.js").read_text(encoding="utf-8")
+        sent = showing.sent(f"{name}.js")
+        assert "/**" not in sent and not re.search(r"^ *//", sent, re.MULTILINE)
+        code = [line for line in text.splitlines()
+                if not re.match(r" *(//|/?\*)", line) or line in sent.splitlines()]
+        assert sent.splitlines() == code, name
+
+
+def test_colours_are_the_palette_of_the_book_and_its_counterparts_on_dark_ground():
+    from press.site.svg import turned
+
+    look = (FOLDER / "look.js").read_text(encoding="utf-8")
+    light, dark = (dict(re.findall(r"--(blue|orange|green|purple|yellow): (#\w+);", part))
+                   for part in look.split(".card.dark"))
+    assert light == {name: plots.PALETTE[name].lower() for name in light} and len(light) == 5
+    assert dark == {name: turned(colour) for name, colour in light.items()}
+    for name in NAMES:  # only masks of CSS are cut with black
+        assert set(re.findall(r"#[0-9a-f]{3,8}\b", showing.sent(f"{name}.js"))) <= {"#000", "#0000"}
 
 
 def test_the_scripts_are_packaged():
@@ -106,6 +144,16 @@ def test_names_with_markup_are_words():
     (lambda: play.reach(7), "n must lie between 8 and 48, got 7"),
     (lambda: play.chunks([1.0], [1.0], cuts=(1, 0)), "cuts must ascend from 0 to 1, got (1, 0)"),
     (lambda: play.chunks([], []), "from 1 to 24 scores fit into the figure, got 0"),
+    (lambda: play.chunks([np.nan], [1.0], cuts=(0, 1)), "scores must be finite numbers, got nan"),
+    (lambda: play.selection(range(200)), "from 1 to 24 scores fit into the figure, got 200"),
+    (lambda: play.selection([np.nan, 1]), "scores must be finite numbers, got nan"),
+    (lambda: play.selection([1.0], chunk=0), "chunk must be at least 1, got 0"),
+    (lambda: play.tiles(33), "n must lie between 2 and 32, got 33"),
+    (lambda: play.tiles(rows=0), "rows must be at least 1, got 0"),
+    (lambda: play.lookup([[np.nan, 0]], [[0, 0]], "a", [1, 0], axes="xy", value_axes="uv"),
+     "keys must be finite numbers, got nan"),
+    (lambda: play.masks({}, "ab"), "presets must have at least one mask, got none"),
+    (lambda: play.masks({}, range(200)), "from 1 to 24 words fit into the figure, got 200"),
     (lambda: showing.plain([float("nan")]), "a figure to play with cannot show NaN: look for it "
                                             "in what it is given"),
 ])
@@ -132,6 +180,24 @@ def test_a_reader_s_function_may_do_anything():
         "shape (2,) instead of (3,)"}
     spoilt = play.compare(lambda scores: scores.fill(0) or scores + np.nan).data
     assert spoilt["yours"][0] == ["NaN"] * 3 and spoilt["cases"][0]["input"]["scores"][0] == -4
+    assert set(play.compare(lambda scores: None).data["yours"]) == {"None: it returns nothing yet"}
+
+    def with_axis(scores, axis):
+        return attnlib.softmax(scores, axis)
+
+    right = play.compare(with_axis).data["yours"]
+    assert right == play.compare(attnlib.softmax).data["yours"] and len(right[0]) == 3
+
+
+def test_tiles_are_counted_while_attention_is_computed():
+    rng = rng_of(8)
+    for _ in range(60):
+        n, d, rows, columns = (int(x) for x in rng.integers(1, 13, 4))
+        for stay in ("queries", "keys"):
+            counted, apart = figures._travelling(n + 1, d, rows, columns, stay)
+            assert apart <= 1e-12
+            assert counted["loads"][-1] >= 3 * (n + 1) * d  # each number at least once
+            assert counted["stores"][-1] >= (n + 1) * (d + 1)
 
 
 # In a browser.
@@ -188,9 +254,32 @@ def test_each_showing_is_equal_to_its_cases(page, name):
     assert "as attnlib computes them" in page.locator(f"[data-play={name}] small").inner_text()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_one_number_of_one_case_that_is_off_by_little_is_refused(page, name):
+    seen = page.evaluate("""async (name) => {
+        const { compare } = await import("/play/maths.js");
+        const { compute, data } = document.querySelector(`[data-play=${name}]`).play;
+        const last = JSON.stringify(data.cases.at(-1).input);
+        const nudge = (x) => {  // the last number in it
+            for (const key of Object.keys(x).reverse()) {
+                if (typeof x[key] === "number") { x[key] += 1e-4; return true; }
+                if (x[key] && typeof x[key] === "object" && nudge(x[key])) return true;
+            }
+        };
+        const off = (input) => {
+            const ours = structuredClone(compute(input)), theirs = data.cases.at(-1).expect;
+            const shown = Object.fromEntries(Object.keys(theirs).map((key) => [key, ours[key]]));
+            if (JSON.stringify(input) === last && !nudge(shown)) throw Error("no number");
+            return shown;
+        };
+        return [compare(compute, data.cases), compare(off, data.cases)]; }""", name)
+    assert seen[0]["equal"] and not seen[1]["equal"]
+    assert seen[1]["largest"] == pytest.approx(1e-4, rel=1e-3)
+
+
 @pytest.mark.parametrize("name, key", [
     ("lookup", "scale"), ("temperature", "temperature"), ("scaling", "scale"), ("rotary", "m")])
-def test_an_arithmetic_that_is_off_by_little_is_refused(page, name, key):
+def test_an_input_that_is_off_by_little_is_seen(page, name, key):
     seen = page.evaluate("""async ([name, key]) => {
         const { compare } = await import("/play/maths.js");
         const { play } = document.querySelector(`[data-play=${name}]`);
@@ -216,6 +305,14 @@ def test_lookup_on_fresh_inputs(page):
     inputs = [dict(keys=rng.normal(size=(6, 2)).round(6), values=rng.normal(size=(6, 2)).round(6),
                    query=rng.normal(0, 9, 2).round(6), scale=0.5, hidden=rng.random(6) < part)
               for part in np.linspace(0, 1, 60)]
+    one, none = np.array([[1.0, 2.0]]), np.zeros(1, bool)
+    tie, far = np.ones((3, 2)), np.array([[300.0, 0], [-300, 0]])
+    inputs += [dict(keys=one, values=one, query=np.ones(2), scale=0.5, hidden=none),
+               dict(keys=one, values=one, query=np.ones(2), scale=0.5, hidden=~none),
+               dict(keys=tie, values=tie * [[1], [2], [3]], query=np.ones(2), scale=0.5,
+                    hidden=np.zeros(3, bool)),
+               dict(keys=far, values=far, query=np.array([9.0, 0]), scale=0.5,
+                    hidden=np.zeros(2, bool))]  # a share of exp(-2700): 0
     for x, got in zip(inputs, computed(page, "lookup", inputs), strict=True):
         weights = attnlib.attention_weights(x["query"][None], x["keys"], scale=0.5,
                                             mask=~x["hidden"][None])
@@ -230,6 +327,10 @@ def test_temperature_on_fresh_inputs(page):
                    temperature=float(2.0 ** rng.integers(-5, 6)),
                    shift=float(rng.integers(-300, 301)), scale=float(2.0 ** rng.integers(-3, 4)))
               for _ in range(60)]
+    inputs += [dict(scores=np.array(scores, float), temperature=t, shift=shift, scale=1.0)
+               for scores, t, shift in [
+                   ([2, 1, -3], 0.05, 0.0), ([2, 1, -3], 1.0, 300.0), ([1, 1, 1], 0.05, 300.0),
+                   ([5], 1.0, 0.0), ([-np.inf] * 3, 0.05, 300.0), ([0, -800, -np.inf], 1.0, 0.0)]]
     for x, got in zip(inputs, computed(page, "temperature", inputs), strict=True):
         weights = attnlib.softmax((x["scores"] * x["scale"] + x["shift"]) / x["temperature"])
         np.testing.assert_allclose(got["weights"], weights, **CLOSE)
@@ -291,17 +392,62 @@ def test_heads_on_every_input(page):
         assert got == dict(split=split.tolist(), merged=merged.tolist())
 
 
-def test_reach_and_its_count_for_long_texts(page):
-    inputs = [dict(n=20, depth=3, causal=causal, window=window, gap=gap, globals=globals_,
-                   grow=False)
-              for window in (1, 2, 5) for causal in (True, False) for gap in (1, 2, 5)
-              for globals_ in (0, 1, 3)]
+def may_attend(i, j, *, causal, window, gap, globals, **_):
+    """Said in words: the last keys, a gap apart; global words see all and all see them."""
+    if causal and j > i:
+        return False
+    hub = j < globals or (not causal and i < globals)
+    return hub or abs(i - j) in range(0, window * gap, gap)
+
+
+def test_reach_and_its_count_for_long_texts_on_fresh_inputs(page):
+    rng = rng_of(9)
+    inputs = [dict(n=int(rng.integers(8, 25)), depth=int(rng.integers(1, 6)), grow=i % 5 == 0,
+                   causal=i % 2 == 0, window=int(rng.integers(1, 8)), gap=int(rng.integers(1, 7)),
+                   globals=int(rng.integers(0, 4))) for i in range(60)]
     for x, got in zip(inputs, computed(page, "reach", inputs), strict=True):
-        assert got["counted"] == sum(got["pairs"]), x
-        if (x["gap"], x["globals"]) == (1, 0):
-            mask = attnlib.window_mask(20, window=x["window"], causal=x["causal"])
-            assert got["reach"] == showing.rows(attnlib.reachable([mask] * 3))
-            assert got["pairs"] == [int(mask.sum())] * 3
+        gaps = [x["window"] ** layer if x["grow"] else x["gap"] for layer in range(x["depth"])]
+        masks = [np.array([[may_attend(i, j, **x | dict(gap=gap)) for j in range(x["n"])]
+                           for i in range(x["n"])]) for gap in gaps]
+        assert got["reach"] == showing.rows(attnlib.reachable(masks)), x
+        assert got["pairs"] == [int(mask.sum()) for mask in masks]
+        assert got["counted"] == sum(got["pairs"])
+
+
+def test_selection_on_fresh_inputs(page):
+    import torch
+
+    rng = rng_of(7)
+    inputs = [dict(scores=rng.normal(0, 3, 1 + i % 24).round(6), chunk=int(rng.integers(1, 9)),
+                   top=int(rng.integers(1, 5)), window=int(rng.integers(1, 13)))
+              for i in range(60)]
+    inputs += [dict(scores=np.array(scores, float), chunk=2, top=1, window=1) for scores in (
+        [1], [0, 0, 0, 0, 1], [300, 301, 302, 303, 304], [-800, 0, 800, 0, 0])]
+    for x, got in zip(inputs, computed(page, "selection", inputs), strict=True):
+        key = torch.tensor(x["scores"])[:, None]
+        one, value = torch.ones(1, 1, dtype=key.dtype), torch.eye(len(key), dtype=key.dtype)
+        np.testing.assert_allclose(got["full"], attnlib.softmax(x["scores"]), **CLOSE)
+        np.testing.assert_allclose(got["means"], attnlib.hierarchical_attention(
+            one, key, value, chunk=x["chunk"], causal=True)[0], **CLOSE)
+        np.testing.assert_allclose(got["chosen"], attnlib.selected_attention(
+            one, key, value, chunk=x["chunk"], top=x["top"], window=x["window"])[0], **CLOSE)
+
+
+def test_tiles_on_fresh_inputs(page):
+    rng = rng_of(10)
+    inputs = [dict(n=int(rng.integers(2, 33)), d=int(rng.integers(1, 9)),
+                   rows=int(rng.integers(1, 33)), columns=int(rng.integers(1, 33)),
+                   stay=("queries", "keys")[i % 2]) for i in range(60)]
+    for x, got in zip(inputs, computed(page, "tiles", inputs), strict=True):
+        assert got == figures._travelling(**x)[0], x
+
+
+def test_compare_on_fresh_inputs(page):
+    rng = rng_of(11)
+    inputs = [dict(scores=rng.normal(0, 9, 3).round(6) + float(rng.choice([0, 300, 1000])))
+              for _ in range(60)]
+    for x, got in zip(inputs, computed(page, "compare", inputs), strict=True):
+        np.testing.assert_allclose(got["weights"], attnlib.softmax(x["scores"]), **CLOSE)
 
 
 def test_chunks_on_fresh_inputs(page):
@@ -309,6 +455,9 @@ def test_chunks_on_fresh_inputs(page):
     inputs = [dict(scores=np.where(rng.random(9) < 0.2, -np.inf, rng.normal(0, 3, 9).round(6))
                    + float(rng.choice([0, 300, -300])), values=rng.uniform(-1, 1, 9).round(6),
                    cuts=sorted(rng.integers(0, 10, 2).tolist())) for _ in range(60)]
+    inputs += [dict(scores=np.array(scores, float), values=np.arange(1.0, len(scores) + 1), cuts=cuts)
+               for scores, cuts in [([5], [0, 1]), ([300, 300, 300], [1, 2]),
+                                    ([-np.inf] * 3, [0, 3]), ([0, -800, 800], [1, 2])]]
     for x, got in zip(inputs, computed(page, "chunks", inputs), strict=True):
         output, lse = attnlib.partial_attention(
             np.ones((1, 1)), x["scores"][:, None], x["values"][:, None], scale=1.0,
@@ -401,6 +550,163 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.wait_for_function(
         "document.querySelector('[data-play=chunks]').play.ui.state.cuts[0] === 4")
     page.close()
+
+
+@pytest.fixture(scope="module")
+def opened(chromium, site):
+    """opened(file, **context) -> a page whose figures are alive, for a reader of that kind."""
+    contexts = []
+
+    def open_(file="site.html", alive=True, **options):
+        contexts.append(chromium.new_context(**dict(viewport=dict(width=390, height=900)) | options))
+        page = contexts[-1].new_page()
+        page.goto(f"{site}/{file}")
+        if alive:
+            page.wait_for_function(
+                "[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+        return page
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stop_of_the_keyboard_has_a_role_a_name_and_an_effect(opened, name):
+    page = opened()
+    stops = page.evaluate("""(name) => {
+        const { shadowRoot } = document.querySelector(`[data-play=${name}]`);
+        return [...shadowRoot.querySelectorAll("button, input, [tabindex='0']")].map((e) => [
+            e.getAttribute("role") ?? { INPUT: e.type, BUTTON: "button" }[e.tagName],
+            e.getAttribute("aria-label") ?? (e.closest("label") ?? e).textContent.trim(),
+            e.getAttribute("aria-valuetext") ?? e.ariaValueText ?? ""]); }""", name)
+    assert len(stops) >= 4 and all(role and label for role, label, _ in stops), stops
+    assert all(value for role, _, value in stops if role in ("range", "slider")), stops
+    tree = page.locator(f"[data-play={name}]").aria_snapshot()
+    assert "region" in tree and ("slider" in tree or "radio" in tree)
+
+    state = f"JSON.stringify(document.querySelector('[data-play={name}]').play.ui.state)"
+    started = page.evaluate(state)
+    count = page.evaluate(f"document.querySelector('[data-play={name}]').shadowRoot"
+                          ".querySelectorAll('input[type=range], [role=slider]').length")
+    for which in range(count):
+        before = page.evaluate(state)
+        page.evaluate("""([name, which]) => document.querySelector(`[data-play=${name}]`).shadowRoot
+            .querySelectorAll("input[type=range], [role=slider]")[which].focus()""", [name, which])
+        moved = set()
+        for key in ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowDown", "Home", "End"):
+            page.keyboard.press(key)
+            moved.add(page.evaluate(state))
+        assert moved != {before}, (name, which)
+    says = page.locator(f"[data-play={name}] .says").inner_text()
+    page.wait_for_function(f"""document.querySelector('[data-play={name}]').shadowRoot
+        .querySelector('[role=status]').textContent === {says!r}""")
+    page.locator(f"[data-play={name}] header button").click()
+    assert page.evaluate(state) == started and len(says) > 20
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_forced_colours_what_is_pressed_shows_and_axe_finds_nothing(opened, scheme):
+    from axe_core_python.sync_playwright import Axe
+
+    page = opened(forced_colors="active", color_scheme=scheme)
+    ground = """(e) => getComputedStyle(e).backgroundColor"""
+    pressed = page.locator("[data-play] .choice input:checked + span")
+    others = page.locator("[data-play] .choice input:not(:checked) + span")
+    assert {one.evaluate(ground) for one in pressed.all()}.isdisjoint(
+        {one.evaluate(ground) for one in others.all()})
+    assert page.locator("[data-play=masks] button[aria-pressed=true]").evaluate(ground) != (
+        page.locator("[data-play=masks] button[aria-pressed=false]").first.evaluate(ground))
+    bars = page.locator("[data-play=tiles] .track i").first
+    assert bars.evaluate(ground) != bars.evaluate(
+        "(e) => getComputedStyle(e.parentElement).backgroundColor")
+    assert not [one["id"] for one in Axe().run(page)["violations"]]
+
+
+def test_nothing_moves_by_itself(opened):
+    for name in (*NAMES, *SHARED):
+        assert not re.search(r"transition|animation|@keyframes|setInterval|\.animate\(",
+                             showing.sent(f"{name}.js"))
+    page = opened(reduced_motion="reduce")
+    knob = page.locator("[data-play=temperature] .handle").first
+    knob.focus()
+    page.keyboard.press("ArrowUp")
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_on_paper_are_the_pictures_without_their_controls(opened):
+    page = opened()
+    page.emulate_media(media="print")
+    for name in NAMES:
+        host = page.locator(f"[data-play={name}]")
+        assert host.locator("svg").first.is_visible()
+        for control in host.locator("fieldset, .slider, .tick, button:not(.bar)").all():
+            assert not control.is_visible()
+    assert page.pdf().startswith(b"%PDF")
+
+
+def test_without_javascript_words_say_what_it_is(opened):
+    page = opened(alive=False, java_script_enabled=False)
+    words = page.locator("[data-play]").all_inner_texts()
+    assert len(words) == len(NAMES) and all("to play with it" in text for text in words)
+
+
+def test_a_cell_run_a_hundred_times_leaves_nothing_behind(opened):
+    page = opened(file="notebook.html")
+    devtools = page.context.new_cdp_session(page)
+
+    def run_again(times):
+        """What a front end does with an output: clear, insert, run its script."""
+        page.evaluate("""async ([html, times]) => {
+            const output = document.querySelector("main");
+            for (let i = 0; i < times; i += 1) {
+                output.innerHTML = html;
+                for (const old of output.querySelectorAll("script")) {
+                    const script = document.createElement("script");
+                    script.textContent = old.textContent;
+                    old.replaceWith(script);
+                }
+                await new Promise(requestAnimationFrame);
+            }
+            document.documentElement.dataset.theme = "other" + times;
+            await new Promise((done) => setTimeout(done, 800)); }""", [html, times])
+        devtools.send("HeapProfiler.collectGarbage")
+        page.evaluate("document.documentElement.dataset.theme = 'again'")
+        devtools.send("HeapProfiler.collectGarbage")
+        return devtools.send("Memory.getDOMCounters")
+
+    html = play.temperature(rng_of(0).normal(size=7), WORDS)._repr_html_()
+    few, many = run_again(5), run_again(100)
+    assert page.locator("[data-play]").count() == 1
+    assert page.locator("[data-play] .handle").count() == 7
+    assert many["nodes"] <= 1.2 * few["nodes"] + 100, (few, many)
+    assert many["jsEventListeners"] <= 1.2 * few["jsEventListeners"] + 20, (few, many)
+
+
+@pytest.mark.parametrize("figure", [
+    play.temperature([1.0], ["<b>&'\""]), play.temperature([1.0] * 24, ["a long word"] * 24),
+    play.lookup([[1, 0]], [[0, 1]], ["one"], [1, 0], axes="xy", value_axes="uv"),
+    play.lookup([[0, 0]] * 2, [[0, 0]] * 2, "ab", [0, 0], axes="xy", value_axes="uv"),
+    play.masks({"m": np.ones((1, 1), bool)}, ["one"]), play.chunks([1.0], [1.0], cuts=(0, 1)),
+    play.masks({"m": attnlib.causal_mask(24)}, ["w"] * 24), play.heads(1, 4, heads=1),
+    play.selection([1.0]), play.selection([1.0, 2.0], chunk=9), play.tiles(2, 1, rows=9),
+    play.scaling((1,), queries=1, keys=2), play.reach(8, window=20)],
+    ids=lambda figure: figure.name)
+@pytest.mark.parametrize("width", [320, 1400])
+def test_the_smallest_and_the_largest_figure_are_sound(opened, site, figure, width):
+    page = opened(viewport=dict(width=width, height=900))
+    faults = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.evaluate("""([html, name]) => {
+        document.querySelector("main").innerHTML = html;
+        return import(`/play/${name}.js?fresh=${Math.random()}`); }""",
+                  [figure.element(), figure.name])
+    page.wait_for_function("document.querySelector('[data-play]').play")
+    assert page.evaluate("document.querySelector('[data-play]').play.checked.equal")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    drawn = page.evaluate("""[...document.querySelector('[data-play]').shadowRoot
+        .querySelectorAll('svg *')].flatMap((e) => [...e.attributes].map((a) => a.value))""")
+    assert drawn and not [value for value in drawn if "NaN" in value or "undefined" in value]
+    assert not faults
 
 
 def test_figures_of_figures_have_documented_functions():

@@ -11,8 +11,20 @@ compared with them each time it is shown, and the result stands under it.
 - ``NAME.js``: what figure NAME computes and draws.
 """
 
-from .figures import chunks, compare, heads, lookup, masks, reach, rotary, scaling, temperature
+from .figures import (
+    chunks,
+    compare,
+    heads,
+    lookup,
+    masks,
+    reach,
+    rotary,
+    scaling,
+    selection,
+    temperature,
+    tiles,
+)
 from .showing import Play
 
 __all__ = ["Play", "chunks", "compare", "heads", "lookup", "masks", "reach", "rotary", "scaling",
-           "temperature"]
+           "selection", "temperature", "tiles"]

@@ -102,11 +102,10 @@ function build(ui) {
 }
 
 const STYLE = `
-.chunk { fill: var(--soft); } .chunk.odd { fill: color-mix(in srgb, var(--green) 14%, transparent); } .axis { stroke: var(--line); } .side { font-size: 12px; fill: var(--faint); }
-.title { font-weight: 600; } .stem { stroke: var(--orange); stroke-width: 2.5; } .value { fill: var(--blue); } .fact { font-size: 12.5px; } .counts { font-size: 12.5px; font-weight: 600; }
+.chunk { fill: var(--soft); } .chunk.odd { fill: color-mix(in srgb, var(--green) 14%, transparent); }
+.stem { stroke: var(--orange); stroke-width: 2.5; } .value { fill: var(--blue); } .fact { font-size: 12.5px; } .counts { font-size: 12.5px; font-weight: 600; }
 .cut { stroke: var(--green); stroke-width: 2; } .divider { cursor: ew-resize; } .divider .knob { fill: var(--green); }
 .handle.gone .knob { fill: none; stroke: var(--faint); stroke-dasharray: 3 2; }
-.facts { display: flex; flex-wrap: wrap; gap: .1rem 1rem; font-size: 13.5px; margin-top: .2rem; } .facts .bad { color: var(--orange); font-weight: 600; } .facts .good { color: var(--green); font-weight: 600; }
 `;
 
 figure("chunks", { compute, build });

@@ -41,7 +41,7 @@ function build(ui) {
 }
 
 const STYLE = `
-.axis { stroke: var(--line); } .ours { fill: var(--blue); } .theirs { fill: var(--orange); } .side { font-size: 12px; fill: var(--faint); }
+.ours { fill: var(--blue); } .theirs { fill: var(--orange); }
 .box { width: 12px; height: 12px; display: inline-block; margin-right: .35rem; }
 `;
 

@@ -9,7 +9,13 @@ import inspect
 
 import numpy as np
 
-from ..attention import attention_weights, merge_partials, partial_attention, softmax
+from ..attention import (
+    attention,
+    attention_weights,
+    merge_partials,
+    partial_attention,
+    softmax,
+)
 from ..diagnostics import effective_keys, entropy, reachable
 from ..heads import merge_heads, split_heads
 from ..masks import causal_mask, whole_number, window_mask
@@ -168,7 +174,8 @@ def masks(presets, names, *, given=None, start=None, here=(0, 0), layers=3, titl
 
     Raises:
         TypeError: if a mask is not boolean.
-        ValueError: if a shape does not fit, ``start`` is no preset, or n is 0 or above 24.
+        ValueError: if a shape does not fit, there is no preset, ``start`` is none of them, or n
+            is 0 or above 24.
 
     >>> masks({"causal": causal_mask(3)}, ["the", "cat", "sat"])
     Figure to play with: Paint a mask
@@ -182,6 +189,8 @@ def masks(presets, names, *, given=None, start=None, here=(0, 0), layers=3, titl
         if np.shape(mask) != (n, n):
             raise ValueError(f"the mask {name!r} must be ({n}, {n}) for {n} names, got "
                              f"{np.shape(mask)}")
+    if not presets:
+        raise ValueError("presets must have at least one mask, got none")
     start = next(iter(presets)) if start is None else start
     if start not in presets:
         raise ValueError(f"start must be one of {', '.join(presets)}, got {start!r}")
@@ -361,9 +370,7 @@ def chunks(scores, values, *, cuts=(4, 8), title="Chunks, merged by their log-su
     >>> chunks([1.0, 0.0, -1.0], [0.5, -0.5, 1.0], cuts=(1, 2))
     Figure to play with: Chunks, merged by their log-sum-exp
     """
-    n = np.size(scores)
-    if not 1 <= n <= MOST_WORDS:
-        raise ValueError(f"from 1 to {MOST_WORDS} scores fit into the figure, got {n}")
+    n = _fitting(scores)
     scores, values = (_numbers(name, x, (n,)) for name, x in
                       dict(scores=scores, values=values).items())
     if list(cuts) != sorted(cuts) or not all(0 <= cut <= n for cut in cuts):
@@ -390,6 +397,149 @@ def chunks(scores, values, *, cuts=(4, 8), title="Chunks, merged by their log-su
     return Play("chunks", title=title, state=dict(scores=scores, values=values, cuts=list(cuts),
                                                   shift=0, forget=False),
                 cases=[case(np.asarray(s, dtype=float), list(c)) for s, c in tried])
+
+
+def selection(scores, *, chunk=4, top=1, window=2,
+              title="A mean says where to look, selection looks"):
+    """Chapter 8: what a chunk's mean hides, and what comes back when its keys are looked at.
+
+    The query stands at the last key. Its shares are those of full attention, of hierarchical and
+    of selected attention, key by key.
+
+    Args:
+        scores: ``(n,)``, real; where they begin, between -4 and 4.
+        chunk: keys in a chunk, to begin with.
+        top: how many chunks the query chooses, to begin with.
+        window: how many keys it sees in any case, its own included, to begin with.
+        title: the figure's heading.
+
+    Returns:
+        `Play`.
+
+    Raises:
+        ModuleNotFoundError: without torch.
+        TypeError: if a number is not whole.
+        ValueError: if a shape does not fit, a number is NaN or infinite, n is 0 or above 24, or
+            another number is below 1.
+
+    >>> selection([0.0, 3.0, 0.5, 0.0, 0.0, 1.0], chunk=2)
+    Figure to play with: A mean says where to look, selection looks
+    """
+    from .. import hierarchical_attention, selected_attention
+    n = _fitting(scores)
+    for name, number in dict(chunk=chunk, top=top, window=window).items():
+        whole_number(name, number, 1)
+    scores = _numbers("scores", scores, (n,))
+
+    def case(scores, chunk, top, window):
+        import torch
+        query, key = torch.ones(1, 1, dtype=torch.float64), torch.tensor(scores)[:, None]
+        value = torch.eye(n, dtype=torch.float64)  # so that the output is the weights
+        return dict(input=dict(scores=scores, chunk=chunk, top=top, window=window), expect=dict(
+            full=attention_weights(query.numpy(), key.numpy(), scale=1.0)[0],
+            means=hierarchical_attention(query, key, value, chunk=chunk, causal=True)[0].numpy(),
+            chosen=selected_attention(query, key, value, chunk=chunk, top=top,
+                                      window=window)[0].numpy()))
+
+    half = max(n // 2, 1)
+    tried = [(scores, chunk, top, window), (scores, 1, 1, 1), (scores, half, 4, half),
+             (scores, 5, 2, 1), (scores, n, 1, 1), (20 * scores, chunk, top, window),
+             (-scores, 3, 4, 3), (0 * scores, chunk, n, n)]
+    return Play("selection", title=title, state=dict(scores=scores, chunk=chunk, top=top,
+                                                     window=window),
+                cases=[case(*one) for one in tried])
+
+
+def tiles(n=16, d=4, *, rows=4, columns=4, title="Attention in tiles, and what travels"):
+    """Chapter 8: exact attention tile by tile, and the numbers that are loaded and stored.
+
+    What is expected is counted while `partial_attention` and `merge_partials` run over the tiles.
+
+    Args:
+        n: number of queries, and of keys, 2 to 32.
+        d: width of queries, keys and values.
+        rows, columns: queries and keys in a tile, to begin with.
+        title: the figure's heading.
+
+    Returns:
+        `Play`.
+
+    Raises:
+        TypeError: if a number is not whole.
+        ValueError: if ``n`` is out of range, or another number below 1.
+
+    >>> tiles()
+    Figure to play with: Attention in tiles, and what travels
+    """
+    for name, number in dict(n=n, d=d, rows=rows, columns=columns).items():
+        whole_number(name, number, 1)
+    if not 2 <= n <= 32:
+        raise ValueError(f"n must lie between 2 and 32, got {n}")
+    tried = [(n, d, rows, columns), (n, d, n, n), (6, 3, 1, 1), (7, 2, 3, 2), (7, 2, 2, 5)]
+    return Play("tiles", title=title, n=n, d=d,
+                state=dict(rows=rows, columns=columns, stay="queries", step=0),
+                cases=[dict(input=dict(n=m, d=e, rows=r, columns=c, stay=stay),
+                            expect=_travelling(m, e, r, c, stay)[0])
+                       for m, e, r, c in tried for stay in ("queries", "keys")])
+
+
+def _travelling(n, d, rows, columns, stay):
+    """Attention over random inputs, tile by tile, with every number counted that travels.
+
+    Args:
+        n, d: of the inputs, which are ``(n, d)``.
+        rows, columns: queries and keys in a tile.
+        stay: what stays in the fast memory while the other passes, "queries" or "keys".
+
+    Returns:
+        The counts, a dict: ``loads`` and ``stores`` up to each tile, ``held`` at most at once,
+        ``plain``, the loads and stores of attention that keeps its scores. And how far the
+        outputs are from those of attention at most.
+
+    >>> _travelling(4, 2, 2, 4, "queries")[0]["loads"]
+    [20, 40]
+    """
+    query, key, value = np.random.default_rng(8).normal(size=(3, n, d))
+    output, lse = np.zeros((n, d)), np.full(n, -np.inf)
+    loads, stores, loaded, stored, held = [], [], 0, 0, 0
+
+    def load(*parts):
+        nonlocal loaded
+        loaded += sum(part.size for part in parts)
+        return [part.copy() for part in parts]
+
+    def store(*pairs):
+        nonlocal stored
+        for target, part in pairs:
+            target[:] = part
+            stored += part.size
+
+    down, across = (([slice(i, min(i + size, n)) for i in range(0, n, size)])
+                    for size in (rows, columns))
+    for outer in down if stay == "queries" else across:
+        if stay == "queries":
+            q, = load(query[outer])
+            so_far = np.zeros_like(q), np.full(len(q), -np.inf)
+        else:
+            k, v = load(key[outer], value[outer])
+        for inner in across if stay == "queries" else down:
+            r, c = (outer, inner) if stay == "queries" else (inner, outer)
+            if stay == "queries":
+                k, v = load(key[c], value[c])
+            else:
+                q, = load(query[r])
+                so_far = load(output[r], lse[r]) if c.start else (np.zeros_like(q),
+                                                                  np.full(len(q), -np.inf))
+            so_far = merge_partials(*so_far, *partial_attention(q, k, v))
+            held = max(held, q.size + k.size + v.size + len(q) * len(k)
+                       + so_far[0].size + so_far[1].size)
+            if stay == "keys" or c.stop == n:
+                store((output[r], so_far[0]), (lse[r], so_far[1]))
+            loads.append(loaded)
+            stores.append(stored)
+    plain = [3 * n * d + 2 * n * n, n * d + 2 * n * n]  # Q, K, scores, shares, V; scores, shares, O
+    apart = float(np.abs(output - attention(query, key, value)).max())
+    return dict(loads=loads, stores=stores, held=held, plain=plain), apart
 
 
 def compare(function, *, title="Your softmax beside attnlib's"):
@@ -456,6 +606,14 @@ def _names(names):
     if not 1 <= len(names) <= MOST_WORDS:
         raise ValueError(f"from 1 to {MOST_WORDS} words fit into the figure, got {len(names)}")
     return names
+
+
+def _fitting(scores):
+    """How many scores there are."""
+    n = np.size(scores)
+    if not 1 <= n <= MOST_WORDS:
+        raise ValueError(f"from 1 to {MOST_WORDS} scores fit into the figure, got {n}")
+    return n
 
 
 def _numbers(name, x, shape):

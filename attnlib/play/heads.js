@@ -88,7 +88,7 @@ function build(ui) {
 const STYLE = `
 .cell { cursor: pointer; } .cell text { font-size: 12px; stroke: none; } .cell rect { fill-opacity: .3; } .side { font-size: 12.5px; fill: var(--faint); }
 .w0 rect { fill: var(--blue); } .w1 rect { fill: var(--orange); } .w2 rect { fill: var(--green); } .w3 rect { fill: currentColor; fill-opacity: .14; }
-.w4 rect { fill: #cc79a7; } .w5 rect { fill: #e69f00; } .here rect { stroke: currentColor; stroke-width: 2.5; } .here text { font-weight: 700; }
+.w4 rect { fill: var(--purple); } .w5 rect { fill: var(--yellow); } .here rect { stroke: currentColor; stroke-width: 2.5; } .here text { font-weight: 700; }
 .bad { stroke: var(--orange); stroke-width: 3; }
 `;
 

@@ -126,7 +126,7 @@ const STYLE = `
 .none { fill: var(--soft); } .leak.may { fill: var(--orange); }
 .leak.late { fill: color-mix(in srgb, var(--orange) 30%, transparent); stroke: var(--orange); stroke-width: 1; }
 .sign { font-weight: 700; fill: var(--on); stroke: none; } .sign.pale { fill: currentColor; }
-.empty { fill: var(--orange); font-weight: 700; font-size: 15px; }
+.empty { fill: var(--orange-ink); font-weight: 700; font-size: 15px; }
 .line { fill: none; stroke: currentColor; stroke-width: 1.8; stroke-dasharray: 5 3; }
 .hit { fill: transparent; outline: none; } .hit:focus-visible { stroke: currentColor; stroke-width: 3; outline: none; }
 .key { list-style: none; margin: .5rem 0 0; padding: 0; font-size: 13.5px; }

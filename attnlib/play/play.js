@@ -33,12 +33,25 @@ export function figure(name, { compute, build }) {
     try {
       const data = JSON.parse(host.dataset.given);
       const ui = frame(host, root, data), checked = compare(compute, data.cases);
-      host.play = { data, compute, checked, ui };
       ui.start(build, checked);
+      host.play = { data, compute, checked, ui };
     } catch (error) {
       root.replaceChildren(h("slot"));
       console.error(`figure ${name}:`, error);
     }
+  }
+}
+
+/** Follow the page's colours, and let go of a figure that is gone: a cell may be run a hundred times. */
+function follow(kept) {
+  const scheme = matchMedia("(prefers-color-scheme: dark)"), pages = new MutationObserver(look);
+  for (const node of [document.documentElement, document.body]) pages.observe(node, { attributes: true });
+  scheme.addEventListener("change", look);
+  function look() {
+    const host = kept.deref();
+    if (host) return host.play?.ui.theme();
+    pages.disconnect();
+    scheme.removeEventListener("change", look);
   }
 }
 
@@ -151,20 +164,18 @@ function frame(host, root, data) {
       draw = build(ui);
       proof.textContent = equal ? `✓ ${numbers} numbers as attnlib computes them` : `✗ off attnlib by ${largest}`;
       proof.classList.toggle("wrong", !equal);
-      const theme = () => { // the text's own colour tells light from dark
-        const [r, g, b] = getComputedStyle(host).color.match(/[\d.]+/g);
-        card.classList.toggle("dark", 0.3 * r + 0.6 * g + 0.1 * b > 128);
-        for (let node = host; node; node = node.parentElement) {
-          const ground = getComputedStyle(node).backgroundColor;
-          if (!ground.endsWith(", 0)")) { card.style.setProperty("--ground", ground); break; }
-        }
-      };
-      theme();
-      const pages = new MutationObserver(theme);
-      for (const node of [document.documentElement, document.body]) pages.observe(node, { attributes: true });
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", theme);
+      ui.theme();
+      follow(new WeakRef(host));
       new ResizeObserver(ui.refresh).observe(card);
       ui.draw();
+    },
+    theme() { // the text's own colour tells light from dark
+      const [r, g, b] = getComputedStyle(host).color.match(/[\d.]+/g);
+      card.classList.toggle("dark", 0.3 * r + 0.6 * g + 0.1 * b > 128);
+      for (let node = host; node; node = node.parentElement) {
+        const ground = getComputedStyle(node).backgroundColor;
+        if (!ground.endsWith(", 0)")) { card.style.setProperty("--ground", ground); break; }
+      }
     },
   };
   return ui;

@@ -109,9 +109,9 @@ const STYLE = `
 .face { fill: none; stroke: var(--line); } .seen { fill: var(--soft); } .apart { fill: color-mix(in srgb, var(--green) 45%, transparent); }
 .apart.new { fill: color-mix(in srgb, var(--orange) 50%, transparent); }
 .query { stroke: var(--orange); stroke-width: 3; stroke-linecap: round; } .key { stroke: var(--blue); stroke-width: 3; stroke-linecap: round; }
-.key { font-size: 13.5px; color: var(--faint); } .q { color: var(--orange); } .k { color: var(--blue); }
-.side { font-size: 12px; fill: var(--faint); } .sum.new { fill: var(--orange); font-weight: 600; }
-.axis { stroke: var(--line); } .curve { fill: none; stroke: var(--blue); stroke-width: 2; } .dot { fill: var(--orange); stroke: var(--on); stroke-width: 2; }
+.key { font-size: 13.5px; color: var(--faint); } .q { color: var(--orange-ink); } .k { color: var(--blue); }
+.sum.new { fill: var(--orange-ink); font-weight: 600; }
+.curve { fill: none; stroke: var(--blue); stroke-width: 2; } .dot { fill: var(--orange); stroke: var(--on); stroke-width: 2; }
 `;
 
 figure("rotary", { compute, build });

@@ -92,10 +92,10 @@ function build(ui) {
 }
 
 const STYLE = `
-.axis { stroke: var(--line); } .scale { fill: var(--faint); font-size: 12px; } .title { font-size: 13px; fill: var(--faint); }
+.scale { fill: var(--faint); font-size: 12px; }
 .one { fill: var(--blue); fill-opacity: .75; cursor: pointer; } .chosen { fill: var(--orange); fill-opacity: 1; stroke: currentColor; stroke-width: 1.5; }
 .share { fill: var(--orange); } line.median { stroke: currentColor; stroke-width: 2; } line.mean { stroke: var(--green); stroke-width: 2; stroke-dasharray: 5 4; }
-text.median { font-weight: 600; } text.mean { fill: var(--green); font-weight: 600; }
+text.median { font-weight: 600; } text.mean { fill: var(--green-ink); font-weight: 600; }
 `;
 
 figure("scaling", { compute, build });

@@ -9,6 +9,7 @@ from importlib.resources import files
 import numpy as np
 
 SHARED = ("look.js", "maths.js", "play.js")
+COMMENT = re.compile(r"^ *//[^\n]*\n|^ */\*\*.*?\*/\n", re.MULTILINE | re.DOTALL)
 DIGITS = 9  # after the point, of every number that is stored
 
 
@@ -72,11 +73,24 @@ def script(name):
     >>> script("lookup")[:30]
     '/* attn-play */ (() => {\\n\\ncons'
     """
-    folder = files(__package__)
-    parts = [(folder / file).read_text(encoding="utf-8") for file in (*SHARED, f"{name}.js")]
-    bare = [re.sub(r"^import .*\n|^export (?=\w)|^ *//.*\n", "", part, flags=re.MULTILINE)
-            for part in parts]
+    bare = [re.sub(r"^import .*\n|^export (?=\w)", "", sent(file), flags=re.MULTILINE)
+            for file in (*SHARED, f"{name}.js")]
     return "/* attn-play */ (() => {\n" + "\n".join(bare) + "})();"
+
+
+def sent(file):
+    """A file as it is sent to a reader: without the comments that stand in lines of their own.
+
+    Args:
+        file: its name.
+
+    Returns:
+        JavaScript.
+
+    >>> sent("maths.js")[:24]
+    '\\nexport function softmax'
+    """
+    return COMMENT.sub("", (files(__package__) / file).read_text(encoding="utf-8"))
 
 
 def plain(x):

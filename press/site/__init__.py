@@ -25,6 +25,7 @@ from urllib.parse import urlparse
 from docutils import nodes
 
 import attnlib
+from attnlib.play.showing import sent
 
 from .. import address
 from ..chapters import settings, toc, toc_files
@@ -171,8 +172,9 @@ def finish(app, exception):
         shutil.copy(notebook, downloads)
     (out / "_static" / "search.js").write_text(search.index(app.env), encoding="utf-8")
     tell_robots(out)
-    shutil.copytree(PLAY, out / "_static" / "play", dirs_exist_ok=True,
-                    ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    (out / "_static" / "play").mkdir(exist_ok=True)
+    for path in PLAY.glob("*.js"):
+        (out / "_static" / "play" / path.name).write_text(sent(path.name), encoding="utf-8")
     for path in (out / "_images").glob("*.png"):
         path.unlink()  # the pages show what figures.py made of it
     for path in (out / "_static").iterdir():
