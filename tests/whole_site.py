@@ -6,8 +6,9 @@ What is quick stands in test_site.py and belongs to `make test`.
 import pytest
 from browsing import Visits, axe_faults, browser_path, built, opened, served
 from firefox import Firefox, firefox_path
+from playwright.sync_api import expect
 
-from press.chapters import chapter_paths, toc_files
+from press.chapters import Chapter, chapter_paths, toc_files
 
 PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
@@ -86,6 +87,30 @@ def test_nothing_jumps(visit, name, width):
             .observe({type: 'layout-shift', buffered: true});
         setTimeout(() => done(sum), 400); })""")
     assert moved < 0.01
+
+
+@pytest.mark.parametrize("name", [name for name, path in zip(CHAPTERS, chapter_paths())
+                                  if list(Chapter(path).tagged("play"))])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_every_figure_to_play_with_is_alive_equal_and_fits(visit, name, width, scheme):
+    page, complaints = visit(name, width, scheme)
+    opened(page)
+    figures = page.locator("[data-play]")
+    expect(figures.locator(".card header button")).to_have_count(figures.count())
+    seen = page.evaluate("""[...document.querySelectorAll("[data-play]")].map((host) => {
+        const box = host.getBoundingClientRect(), card = host.shadowRoot.querySelector(".card");
+        const { checked } = host.play;
+        const wider = [...card.querySelectorAll("*")].filter((node) =>
+            !node.matches("svg *, .unseen") && node.getBoundingClientRect().right > box.right + 1);
+        return { equal: checked.equal && checked.numbers >= 50, fits: wider.length === 0,
+                 visible: box.width > 250 && box.height > 200,
+                 says: card.querySelector("small").textContent,
+                 dark: card.classList.contains("dark") }; })""")
+    assert len(seen) >= 1 and not complaints
+    for one in seen:
+        assert one["equal"] and one["fits"] and one["visible"], one
+        assert one["says"].startswith("✓") and one["dark"] == (scheme == "dark"), one
 
 
 @EVERY_CHAPTER
