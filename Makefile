@@ -66,10 +66,11 @@ serve: book
 	@echo "The book is at http://127.0.0.1:$(PORT) until you press Ctrl+C. (Another port: make serve PORT=8001)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
+# The chapters take longest: they come first, so that no worker is left alone with one at the end.
 test: $(READY)
-	$(PY) -m pytest -p tests.skips tests attnlib benchmarks classroom press book README.md \
+	$(PY) -m pytest -p tests.skips book tests attnlib benchmarks classroom press README.md \
 	  --doctest-modules --doctest-glob=README.md --nbval \
-	  -n auto --maxprocesses 4 --dist loadfile
+	  -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-versions: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt

@@ -200,7 +200,8 @@ def faults(chapter, found):
     printed = measured(chapter)
     for id in [claim["id"] for claim in claims() if claim["chapter"] == name]:
         if id not in printed:
-            lines.append(f"{name}: claim {id} has no cell: add one that ends with claim({id!r}, ...)")
+            lines.append(f"{name}: claim {id} has no cell: add one that ends with "
+                         f"claim({id!r}, ...)")
             continue
         silent = [point for point, row in rows.items() if id not in row["claims"]]
         if silent:
@@ -324,12 +325,12 @@ HEAD = """\
 # Verdicts over the star
 
 A chapter is a function of its seed, its budget and the processor. At every point of a star it runs
-from its first cell to its last, exercises left out: with {seeds} seeds at budget 1, with three seeds
-trained three and ten times longer, and with the first seed on each processor that one machine can
-play. All of its assertions must hold at all of these points, and every claim must get the same
+from its first cell to its last, exercises left out: with {seeds} seeds at budget 1, with three
+seeds trained three and ten times longer, and with the first seed on each processor that one machine
+can play. All of its assertions must hold at all of these points, and every claim must get the same
 verdict. Seconds are processor time of one run.
 
-| chapter | points run | cells that failed | claims whose verdict varies | seconds at budget 1, 3, 10 |
+| chapter | points run | cells failed | claims whose verdict varies | seconds at budget 1, 3, 10 |
 |---|--:|--:|--:|---|
 """
 
@@ -344,8 +345,8 @@ def page():
         varied = [id for id, verdicts in verdicts_of(rows).items() if len(verdicts) > 1]
         seconds = " / ".join(spread([row["seconds"] for point, row in rows.items()
                                      if f"budget {budget}," in point]) for budget in SEEDS)
-        lines.append(f"| [{name}](../book/{name}.ipynb) | {len(rows)} of {len(star())} | {failed} | "
-                     f"{len(varied)} | {seconds} |\n")
+        lines.append(f"| [{name}](../book/{name}.ipynb) | {len(rows)} of {len(star())} | "
+                     f"{failed} | {len(varied)} | {seconds} |\n")
         found = faults(chapter, found) if rows else []
         if found:
             details.append(f"\n## {name}\n\n" + "".join(f"- {plain(line)}\n" for line in found))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 import hypothesis
 import numpy as np
 import pytest
-from browsing import browser_path
+from browsing import Visits, browser_path, built, served
 
 hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("mutants", max_examples=20, deadline=None, derandomize=True,
@@ -104,6 +104,27 @@ def chromium():
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """The folder of the built site."""
+    return built(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    """Where the built site is served."""
+    with served(site) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(chromium, address):
+    """visit(name, width, scheme) -> a page of the site, and what the browser complains of."""
+    visits = Visits(chromium, address)
+    yield visits
+    visits.close()
 
 
 @pytest.fixture

@@ -94,7 +94,8 @@ def test_colours_are_the_palette_of_the_book_and_its_counterparts_on_dark_ground
 def test_the_scripts_are_packaged():
     files = distribution("attnlib").files or ()
     packaged = {file.name for file in files if "play" in str(file)}
-    assert packaged >= {"play.js"} or (Path(attnlib.__file__).parents[1] / "pyproject.toml").exists()
+    checkout = Path(attnlib.__file__).parents[1]
+    assert packaged >= {"play.js"} or (checkout / "pyproject.toml").exists()
     settings = (FOLDER.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     assert '"attnlib.play"' in settings and re.search(r'"attnlib.play" = \["\*\.js"\]', settings)
 
@@ -508,7 +509,8 @@ def test_a_finger_drags_to_where_it_ends(chromium, site):
     touch = context.new_cdp_session(page)
     move = lambda kind, to: touch.send("Input.dispatchTouchEvent", dict(  # noqa: E731
         type=kind, touchPoints=[] if kind == "touchEnd" else [dict(x=x, y=to)]))
-    before = page.evaluate("document.querySelector('[data-play=temperature]').play.ui.state.scores[0]")
+    before = page.evaluate("document.querySelector('[data-play=temperature]')"
+                           ".play.ui.state.scores[0]")
     move("touchStart", y)
     for step in range(1, 30):
         move("touchMove", y - step)
@@ -537,7 +539,8 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     assert state("temperature", "scores[0]") is None
     page.keyboard.press("Tab")
     assert page.evaluate("heard") == ["Tab"]
-    assert knob.get_attribute("role") == "slider" and "hidden" in knob.get_attribute("aria-valuetext")
+    assert knob.get_attribute("role") == "slider"
+    assert "hidden" in knob.get_attribute("aria-valuetext")
     page.wait_for_function("document.querySelector('[data-play=temperature]').shadowRoot"
                            ".querySelector('[role=status]').innerText")
     divider = page.locator("[data-play=chunks] .divider").first
@@ -733,8 +736,9 @@ def test_nbval_compares_the_numbers_and_not_the_code(tmp_path):
     (output,) = cell.outputs
     assert output.data["text/html"].endswith("<script>/* attn-play */</script>")
     path, root = tmp_path / "06_multihead.ipynb", FOLDER.parents[1]
-    (tmp_path / "conftest.py").write_text((root / "conftest.py").read_text(encoding="utf-8").replace(
-        "Path(__file__).parent", f"Path({str(root)!r})"), encoding="utf-8")
+    everywhere = (root / "conftest.py").read_text(encoding="utf-8")
+    (tmp_path / "conftest.py").write_text(
+        everywhere.replace("Path(__file__).parent", f"Path({str(root)!r})"), encoding="utf-8")
 
     def nbval():
         nbformat.write(notebook, path)

@@ -1,10 +1,8 @@
 """The figures' primitives: what they draw, in which style, and what they refuse."""
 
 import io
-import re
 import subprocess
 import sys
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -364,14 +362,3 @@ def test_patches_are_framed_by_weight_where_they_lie():
 def test_patches_refuses_what_cannot_be_cut(shapes):
     with pytest.raises(ValueError, match="cannot be cut"):
         plots.patches(*map(np.zeros, shapes))
-
-
-def test_there_is_one_palette():
-    """Python code and the classroom's pages take their colours from it; greys are no colours."""
-    root = Path(plots.__file__).parent.parent
-    files = [*root.glob("attnlib/*.py"), *root.glob("attnlib/exercises/*.py"),
-             *root.glob("classroom/**/*.py"), *root.glob("classroom/templates/*.html")]
-    for path in files:
-        for digits in re.findall(r"#([0-9a-fA-F]{6})\b", path.read_text(encoding="utf-8")):
-            levels = [int(digits[i:i + 2], 16) for i in (0, 2, 4)]
-            assert path.name == "plots.py" or max(levels) - min(levels) < 16, (path.name, digits)

@@ -7,7 +7,7 @@ import json
 import re
 
 import pytest
-from browsing import PATIENCE, Visits, axe_faults, build, built, opened, served
+from browsing import PATIENCE, axe_faults, build, opened
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 from playwright.sync_api import expect
@@ -28,11 +28,6 @@ EVERY_CHAPTER = pytest.mark.parametrize("name", CHAPTERS)
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    return built(tmp_path_factory.mktemp("site"))
-
-
-@pytest.fixture(scope="module")
 def read(site):
     """read(name) -> the page, parsed."""
     pages = {}
@@ -43,19 +38,6 @@ def read(site):
             pages[name] = BeautifulSoup(text, "html.parser")
         return pages[name]
     return read_
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with served(site) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(chromium, address):
-    visits = Visits(chromium, address)
-    yield visits
-    visits.close()
 
 
 # The build
@@ -203,7 +185,8 @@ def test_a_chapter_opens_with_its_question(read, name):
 @EVERY_CHAPTER
 def test_tags_alone_decide_what_is_folded(read, name):
     page, chapter = read(name), shelf()[name.rpartition("/")[2]].chapter
-    shown = [pre.get_text() for pre in page.select("main pre.src") if not pre.find_parent("details", class_="fold")]
+    shown = [pre.get_text() for pre in page.select("main pre.src")
+             if not pre.find_parent("details", class_="fold")]
     for cell in chapter.cells:
         if cell.cell_type != "code" or {"check", "solution"} & set(tags(cell)):
             continue
@@ -262,7 +245,7 @@ def test_an_exercise_is_a_box_with_an_address_and_its_answers_closed(read, name)
     page, here = read(name), shelf()[name.rpartition("/")[2]]
     boxes = page.select("section.exercise")
     assert [box["id"] for box in boxes] == [f"ex-{id.replace('.', '-')}" for id in here.exercises]
-    for box, (id, title) in zip(boxes, here.exercises.items()):
+    for box, id in zip(boxes, here.exercises):
         assert box.select_one(f'.label a[href="#{box["id"]}"]').get_text() == f"Exercise {id}"
         assert f'check("{id}"' in box.select_one(".stub pre").get_text()
         assert "not attempted" not in box.get_text()
@@ -503,7 +486,8 @@ def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path, monk
 
 DRAWN = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
  width="9pt" height="9pt" viewBox="0 0 9 9"><metadata>when</metadata><defs><style>*{x:1}</style>
- </defs><g id="text_1"><text style="font-size: 10.5px; font-family: 'DejaVu Sans'; text-anchor: middle" x="1.23456"
+ </defs><g id="text_1"><text
+ style="font-size: 10.5px; font-family: 'DejaVu Sans'; text-anchor: middle" x="1.23456"
  >a &lt; b</text></g><path id="p" d="M 1.23456 2" style="fill: none; stroke: #0072b2"/>
  <use xlink:href="#p" style="stroke: #000000"/></svg>"""
 

@@ -248,7 +248,8 @@ def without(claims, id):
      ["07_planted: claim Q8 has no verdict at seed 1, budget 1, native"]),
     (lambda found: found["rows"][str(SMALL[0])].update(seconds=46.0),
      ["07_planted: takes 46 s of processor time, more than 45"]),
-    (lambda found: found["rows"][str(SMALL[0])]["claims"].update(Q8=["holds in part", "n > 1", "1"]),
+    (lambda found: found["rows"][str(SMALL[0])]["claims"].update(
+        Q8=["holds in part", "n > 1", "1"]),
      ["07_planted: claim Q8, printed as 'holds', reads 'holds in part when n > 1' at seed 0, "
       "budget 1, native"]),
 ])
@@ -287,12 +288,13 @@ def test_steps_that_do_not_follow_the_budget_are_found(source, steps):
 
 
 @pytest.mark.parametrize("told, found", [
-    ("in 200 steps", False), ("200 training steps", False), ("1200 steps", True), ("200 runs", True)])
+    ("in 200 steps", False), ("200 training steps", False), ("1200 steps", True),
+    ("200 runs", True)])
 def test_such_steps_stand_in_a_claim(plant, told, found):
     chapter = plant("steps = 200", "1", said=printed(8).replace("8 of 8 heads", f"8 heads {told}"))
     lines = verdicts.faults(chapter, table_of(chapter))
-    assert lines == ["07_planted, cell 2: 200 steps are written as they are, and no claim speaks of "
-                     "200 steps: say it there, or write tasks.steps(200)"] * found
+    assert lines == ["07_planted, cell 2: 200 steps are written as they are, and no claim speaks "
+                     "of 200 steps: say it there, or write tasks.steps(200)"] * found
 
 
 @pytest.mark.parametrize("arguments, message", [

@@ -4,7 +4,7 @@ What is quick stands in test_site.py and belongs to `make test`.
 """
 
 import pytest
-from browsing import Visits, axe_faults, browser_path, built, opened, served
+from browsing import Visits, axe_faults, browser_path, opened
 from firefox import Firefox, firefox_path
 from playwright.sync_api import expect
 
@@ -14,19 +14,6 @@ PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
 EVERY_PAGE = pytest.mark.parametrize("name", PAGES)
 EVERY_CHAPTER = pytest.mark.parametrize("name", CHAPTERS)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    with served(built(tmp_path_factory.mktemp("site"))) as address:
-        yield address
-
-
-@pytest.fixture
-def visit(chromium, address):
-    visits = Visits(chromium, address)
-    yield visits
-    visits.close()
 
 
 @EVERY_PAGE

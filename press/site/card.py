@@ -26,9 +26,9 @@ def draw(path=CARD):
                 numbers = [float(n) for n in arc(row, j).replace("M", "").replace("C", " ").split()]
                 points = [(90 + x * 1.275, 285 + y * 1.3) for x, y in
                           zip(numbers[::2], numbers[1::2])]
-                axes.add_patch(PathPatch(Line(points, [Line.MOVETO, *[Line.CURVE4] * 3]), fill=False,
-                                         edgecolor=BLUE, linewidth=1 + 16 * weight,
-                                         alpha=.25 + .6 * weight, capstyle="round"))
+                axes.add_patch(PathPatch(
+                    Line(points, [Line.MOVETO, *[Line.CURVE4] * 3]), fill=False, edgecolor=BLUE,
+                    linewidth=1 + 16 * weight, alpha=.25 + .6 * weight, capstyle="round"))
         for i, word in enumerate(words):
             axes.text(90 + (i + .5) * 127.5, 530, word, size=21, ha="center",
                       color=BLUE if i == row else INK)

@@ -31,7 +31,8 @@ def lighten(source, target):
     if len(colours) > FLAT + SOFT:
         order = np.argsort(-count)
         rest = Image.fromarray(colours[order[FLAT:]][None])
-        shades = np.array(rest.quantize(SOFT, method=Image.Quantize.MEDIANCUT).getpalette()[:3 * SOFT])
+        few = rest.quantize(SOFT, method=Image.Quantize.MEDIANCUT)
+        shades = np.array(few.getpalette()[:3 * SOFT])
         palette = np.concatenate([colours[order[:FLAT]], shades.reshape(-1, 3)]).astype(int)
         far = ((colours[:, None].astype(int) - palette) ** 2).sum(-1)  # (colours, palette)
         new = palette[far.argmin(1)].astype(np.uint8)[which.ravel()]

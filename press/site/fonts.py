@@ -42,7 +42,9 @@ def formula_signs():
             drawn = mathml(TAG.sub("", block or line).strip(), "block" if block else "inline")
             for element, inside in re.findall(r"<(m\w+)[^>]*>([^<]+)</", drawn):
                 inside = html.unescape(inside)
-                signs |= set(inside) | ({ITALIC[inside]} if element == "mi" and inside in ITALIC else set())
+                signs |= set(inside)
+                if element == "mi" and inside in ITALIC:
+                    signs.add(ITALIC[inside])
     return signs
 
 
@@ -69,9 +71,11 @@ def narrow_roots(path, out):
 
 def cut(source, name, signs, features):
     """Writes `static/fonts/name` with these signs and OpenType features."""
-    subprocess.run([sys.executable, "-m", "fontTools.subset", str(source), f"--output-file={OUT / name}", "--flavor=woff2",
+    subprocess.run([sys.executable, "-m", "fontTools.subset", str(source),
+                    f"--output-file={OUT / name}", "--flavor=woff2",
                     "--unicodes=" + ",".join(f"{ord(sign):x}" for sign in sorted(signs)),
-                    f"--layout-features={features}", "--no-hinting", "--desubroutinize"], check=True)
+                    f"--layout-features={features}", "--no-hinting", "--desubroutinize"],
+                   check=True)
     print(f"{name:18}{(OUT / name).stat().st_size:7}")
 
 

@@ -26,13 +26,18 @@ MENDED = (  # what latex2mathml gives, and what browsers draw well
     (r"(<msub><mi>max</mi>.*?</msub>)(?=<m)", r'\1<mspace width=".17em"/>'),
     (r"<mi>(&#x02308;|&#x0230A;)</mi>", r'<mo form="prefix" stretchy="false">\1</mo>'),
     (r"<mi>(&#x02309;|&#x0230B;)</mi>", r'<mo form="postfix" stretchy="false">\1</mo>'),
-    (r'((?:<mo[^>]*>(?:&#x00028;|&#x0002C;|&#x0003D;|&#x02208;|&#x0005B;)</mo>)|<mtd[^>]*>)<mo>&#x02212;</mo>',
+    (r"((?:<mo[^>]*>(?:&#x00028;|&#x0002C;|&#x0003D;|&#x02208;|&#x0005B;)</mo>)|<mtd[^>]*>)"
+     r"<mo>&#x02212;</mo>",
      r'\1<mo form="prefix">&#x02212;</mo>'),
     (r'<mover>(<m.>.</m.>)<mo stretchy="true">&#x000AF;</mo></mover>',
      r'<mover accent="true">\1<mo stretchy="false">&#x000AF;</mo></mover>'),
     (r"<mo>&#x02016;</mo>(.*?)<mo>&#x02016;</mo>",
-     r'<mo form="prefix" stretchy="false">&#x02016;</mo>\1<mo form="postfix" stretchy="false">&#x02016;</mo>'),
-    (r"<mo>&#x0221E;</mo>", "<mi>&#x0221E;</mi>"), (r"<mi />", ""), (r' stretchy="true" fence="true"', ""), (r'<mstyle displaystyle="false" scriptlevel="0">(<mfrac>.*?</mfrac>)</mstyle>', r"\1"),
+     r'<mo form="prefix" stretchy="false">&#x02016;</mo>\1'
+     r'<mo form="postfix" stretchy="false">&#x02016;</mo>'),
+    (r"<mo>&#x0221E;</mo>", "<mi>&#x0221E;</mi>"),
+    (r"<mi />", ""),
+    (r' stretchy="true" fence="true"', ""),
+    (r'<mstyle displaystyle="false" scriptlevel="0">(<mfrac>.*?</mfrac>)</mstyle>', r"\1"),
 )
 
 

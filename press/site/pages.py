@@ -30,8 +30,8 @@ def live(words, weights, chosen="she"):
         f'{" checked" * (word == chosen)}><label for="look{i}" data-i="{i}">{word}</label>'
         for i, word in enumerate(words))
     rows = "".join(look(i, words, row) for i, row in enumerate(weights))
-    return (f'<fieldset class="live" style="--n:{len(words)}"><legend>Choose a word to see where it '
-            f'looks</legend><div class="words">{asks}</div>{rows}</fieldset>')
+    return (f'<fieldset class="live" style="--n:{len(words)}"><legend>Choose a word to see where '
+            f'it looks</legend><div class="words">{asks}</div>{rows}</fieldset>')
 
 
 def look(i, words, row):
@@ -96,7 +96,8 @@ def doors(house, chapters, first):
 <a href="{first}"><span class="label">Read</span><b>Nine chapters, a question each.</b><span>You
 predict, the page shows what was measured. Works on a phone and without a network.</span></a>
 <a href="{html.escape(run)}"><span class="label">Run</span><b>Every number comes out of a cell.</b>
-<span>Open a chapter in Colab or Binder, change a line, and see what becomes of the claim.</span></a>
+<span>Open a chapter in Colab or Binder, change a line, and see what becomes of the
+claim.</span></a>
 <a href="{house.to("book/instructors")}"><span class="label">Assign</span><b>{exercises} exercises
 that say what went wrong.</b><span>Hand out, grade a class in a sandbox, export the marks: one
 command each.</span></a></section>"""
@@ -155,7 +156,8 @@ def claims_page(doctree, house):
 <small>{len(claims)}</small></label>{filters}</fieldset><label class="write js-only">
 <span class="vh">Search the claims</span><input type="search" id="words" autocomplete="off"
 placeholder="Search"></label><label class="switch"><input type="checkbox" id="hide">Hide the
-verdicts</label><p class="vh" id="left" role="status"></p></form><ol class="claims">{items}</ol>""")]
+verdicts</label><p class="vh" id="left" role="status"></p></form>
+<ol class="claims">{items}</ol>""")]
 
 
 def claim_item(claim, house):
@@ -192,7 +194,8 @@ def predictions_page(doctree, house):
     known = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     doctree[0] += raw(
         '<noscript><p>This page needs JavaScript: what you predicted is in your browser alone.</p>'
-        f'</noscript><div id="kept" class="js-only"></div><p class="keep js-only"><button class="do"'
-        ' id="export" type="button">Export as a file</button><button class="do quiet" id="forget" '
-        'type="button">Delete all</button></p><p id="kept-said" role="status"></p>'
+        '</noscript><div id="kept" class="js-only"></div><p class="keep js-only">'
+        '<button class="do" id="export" type="button">Export as a file</button>'
+        '<button class="do quiet" id="forget" type="button">Delete all</button></p>'
+        '<p id="kept-said" role="status"></p>'
         f'<script type="application/json" id="asked">{known}</script>')

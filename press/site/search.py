@@ -40,8 +40,9 @@ def entries(doctree, docname):
         heading = HEADING.match(f"### {title}")
         if heading:
             id = heading["id"]
-            yield [f"Exercise {id}. {heading['title']}", f"{docname}.html#ex-{id.replace('.', '-')}",
-                   where, words(task(section)), RANK["thing"]]
+            address = f"{docname}.html#ex-{id.replace('.', '-')}"
+            yield [f"Exercise {id}. {heading['title']}", address, where, words(task(section)),
+                   RANK["thing"]]
         elif section is doctree[0]:
             yield [page, f"{docname}.html", where if here else "", words(section.children),
                    RANK["page"]]

@@ -13,7 +13,8 @@ DROPPED = {f"{SVG}metadata", f"{SVG}style", f"{SVG}title"}
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 DECIMALS = re.compile(r"-?\d+\.\d+")
 REFERRED = re.compile(r"url\(#([^)]+)\)")
-QUIET = {"font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}  # by book.css
+QUIET = {  # book.css says them
+    "font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}
 
 
 def inline(source, alt, name):

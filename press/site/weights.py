@@ -67,8 +67,8 @@ def heaviest(site, name):
     """What weighs most on a page, and what to do about it."""
     page = Path(site) / f"{name}.html"
     text = page.read_text(encoding="utf-8")
-    pictures = [(sent((page.parent / target).resolve()), target) for target in REFERENCE.findall(text)
-                if "_images" in target]
+    pictures = [(sent((page.parent / target).resolve()), target)
+                for target in REFERENCE.findall(text) if "_images" in target]
     drawn = [(len(gzip.compress(svg.encode())), name) for name, svg in re.findall(
         r'<figure id="([\w-]+)">(<svg.*?</svg>)', text, re.DOTALL)]
     if not pictures + drawn:
