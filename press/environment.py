@@ -8,6 +8,7 @@ looks like a whole one to pip.
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ PARTS = {  # what is asked for: what to install, and about how much room it take
             "2 GB (6 GB where torch brings CUDA)"),
 }
 CPU_TORCH = "https://download.pytorch.org/whl/cpu"
+LITTLE = 200 * 2**20  # bytes
 NO_ROOM = ("No space left on device", "Errno 28", "Disk quota exceeded", "not enough space")
 NO_NETWORK = ("NewConnectionError", "NameResolutionError", "Read timed out", "ConnectTimeout",
               "ProxyError", "ConnectionReset", "Connection aborted", "IncompleteRead",
@@ -74,8 +76,9 @@ def check_python(again):
 
 
 def run(command):
-    """Run a command whose output the reader sees."""
-    subprocess.run(command, cwd=ROOT, check=True)
+    """Run a command whose progress the reader sees, and whose complaints `reason` sees first."""
+    subprocess.run(command, cwd=ROOT, check=True, stderr=subprocess.PIPE, text=True,
+                   encoding="utf-8", errors="replace")
 
 
 def pip(*arguments):
@@ -86,7 +89,9 @@ def pip(*arguments):
 
 def reason(error, size):
     """Why it could not go on, and what to do about it, in a sentence or two."""
-    said = str(error) + (LOG.read_text(encoding="utf-8", errors="replace") if LOG.exists() else "")
+    complaint = getattr(error, "stderr", None) or ""
+    log = LOG.read_text(encoding="utf-8", errors="replace") if LOG.exists() else ""
+    said = str(error) + complaint + log
     if any(sign in said for sign in NO_ROOM):
         return f"The disk is full. {VENV} needs {size}: make room."
     if any(sign in said for sign in NO_NETWORK):
@@ -94,6 +99,9 @@ def reason(error, size):
     if "No matching distribution found for torch" in said:  # such as an Intel Mac
         return ("PyTorch has no build for this machine. The site needs none: `make book`. "
                 "For the notebooks, use Colab or Binder.")
+    if shutil.disk_usage(ROOT).free < LITTLE:  # where not even a complaint could be written
+        return f"The disk is nearly full. {VENV} needs {size}: make room."
+    print(complaint, file=sys.stderr)
     return f"pip could not install what the book needs; above, and in {LOG}, it says why."
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import types
 import zipfile
 from pathlib import Path
 
@@ -144,6 +145,29 @@ def test_a_disk_that_is_full_before_pip_begins_is_told_too(left, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(environment.Path, "touch", fails)
+    assert left().startswith("The disk is full. ")
+
+
+@pytest.mark.parametrize("free, line", [(10**7, "The disk is nearly full. "),
+                                        (10**10, "pip could not install ")])
+def test_a_disk_on_which_not_even_a_complaint_found_room_is_told_too(
+        left, monkeypatch, capsys, free, line):
+    def fails(command):
+        raise subprocess.CalledProcessError(1, command, stderr="a wall\nof text")
+
+    monkeypatch.setattr(environment, "run", fails)
+    monkeypatch.setattr(environment.shutil, "disk_usage",
+                        lambda _: types.SimpleNamespace(free=free))
+    assert left().startswith(line)
+    assert ("a wall" in capsys.readouterr().err) is (free > environment.LITTLE)
+
+
+def test_a_complaint_is_read_where_the_log_has_no_room(left, monkeypatch):
+    def fails(command):
+        environment.subprocess.run([sys.executable, "-c", "import sys; sys.exit('[Errno 28] no')"],
+                                   check=True, stderr=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(environment, "run", fails)
     assert left().startswith("The disk is full. ")
 
 
