@@ -50,7 +50,8 @@ def pytest_collectstart(collector):
 def pytest_runtest_teardown(item, nextitem):
     """When a chapter has run, its kernel must have imported only what Binder installs."""
     last = nextitem is None or nextitem.parent is not item.parent
-    if last and type(item).__name__ == "IPyNbCell" and getattr(item.parent, "kernel", None):
+    chapter = type(item).__name__ == "IPyNbCell" and item.parent.path.parent == ROOT / "book"
+    if last and chapter and getattr(item.parent, "kernel", None):
         sys.path.insert(0, str(TESTS))
         import runner_needs
 

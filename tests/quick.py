@@ -64,7 +64,9 @@ def selected(what):
     if re.fullmatch(r"\d+\.\d+", what):
         return ["tests/test_exercises.py", "-k", f"[{what}] or -{what}]"], []
     if what == "all":
-        return [f"tests/test_{name}.py" for name in MATHEMATICS] + ["attnlib"], []
+        modules = [f"attnlib/{name}.py" for name in MATHEMATICS]
+        return [f"tests/test_{name}.py" for name in MATHEMATICS] + [
+            module for module in modules if (ROOT / module).exists()], []
     names, words, chapters = set(), [], set()
     for path in map(Path, changed()):
         if path.suffix == ".py" and path.parts[0] != "tests" and (ROOT / path).exists():

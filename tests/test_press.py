@@ -230,11 +230,10 @@ def test_a_planted_leak_is_caught(path):
     for _, cell in chapter.tagged("solution"):
         secret = cell.cell_type == "code" and normalised(cell.source)
         if secret or len(shingles(cell.source)) > 3 and cell.cell_type == "markdown":
-            edition = editions.student_edition(chapter)
             planted = nbformat.from_dict(cell)
             if cell.cell_type == "code":
                 planted.source = disguised(cell.source)
-            edition.cells.append(planted)
+            edition = nbformat.v4.new_notebook(cells=[planted])
             assert secrets.in_notebook(edition), cell.source
 
 
