@@ -456,9 +456,10 @@ def test_chunks_on_fresh_inputs(page):
     inputs = [dict(scores=np.where(rng.random(9) < 0.2, -np.inf, rng.normal(0, 3, 9).round(6))
                    + float(rng.choice([0, 300, -300])), values=rng.uniform(-1, 1, 9).round(6),
                    cuts=sorted(rng.integers(0, 10, 2).tolist())) for _ in range(60)]
-    inputs += [dict(scores=np.array(scores, float), values=np.arange(1.0, len(scores) + 1), cuts=cuts)
-               for scores, cuts in [([5], [0, 1]), ([300, 300, 300], [1, 2]),
-                                    ([-np.inf] * 3, [0, 3]), ([0, -800, 800], [1, 2])]]
+    by_hand = [([5], [0, 1]), ([300, 300, 300], [1, 2]), ([-np.inf] * 3, [0, 3]),
+               ([0, -800, 800], [1, 2])]
+    inputs += [dict(scores=np.array(scores, float), values=np.arange(1.0, len(scores) + 1),
+                    cuts=cuts) for scores, cuts in by_hand]
     for x, got in zip(inputs, computed(page, "chunks", inputs), strict=True):
         output, lse = attnlib.partial_attention(
             np.ones((1, 1)), x["scores"][:, None], x["values"][:, None], scale=1.0,
@@ -561,7 +562,8 @@ def opened(chromium, site):
     contexts = []
 
     def open_(file="site.html", alive=True, **options):
-        contexts.append(chromium.new_context(**dict(viewport=dict(width=390, height=900)) | options))
+        viewport = dict(width=390, height=900)
+        contexts.append(chromium.new_context(**dict(viewport=viewport) | options))
         page = contexts[-1].new_page()
         page.goto(f"{site}/{file}")
         if alive:
