@@ -11,7 +11,8 @@ import pytest
 ROOT = Path(__file__).parent
 TESTS = ROOT / "tests"
 INSTALLED = "import importlib.util as util, sys; sys.exit(not util.find_spec('attnlib'))"
-CHAPTER = re.compile(r"[\[-](\d+)\.\d+[\]-]")  # in a test's name: the exercise it is about
+CHAPTER = re.compile(r"[\[-](\d+)(\.\d+|_\w+)[\]-]")  # in a test's name: what it is about
+SPREAD = ("test_exercises.py", "test_processors.py")  # long, and a chapter needs no other
 
 
 def pytest_configure(config):
@@ -27,7 +28,7 @@ def pytest_configure(config):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """A file's tests stay in one worker, whose fixtures are made once, and a notebook has one
-    kernel; but the exercises' tests are many, and go by chapter."""
+    kernel; but where a file is long and its tests are about chapters, they go by chapter."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -35,8 +36,8 @@ def pytest_xdist_make_scheduler(config, log):
     class ByChapter(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file, _, name = nodeid.partition("::")
-            chapter = CHAPTER.search(name) if file.endswith("test_exercises.py") else None
-            return f"{file}, chapter {chapter[1]}" if chapter else file
+            chapter = CHAPTER.search(name) if file.endswith(SPREAD) else None
+            return f"{file}, chapter {int(chapter[1])}" if chapter else file
 
     return ByChapter(config, log)
 
