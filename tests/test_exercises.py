@@ -564,3 +564,14 @@ def test_what_heads_by_hand_get_wrong_is_named_at_any_firmness(fault):
 
     result = answers.judged(get("6.6"), answer, 0)
     assert (result.status, result.mistake) == ("known_mistake", fault), result.sentence
+
+
+@pytest.mark.parametrize("more", [(), ("exchanged",), ("one-ear",), ("both-ears",), ("mixed",),
+                                  ("halved",), ("first-label",), ("avoids",)])
+def test_heads_by_hand_that_are_too_even_are_named_however_even_they_are(more):
+    def answer(keys, labels):
+        w_query, *others = ch06_multihead._by_hand(keys, labels, faults={"too-even", *more})
+        return 2.5 * w_query, *others
+
+    result = answers.judged(get("6.6"), answer, 0)
+    assert (result.status, result.mistake) == ("known_mistake", "+".join(("too-even", *more)))
