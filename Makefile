@@ -106,6 +106,7 @@ proofs: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
 	$(PY) -m proofs.exercises
 	$(PY) -m proofs.newcomer
+	$(PY) -m proofs.play_in_lab
 	$(PY) -m proofs.attacks
 	$(PY) -m proofs.repeat
 	$(PY) -m proofs.mutation

@@ -12,5 +12,6 @@ repeat.py      every chapter on each of them, the same outputs
 sets.py        the sets of versions that the book runs in
 versions.py    every student notebook in each of them, and where the pins can be installed
 machines.py    the record of both: chapters, processors and versions
+play_in_lab.py the figures to play with in a real JupyterLab
 newcomer.py    somebody who opens the book in JupyterLab for the first time
 """

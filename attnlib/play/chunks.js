@@ -32,7 +32,7 @@ function build(ui) {
   let now, whole, width = 600;
   const room = () => (width - 34) / n, center = (j) => room() * (j + 0.5), y = (score) => TOP + (UP * (HIGH - score)) / (HIGH - LOW);
   const shifted = () => ui.state.scores.map((score) => (score === null ? null : score + ui.state.shift));
-  const tell = (x, digits = 3) => (x === null ? "−∞" : x.toFixed(digits).replace("-", "−"));
+  const tell = (x, digits = 3) => (x === null ? "−∞" : x.toFixed(digits).replace(/^-(?=.*[1-9])/, "−").replace("-", ""));
   const outcome = () => (ui.state.forget ? now.outputs.reduce((sum, x) => sum + x, 0) / now.outputs.length : now.output);
 
   const picture = ui.picture("Scores and values of the keys, cut into chunks", (w) => {

@@ -57,8 +57,8 @@ class Play:
         for sign in "&<>'":  # none of them is part of JSON itself
             words = words.replace(sign, f"\\u{ord(sign):04x}")
         return (f"<div class='attn-play' data-play='{self.name}' data-given='{words}'>\n"
-                f"<em>{html.escape(self.data['title'])}</em> (to play with it, run this cell, "
-                "or trust the notebook)\n</div>\n")
+                f"<em>{html.escape(self.data['title'])}</em> (to play with it, run this cell; "
+                "on the site, allow scripts)\n</div>\n")
 
 
 def script(name):
