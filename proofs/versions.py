@@ -3,8 +3,9 @@
 ``python -m proofs.versions`` makes an environment of each set under ``_build/versions`` (of what
 Binder installs and nothing more), runs in it every student notebook that has changed since it was
 last run there, or ran with other versions, then the tests of the mathematics, and stores each row
-as it comes: stop it and start it again as you like. ``python -m proofs.versions Colab 03`` runs
-one set and one chapter, changed or not. What fails or could not be run is said at the end.
+as it comes: stop it and start it again as you like. ``python -m proofs.versions Colab 03 tests``
+runs, changed or not, one chapter and the tests in one set. What fails or could not be run is said
+at the end.
 """
 
 import json
@@ -29,6 +30,8 @@ from .sets import PYTHONS, wanted
 
 BUILT = ROOT / "_build" / "versions"
 UV = Path(sys.executable).with_name("uv")
+WARNINGS = (  # errors, but for pyparsing's of what matplotlib 3.10 calls in it
+    "error", r"ignore:'\w+' deprecated - use '\w+':DeprecationWarning")
 TOOLS = ("pytest", "hypothesis", "nbformat", "PyYAML")  # of those tests alone
 RESOLVED = [(python, system) for python in ("3.11.2", "3.12", "3.13", "3.14") for system in (
     "x86_64-manylinux_2_28", "aarch64-manylinux_2_28", "aarch64-apple-darwin",
@@ -80,7 +83,8 @@ def run_tests(python):
                    check=True)
     done = subprocess.run(
         [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--doctest-modules", "attnlib",
-         *(f"tests/test_{name}.py" for name in machines.TESTS), "--ignore=attnlib/play"],
+         *(f"tests/test_{name}.py" for name in machines.TESTS), "--ignore=attnlib/play",
+         "-o", "filterwarnings=" + "\n".join(WARNINGS)],
         cwd=ROOT, text=True, capture_output=True, env=os.environ | {"PYTHONPATH": str(tools)})
     print((done.stdout + done.stderr)[-4000:] if done.returncode else "")
     said = re.sub(r"^=+ | in [\d.]+s.*", "", done.stdout.strip().rpartition("\n")[2])
@@ -124,7 +128,7 @@ def run(what, python):
 def main(arguments):
     """Run what is stale, or the sets and the chapters that are named, and store what came of it."""
     sets = [name for name in PYTHONS if name in arguments] or list(PYTHONS)
-    numbers = [word for word in arguments if word.isdigit()]
+    asked = tuple(word for word in arguments if word not in PYTHONS)
     told = []
     for name in sets:
         python = made(name)
@@ -134,7 +138,7 @@ def main(arguments):
         rows = [row for row in machines.digests() if machines.split(row)[1] == name]
         for row in rows:
             what, _ = machines.split(row)
-            if (what[:2] in numbers if numbers else arguments or not fresh(row, python)):
+            if what.startswith(asked) if asked else arguments or not fresh(row, python):
                 print(name, what, flush=True)
                 machines.store(row, run(what, python))
         stored = machines.TABLE.read()["rows"]

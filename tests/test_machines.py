@@ -88,6 +88,7 @@ def test_other_versions_or_other_sources_are_run_again_and_so_is_what_is_named(
         ran, record, monkeypatch):
     ran()
     assert ran("Colab", "01")[0] == ["01_qkv, Colab"]
+    assert ran("Colab", "01", "tests")[0] == ["01_qkv, Colab", "tests, Colab"]
     assert len(ran("Colab")[0]) == 3
     stored = machines.TABLE.read()
     stored["rows"]["01_qkv, oldest"]["sources"] = "other"
