@@ -623,9 +623,8 @@ def test_in_forced_colours_what_is_pressed_shows_and_axe_finds_nothing(opened, s
         {one.evaluate(ground) for one in others.all()})
     assert page.locator("[data-play=masks] button[aria-pressed=true]").evaluate(ground) != (
         page.locator("[data-play=masks] button[aria-pressed=false]").first.evaluate(ground))
-    bars = page.locator("[data-play=tiles] .track i").first
-    assert bars.evaluate(ground) != bars.evaluate(
-        "(e) => getComputedStyle(e.parentElement).backgroundColor")
+    blue = {"light": "rgb(0, 114, 178)", "dark": "rgb(66, 180, 244)"}[scheme]
+    assert page.locator("[data-play=tiles] .track i").first.evaluate(ground) == blue
     assert not [one["id"] for one in Axe().run(page)["violations"]]
 
 
@@ -640,9 +639,13 @@ def test_nothing_moves_by_itself(opened):
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_on_paper_are_the_pictures_without_their_controls(opened):
-    page = opened()
+def test_on_paper_are_the_pictures_in_light_colours_without_their_controls(opened):
+    page = opened(color_scheme="dark")
     page.emulate_media(media="print")
+    paint = page.locator("[data-play=temperature]").evaluate("""(host) => {
+        const style = (css) => getComputedStyle(host.shadowRoot.querySelector(css));
+        return [style(".share").fill, style("text").stroke, style(".card").printColorAdjust]; }""")
+    assert paint == ["rgb(0, 114, 178)", "rgb(255, 255, 255)", "exact"]
     for name in NAMES:
         host = page.locator(f"[data-play={name}]")
         assert host.locator("svg").first.is_visible()
