@@ -241,6 +241,25 @@ def page(chromium, site):
     assert not faults
 
 
+@pytest.fixture(scope="module")
+def opened(chromium, site):
+    """opened(file, **context) -> a page whose figures are alive, for a reader of that kind."""
+    contexts = []
+
+    def open_(file="site.html", alive=True, **options):
+        viewport = dict(width=390, height=900)
+        contexts.append(chromium.new_context(**dict(viewport=viewport) | options))
+        page = contexts[-1].new_page()
+        page.goto(f"{site}/{file}")
+        if alive:
+            page.wait_for_function(
+                "[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
+        return page
+    yield open_
+    for context in contexts:
+        context.close()
+
+
 def computed(page, name, inputs):
     """What the figure's own arithmetic makes of inputs."""
     return page.evaluate("""([name, inputs]) => {
@@ -497,30 +516,62 @@ def test_no_figure_is_wider_than_its_page_or_fails_axe(chromium, site, width, sc
     assert dark == (scheme == "dark")
 
 
-def test_a_finger_drags_to_where_it_ends(chromium, site):
-    context = chromium.new_context(viewport=dict(width=390, height=900), has_touch=True,
-                                   is_mobile=True)
-    page = context.new_page()
-    page.goto(f"{site}/site.html")
-    page.wait_for_function("[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
-    knob = page.locator("[data-play=temperature] .handle").first
-    knob.scroll_into_view_if_needed()
-    box, top = knob.locator(".knob").bounding_box(), page.evaluate("scrollY")
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    touch = context.new_cdp_session(page)
-    move = lambda kind, to: touch.send("Input.dispatchTouchEvent", dict(  # noqa: E731
-        type=kind, touchPoints=[] if kind == "touchEnd" else [dict(x=x, y=to)]))
-    before = page.evaluate("document.querySelector('[data-play=temperature]')"
-                           ".play.ui.state.scores[0]")
-    move("touchStart", y)
-    for step in range(1, 30):
-        move("touchMove", y - step)
-    move("touchEnd", 0)
-    page.wait_for_function(
-        "to => Math.abs(document.querySelector('[data-play=temperature]').play.ui.state.scores[0]"
-        " - to) < 0.06", arg=min(4, before + 29 * 8 / 116))
+FINGER = dict(viewport=dict(width=390, height=900), has_touch=True, is_mobile=True)
+
+
+def swipe(page, x, y, right, down, steps=30):
+    """A finger that is put down at a place and taken off further right and down."""
+    touch = page.context.new_cdp_session(page)
+    for step in range(steps + 1):
+        place = dict(x=x + right * step / steps, y=y + down * step / steps)
+        touch.send("Input.dispatchTouchEvent", dict(
+            type="touchMove" if step else "touchStart", touchPoints=[place]))
+    touch.send("Input.dispatchTouchEvent", dict(type="touchEnd", touchPoints=[]))
+    page.wait_for_timeout(100)
+
+
+def middle(page, css):
+    box = page.locator(css).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+@pytest.mark.parametrize("name, right, down", [
+    ("temperature", 0, -29), ("chunks", 0, 25), ("selection", 0, -20), ("lookup", -40, 35),
+    ("reach", -120, 0), ("tiles", 70, 70)])
+def test_a_finger_drags_to_where_it_ends(opened, name, right, down):
+    page, knob = opened(**FINGER), f"[data-play={name}] .handle .knob"
+    page.locator(knob).first.scroll_into_view_if_needed()
+    x, y = middle(page, knob)
+    top = page.evaluate("scrollY")
+    swipe(page, x, y, right, down)
     assert page.evaluate("scrollY") == top
-    context.close()
+    state = page.evaluate(f"document.querySelector('[data-play={name}]').play.ui.state")
+    if name == "temperature":
+        first = examples()[NAMES.index(name)].data["state"]["scores"][0]
+        assert state["scores"][0] == pytest.approx(min(4, first - down * 8 / 116), abs=0.06)
+    if name == "tiles":  # which is larger than a finger's way: from tile (1, 1) to (2, 2)
+        assert state["step"] == 5
+        return
+    after = middle(page, knob)
+    snap = dict(reach=6, lookup=1).get(name, 1.5)  # places, or a tenth of a score
+    assert after == pytest.approx((x + right, y + down), abs=snap)
+
+
+def test_a_finger_paints_sideways_and_scrolls_down(opened):
+    page = opened(**FINGER)
+    grid = page.locator("[data-play=masks] .hit")
+    page.locator("[data-play=masks]").scroll_into_view_if_needed()
+    boxes = [grid.nth(4 * 7 + j).bounding_box() for j in (2, 6)]  # the fifth word's row
+    (x, y), (to, _) = ((box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+                       for box in boxes)
+    masks = "document.querySelector('[data-play=masks]').play.ui.state.masks"
+    before, top = page.evaluate(masks), page.evaluate("scrollY")
+    swipe(page, x, y, 0, -200)
+    assert page.evaluate("scrollY") > top and page.evaluate(masks) == before
+    y -= page.evaluate("scrollY") - top
+    swipe(page, x, y, to - x, 0)
+    after = page.evaluate(masks)
+    assert after[0][4] == before[0][4][:2] + [not before[0][4][2]] * 5
 
 
 def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
@@ -554,25 +605,6 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.wait_for_function(
         "document.querySelector('[data-play=chunks]').play.ui.state.cuts[0] === 4")
     page.close()
-
-
-@pytest.fixture(scope="module")
-def opened(chromium, site):
-    """opened(file, **context) -> a page whose figures are alive, for a reader of that kind."""
-    contexts = []
-
-    def open_(file="site.html", alive=True, **options):
-        viewport = dict(width=390, height=900)
-        contexts.append(chromium.new_context(**dict(viewport=viewport) | options))
-        page = contexts[-1].new_page()
-        page.goto(f"{site}/{file}")
-        if alive:
-            page.wait_for_function(
-                "[...document.querySelectorAll('[data-play]')].every((e) => e.play)")
-        return page
-    yield open_
-    for context in contexts:
-        context.close()
 
 
 @pytest.mark.parametrize("name", NAMES)
