@@ -23,7 +23,6 @@ from torch.nn.functional import pad
 from .attention import (
     _check_inputs,
     _check_mask,
-    _numbers,
     _wide_dtype,
     merge_partials,
     own_precision,
@@ -33,6 +32,7 @@ from .masks import true_or_false, visible, whole_number
 
 BLOCK = 32  # queries that share one window of keys in `local_attention`, or one chosen chunk
 SCORES = 2**18  # scores computed at once: what stays in a core's cache
+ROWS = 2**14  # queries or keys, of all heads, made ready at once
 
 
 def local_attention(query, key, value, *, window, causal=False) -> torch.Tensor:
@@ -62,9 +62,10 @@ def local_attention(query, key, value, *, window, causal=False) -> torch.Tensor:
     """
     whole_number("window", window, 1)
     true_or_false("causal", causal)
-    three, finish = _prepare(query, key, value)
+    three, dtype = _widened(query, key, value)
     tiles = functools.partial(_band_tiles, window=window, causal=causal)
-    return finish(*_Pieces.apply(*three, None, tiles))
+    output, _ = _Pieces.apply(*three, None, tiles, _scale(query))
+    return output.to(dtype)
 
 
 def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=256,
@@ -98,12 +99,13 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
     whole_number("query_chunk", query_chunk, 1)
     whole_number("key_chunk", key_chunk, 1)
     true_or_false("causal", causal)
-    three, finish = _prepare(query, key, value)
+    three, dtype = _widened(query, key, value)
     if mask is not None:
         shape = (*three[0].shape[:-1], key.shape[-2])  # (..., n_q, n_k)
         mask = _check_mask(xp, query, mask, shape).expand(shape)  # a view: no memory
     tiles = functools.partial(_blocks, causal=causal, sizes=(query_chunk, key_chunk))
-    return finish(*_Pieces.apply(*three, mask, tiles))
+    output, _ = _Pieces.apply(*three, mask, tiles, _scale(query))
+    return output.to(dtype)
 
 
 def hierarchical_attention(query, key, value, *, chunk, causal=False) -> torch.Tensor:
@@ -185,7 +187,7 @@ def selected_attention(query, key, value, *, chunk, top, window, causal=True) ->
     true_or_false("causal", causal)
     three, finish = _prepare(query, key, value)
     tiles = functools.partial(_band_tiles, window=window, causal=causal)
-    near = _Pieces.apply(*three, None, tiles)
+    near = _Pieces.apply(*three, None, tiles, 1.0)
     far = _chosen_chunks(*three, chunk, top, window, causal)
     return finish(*functools.reduce(lambda a, b: merge_partials(*a, *b), far, near))
 
@@ -231,7 +233,8 @@ def ring_attention(query, key, value, *, causal=False, group=None) -> torch.Tens
     true_or_false("causal", causal)
     three, dtype = _widened(query, key, value)
     lengths = _lengths_by_rank(*three, causal, group)
-    return _opened(three[0], dtype, *_Ring.apply(*three, lengths, causal, group))
+    output, _ = _Ring.apply(*three, lengths, causal, group)
+    return output.to(dtype)
 
 
 def zigzag_positions(n, ranks) -> np.ndarray:
@@ -297,52 +300,75 @@ def _widened(query, key, value):
     return [x.to(wide).expand(*lead, *x.shape[-2:]) for x in three], xp.result_type(*three)
 
 
+def _scale(query):
+    return 1 / math.sqrt(max(query.shape[-1], 1))
+
+
 def _sealed(query, key, value):
     """All numbers, and one feature more: query (..., n_q, d_k + 1), key and value likewise.
 
     By it a broken key scores above all others, and a value tells whether it or its key is broken.
     The query is scaled.
     """
-    scale = 1 / math.sqrt(max(query.shape[-1], 1))
-    (query, _), (key, no_key), (value, no_value) = (_numbers(xp, x) for x in (query, key, value))
-    columns = (query.new_ones(query.shape[:-1]), torch.where(no_key, BROKEN, 0.0),
-               no_key | no_value)
-    return [torch.cat((x, column[..., None].to(x)), dim=-1)
-            for x, column in zip((query * scale, key, value), columns)]
+    no_key, no_value = (~_rows_of_numbers(x) for x in (key, value))
+    one = query.new_ones(*query.shape[:-1], 1)
+    columns = one, torch.where(no_key, BROKEN, 0.0), no_key | no_value
+    return [torch.cat((_numbers(x), column.to(x)), dim=-1)
+            for x, column in zip((query * _scale(query), key, value), columns, strict=True)]
 
 
 def _opened(query, dtype, output, lse):
     """The output, NaN in the rows that gave weight to a broken value, or whose query is broken."""
-    seen = lse > -math.inf
-    broken = (output[..., -1] > 0) | seen & ~query.isfinite().all(dim=-1)
-    return torch.where(broken[..., None], math.nan, output[..., :-1]).to(dtype)
+    broken = (output[..., -1:] > 0) | (lse > -math.inf)[..., None] & ~_rows_of_numbers(query)
+    return torch.where(broken, math.nan, output[..., :-1]).to(dtype)
+
+
+def _rows_of_numbers(x):
+    """Which rows have neither a NaN nor an infinity, ``(..., n, 1)``: one product tells.
+
+    Times 2^-100, no sum of numbers overflows.
+    """
+    with own_precision(x):
+        return (x @ x.new_full((x.shape[-1], 1), 2.0**-100)).isfinite()
+
+
+def _numbers(x):
+    """x with 0 for each NaN and infinity."""
+    return x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 class _Pieces(torch.autograd.Function):
     """Attention a tile of scores at a time; the backward pass computes the tiles again.
 
-    ``tiles(queries, keys, mask)`` yields what is computed at once: views ``(batch, rows, ...)`` of
-    all tensors ``(..., n_q, ...)`` in queries, views ``(batch, columns, ...)`` of those in keys,
-    and the limit of the scores ``(rows, columns)``: inf where a key is seen, -inf where not, or
-    None. Returns the output ``(..., n_q, d_v)`` and the log-sum-exp ``(..., n_q)``.
+    ``tiles(queries, keys, mask)`` takes some heads and yields what is computed at once: views
+    ``(batch, rows, ...)`` of all tensors ``(heads, n_q, ...)`` in queries, views
+    ``(batch, columns, ...)`` of those in keys, and the limit of the scores ``(rows, columns)``:
+    inf where a key is seen, -inf where not, or None. Returns the output ``(..., n_q, d_v)`` and the
+    log-sum-exp ``(..., n_q)``; in a row that met what is no number, NaN.
     """
 
     @staticmethod
-    def forward(query, key, value, mask, tiles):
-        found = _nothing(query, value)
+    def forward(query, key, value, mask, tiles, scale):
+        output = query.new_empty(*query.shape[:-1], value.shape[-1])
+        lse = query.new_empty(query.shape[:-1])
+        results = output, lse[..., None]
         with own_precision(query):
-            _look(query, key, value, found, mask, tiles)
-        return _result(*found)
+            for (q, *parts), (k, v), seen in _heads((query, *results), (key, value), mask):
+                found = _nothing(q, v)
+                _look(q, k, v, found, seen, tiles, scale)
+                for part, result in zip(parts, _result(*found), strict=True):
+                    part.copy_(result)
+        return output, lse
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
-        *tensors, ctx.tiles = inputs
+        *tensors, ctx.tiles, ctx.scale = inputs
         ctx.save_for_backward(*tensors, *outputs)
 
     @staticmethod
-    def backward(ctx, grad_output, grad_lse):
-        grads = _PiecesBackward.apply(*ctx.saved_tensors, grad_output, grad_lse, ctx.tiles)
-        return *grads, None, None
+    def backward(ctx, *grads):
+        how = ctx.tiles, ctx.scale
+        return *_PiecesBackward.apply(*ctx.saved_tensors, *grads, *how), None, None, None
 
     @staticmethod
     def vmap(info, in_dims, *inputs):
@@ -353,12 +379,11 @@ class _PiecesBackward(torch.autograd.Function):
     """The gradients of `_Pieces`. They cannot be differentiated: that would take another pass."""
 
     @staticmethod
-    def forward(query, key, value, mask, output, lse, grad_output, grad_lse, tiles):
-        grads = tuple(torch.zeros_like(x) for x in (query, key, value))
-        with own_precision(query):
-            _add_gradients(query, key, value, grads, (output, lse, grad_output, grad_lse), mask,
-                           tiles)
-        return grads
+    def forward(query, key, value, mask, output, lse, grad_output, grad_lse, tiles, scale):
+        grads = [x.new_zeros(x.shape) for x in (query, key, value)]
+        _add_gradients((query, key, value), grads, (output, lse, grad_output, grad_lse), mask,
+                       tiles, scale)
+        return tuple(grads)
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
@@ -382,45 +407,80 @@ def _leading(info, in_dims, inputs):
         yield x
 
 
+def _heads(queries, keys, mask):
+    """All tensors as ``(heads, n, ...)``, of as many heads at once as have `ROWS` rows."""
+    *lead, n_q, _ = queries[0].shape
+    if mask is None or not lead:  # a mask may be a view, smaller than its shape: it stays one
+        lead = [math.prod(lead)]
+    queries, keys = ([x.reshape(*lead, *x.shape[-2:]) for x in tensors]
+                     for tensors in (queries, keys))
+    mask = None if mask is None else mask.reshape(*lead, *mask.shape[-2:])
+    at_once = max(1, ROWS // max(1, n_q, keys[0].shape[-2]))
+    for at in itertools.product(*map(range, lead[:-1]), _slices(lead[-1], at_once)):
+        yield ([x[at] for x in queries], [x[at] for x in keys],
+               None if mask is None else mask[at])
+
+
 def _nothing(query, value):
-    """What no key was seen by: values and weights in sum, and the largest score."""
-    sums = query.new_zeros(*query.shape[:-1], value.shape[-1] + 1)  # (..., n_q, d_v + 1)
+    """What no key was seen by: what is added up, and the largest score."""
+    sums = query.new_zeros(*query.shape[:-1], value.shape[-1] + 2)  # (..., n_q, d_v + 2)
     return sums, query.new_full((*query.shape[:-1], 1), torch.finfo(query.dtype).min)
 
 
-def _look(query, key, value, found, mask, tiles):
-    """Add to what was found what these keys tell: the online softmax, a tile at a time."""
-    value = torch.cat((value, torch.ones_like(value[..., :1])), dim=-1)  # (..., n_k, d_v + 1)
+def _look(query, key, value, found, mask, tiles, scale):
+    """Add to what was found what these keys tell: the online softmax, a tile at a time.
+
+    A query or key that is not all numbers scores NaN. Such a value counts as 0; two features more
+    tell how much weight such values have, and all values.
+    """
+    query, key = (torch.cat((x, torch.where(_rows_of_numbers(x), 0.0, math.nan).to(x)), dim=-1)
+                  for x in (query, key))
+    query *= scale
+    broken = (~_rows_of_numbers(value)).to(value)  # (heads, n_k, 1)
+    value = torch.cat((_numbers(value), broken, torch.ones_like(broken)), dim=-1)
     tiles = list(tiles((query, *found), (key, value), mask))
     room = _room(query, tiles)
     for (q, sums, top), (k, v), limit in tiles:
         scores = _limited(_product(q, k.mT, room), limit)  # (batch, rows, columns)
-        before = top.clone()
-        top.copy_(torch.maximum(before, scores.amax(dim=-1, keepdim=True)))
-        sums *= torch.exp(before - top)
-        sums.baddbmm_(scores.sub_(top).exp_(), v)
+        higher = torch.maximum(top, scores.amax(dim=-1, keepdim=True))
+        sums *= torch.exp(top - higher)
+        top.copy_(higher)
+        sums.baddbmm_(scores.sub_(higher).exp_(), v)
 
 
 def _result(sums, top):
-    """Output and log-sum-exp from what was found."""
-    total = sums[..., -1:]  # (..., n_q, 1)
+    """Output and log-sum-exp ``(..., n_q, 1)`` from what was found."""
+    broken, total = sums[..., -2:-1] > 0, sums[..., -1:]  # (..., n_q, 1)
     empty = total == 0
-    output = sums[..., :-1] / torch.where(empty, 1.0, total)
-    return output, torch.where(empty, -math.inf, top + total.log())[..., 0]
+    output = sums[..., :-2] / torch.where(broken, math.nan, torch.where(empty, 1.0, total))
+    return output, torch.where(empty, -math.inf, top + total.log())
 
 
-def _add_gradients(query, key, value, grads, results, mask, tiles):
+def _add_gradients(three, grads, results, mask, tiles, scale):
     """Add to the gradients by query, key and value what comes of these keys."""
+    query, key, value = three
     output, lse, grad_output, grad_lse = results
-    lse = torch.where(lse == -math.inf, math.inf, lse)[..., None]  # an empty row: weights 0
-    mean = (grad_output * output).sum(dim=-1, keepdim=True) - grad_lse[..., None]
-    tiles = list(tiles((query, lse, mean, grad_output, grads[0]), (key, value, *grads[1:]), mask,
-                       apart=True))
+    by_query = query, output, grad_output, lse[..., None], grad_lse[..., None], grads[0]
+    with own_precision(query):
+        for queries, keys, seen in _heads(by_query, (key, value, *grads[1:]), mask):
+            _add_gradients_of_heads(*queries, *keys, seen, tiles, scale)
+
+
+def _add_gradients_of_heads(query, output, grad_output, lse, grad_lse, grad_query, key, value,
+                            grad_key, grad_value, mask, tiles, scale):
+    apart = output.isnan().any(dim=-1, keepdim=True) | ~lse.isfinite()  # NaN, or sees no key
+    query, output, grad_output, grad_lse = (torch.where(apart, 0.0, x)
+                                            for x in (query, output, grad_output, grad_lse))
+    query *= scale
+    lse = torch.where(apart, math.inf, lse)  # weights 0
+    mean = (grad_output * output).sum(dim=-1, keepdim=True) - grad_lse
+    tiles = list(tiles((query, lse, mean, grad_output, grad_query),
+                       (_numbers(key), _numbers(value), grad_key, grad_value), mask, apart=True))
     rooms = _room(query, tiles), _room(query, tiles)
     for (q, log_sum, middle, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
         weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum).exp_()
         grad_scores = _product(grad, v.mT, rooms[1]).sub_(middle).mul_(weights)
-        grad_q += grad_scores @ k
+        grad_q.baddbmm_(grad_scores, k, alpha=scale)
         grad_k += grad_scores.mT @ q
         grad_v += weights.mT @ grad
 
@@ -463,8 +523,6 @@ def _band_tiles(queries, keys, mask, apart=False, *, window, causal):
     Yields as `_Pieces` wants it; every query that sees a key comes once. ``mask`` is None. Apart,
     no two windows of a tile overlap, because something is added to them.
     """
-    queries, keys = ([x.reshape(math.prod(x.shape[:-2]), *x.shape[-2:]) for x in tensors]
-                     for tensors in (queries, keys))  # (heads, n, ...)
     (heads, n_q), n_k = queries[0].shape[:2], keys[0].shape[1]
     offset, before, after = n_k - n_q, window - 1, 0 if causal else window - 1
 
@@ -507,11 +565,7 @@ def _slices(n, size):
 
 def _blocks(queries, keys, mask, apart=False, *, causal, sizes):
     """Every block of scores that is not wholly hidden, of as many heads as fit into the cache."""
-    if queries[0].ndim == 2:
-        queries, keys = ([x[None] for x in tensors] for tensors in (queries, keys))
-        mask = None if mask is None else mask[None]
-    *lead, heads, n_q = queries[0].shape[:-1]
-    n_k = keys[0].shape[-2]
+    (heads, n_q), n_k = queries[0].shape[:2], keys[0].shape[1]
     offset = n_k - n_q
     for rows in _slices(n_q, sizes[0]):
         rows = slice(rows.start, min(rows.stop, n_q))
@@ -523,12 +577,12 @@ def _blocks(queries, keys, mask, apart=False, *, causal, sizes):
             if causal and columns.stop > offset + rows.start + 1:
                 past = torch.ones(shape, dtype=torch.bool, device=keys[0].device)
                 past = past.tril(offset + rows.start - columns.start)
-            for at in itertools.product(*map(range, lead), _slices(heads, _at_once(*shape))):
-                seen = past if mask is None else mask[*at, rows, columns]
-                if mask is not None and past is not None:
-                    seen = seen & past
-                yield ([x[*at, rows] for x in queries], [x[*at, columns] for x in keys],
-                       None if seen is None else _limit(seen, keys[0]))
+            limit = None if past is None else _limit(past, keys[0])
+            for at in _slices(heads, _at_once(*shape)):
+                if mask is not None:
+                    seen = mask[at, rows, columns]
+                    limit = _limit(seen if past is None else seen & past, keys[0])
+                yield [x[at, rows] for x in queries], [x[at, columns] for x in keys], limit
 
 
 # hierarchical_attention
@@ -663,15 +717,16 @@ class _Ring(torch.autograd.Function):
     @staticmethod
     def forward(query, key, value, lengths, causal, group):
         slices, widths = torch.cat([key, value], dim=-1), [key.shape[-1], value.shape[-1]]
-        found = None
+        found = _nothing(query, value)
         for hops in range(len(lengths)):
             if hops > 0:
                 slices = _pass_on(slices, lengths, hops, group)
-            sealed = _sealed(query, *slices.split(widths, dim=-1))
-            found = _nothing(sealed[0], sealed[2]) if found is None else found
+            tiles = _visit(hops, len(lengths), causal, group)
             with own_precision(query):
-                _look(*sealed, found, None, _visit(hops, len(lengths), causal, group))
-        return _result(*found)
+                for (q, *parts), keys, _ in _heads((query, *found), slices.split(widths, -1), None):
+                    _look(q, *keys, parts, None, tiles, _scale(query))
+        output, lse = _result(*found)
+        return output, lse[..., 0]
 
     @staticmethod
     def setup_context(ctx, inputs, outputs):
@@ -690,23 +745,15 @@ class _RingBackward(torch.autograd.Function):
     @staticmethod
     def forward(query, key, value, output, lse, grad_output, grad_lse, lengths, causal, group):
         widths = 2 * [key.shape[-1], value.shape[-1]]
-        grad_query = torch.zeros_like(query)
+        grad_query = query.new_zeros(query.shape)
         travelling = torch.cat([key, value, torch.zeros_like(key), torch.zeros_like(value)], dim=-1)
         for hops in range(len(lengths)):
-            visiting = travelling.split(widths, dim=-1)
-            sealed = _sealed(query, *visiting[:2])
-            here = [torch.zeros_like(x) for x in sealed]
-            with own_precision(query):
-                _add_gradients(*sealed, here, (output, lse, grad_output, grad_lse), None,
-                               _visit(hops, len(lengths), causal, group))
-            by_query, *by_others = (x[..., :-1] for x in here)
-            grad_query += by_query / math.sqrt(max(query.shape[-1], 1))
-            grads = map(torch.add, visiting[2:], by_others)
-            travelling = _pass_on(torch.cat([*visiting[:2], *grads], dim=-1), lengths, hops + 1,
-                                  group)
-        grads = grad_query, *travelling.split(widths, dim=-1)[2:]
-        return tuple(torch.where(x.isfinite(), grad, 0.0)
-                     for x, grad in zip((query, key, value), grads))
+            key, value, *grads = (x.contiguous() for x in travelling.split(widths, dim=-1))
+            _add_gradients((query, key, value), (grad_query, *grads),
+                           (output, lse, grad_output, grad_lse), None,
+                           _visit(hops, len(lengths), causal, group), _scale(query))
+            travelling = _pass_on(torch.cat([key, value, *grads], dim=-1), lengths, hops + 1, group)
+        return grad_query, *travelling.split(widths, dim=-1)[2:]
 
     setup_context = _PiecesBackward.setup_context
     backward = _PiecesBackward.backward
