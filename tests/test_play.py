@@ -500,6 +500,31 @@ def test_the_notebook_s_own_code_runs_with_two_of_each(chromium, site):
     assert alive == [True] * 2 * len(NAMES) and not faults
 
 
+def test_in_a_sandboxed_frame_as_colab_shows_outputs(opened):
+    page = opened(alive=False)
+    page.evaluate("""(html) => {
+        const frame = document.createElement("iframe");
+        Object.assign(frame, { srcdoc: html, width: 380, height: 800 });
+        frame.setAttribute("sandbox", "allow-scripts");
+        document.body.replaceChildren(frame); }""", examples()[0]._repr_html_())
+    small = page.frame_locator("iframe").locator("[data-play] small")
+    small.wait_for()
+    assert "as attnlib computes them" in small.inner_text()
+
+
+def test_where_scripts_run_away_from_their_output_as_in_vs_code(opened):
+    page = opened(alive=False)
+    assert page.evaluate("""(html) => {
+        document.body.innerHTML = html;
+        const script = document.createElement("script");
+        script.textContent = document.querySelector("script").textContent;
+        const far = document.body.appendChild(document.createElement("div"));
+        far.append(script);
+        script.remove();
+        return document.querySelector("[data-play]").play.checked.equal; }""",
+                         examples()[0]._repr_html_())
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 390, 1400])
 def test_no_figure_is_wider_than_its_page_or_fails_axe(chromium, site, width, scheme):
