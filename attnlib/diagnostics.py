@@ -242,6 +242,8 @@ def receptive_field(function, x) -> Array:
     _check_floating(x=x)
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"x must be a torch tensor, got {type(x).__name__}")
+    if not callable(function):
+        raise TypeError(f"function must be a function of x, got {function!r}")
     jacobian = torch.autograd.functional.jacobian(function, x)  # (n_out, d_out, n_in, d_in)
     if x.ndim != 2 or jacobian.ndim != 4:
         raise ValueError("receptive_field needs x (n_in, d_in) and function(x) (n_out, d_out), "

@@ -408,8 +408,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim, hidden=None):
         super().__init__()
-        hidden = 4 * dim if hidden is None else hidden
         whole_number("dim", dim, 1)
+        hidden = 4 * dim if hidden is None else hidden
         whole_number("hidden", hidden, 1)
         self.widen = nn.Linear(dim, hidden)
         self.narrow = nn.Linear(hidden, dim)
@@ -721,10 +721,13 @@ class LanguageModel(nn.Module):
                  window=None, **block):
         super().__init__()
         whole_number("vocabulary", vocabulary, 1)
+        whole_number("dim", dim, 1)
         if positions not in POSITIONS:
             raise ValueError(f"positions must be one of {POSITIONS}, got {positions!r}")
         if positions == "learned" and length is None:
             raise ValueError("learned positions need the length of the longest sequence")
+        if length is not None:
+            whole_number("length", length, 1)
         if window is not None:
             whole_number("window", window, 1)
         self.positions, self.window = positions, window

@@ -139,7 +139,11 @@ def padding_mask(lengths, n) -> np.ndarray:
            [[ True,  True,  True]]])
     """
     whole_number("n", n, 0)
-    lengths = np.asarray(lengths)
+    try:
+        lengths = np.asarray(lengths)
+    except ValueError:  # not of one shape
+        raise ValueError("lengths must be numbers of one shape, "
+                         f"got lengths {lengths!r}") from None
     if not np.isdtype(lengths.dtype, "integral"):
         raise TypeError(f"lengths must be whole numbers, got {lengths.dtype}")
     if not np.all((0 <= lengths) & (lengths <= n)):

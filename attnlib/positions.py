@@ -4,6 +4,7 @@ Three ways: numbers added to the input (sinusoids), queries and keys turned by a
 with the position (rotary), and a bias on the scores that grows with the distance (ALiBi).
 """
 
+import math
 import numbers
 
 import numpy as np
@@ -69,7 +70,7 @@ def rotate(x, positions=None, base=10000.0) -> Array:
     Raises:
         TypeError: if ``x`` is not a floating array, or a position or ``base`` not a real number.
         ValueError: if ``dim`` is odd, ``positions`` do not fit (both shapes are named), or
-            ``base`` is not above 0.
+            ``base`` is not finite and above 0.
 
     Source: Su et al. 2021, sections 3.2.2 and 3.4.2.
 
@@ -81,10 +82,10 @@ def rotate(x, positions=None, base=10000.0) -> Array:
     xp = _check_floating(x=x)
     if x.ndim < 2 or x.shape[-1] % 2:
         raise ValueError(f"x must be (..., n, dim) with an even dim, got x {tuple(x.shape)}")
-    if not isinstance(base, numbers.Real):
+    if not isinstance(base, numbers.Real) or isinstance(base, bool):
         raise TypeError(f"base must be a number, got {base!r}")
-    if not base > 0:
-        raise ValueError(f"base must be above 0, got {base!r}")
+    if not 0 < base < math.inf:
+        raise ValueError(f"base must be finite and above 0, got {base!r}")
     positions = _check_positions(xp, x, positions)
     own = array_namespace(positions)  # that of x, or numpy's
     angles = _angles(positions, x.shape[-1], base)  # (..., n, dim / 2)
