@@ -570,19 +570,21 @@ def _blocks(queries, keys, mask, apart=False, *, causal, sizes):
     for rows in _slices(n_q, sizes[0]):
         rows = slice(rows.start, min(rows.stop, n_q))
         end = offset + rows.stop if causal else n_k
+        at_once = _at_once(rows.stop - rows.start, min(sizes[1], max(end, 1)))
+        ours = [(at, [x[at, rows] for x in queries]) for at in _slices(heads, at_once)]
         for columns in _slices(end, sizes[1]):
             columns = slice(columns.start, min(columns.stop, end))
-            shape = rows.stop - rows.start, columns.stop - columns.start
             past = None  # everything is seen
             if causal and columns.stop > offset + rows.start + 1:
-                past = torch.ones(shape, dtype=torch.bool, device=keys[0].device)
+                past = torch.ones(rows.stop - rows.start, columns.stop - columns.start,
+                                  dtype=torch.bool, device=keys[0].device)
                 past = past.tril(offset + rows.start - columns.start)
             limit = None if past is None else _limit(past, keys[0])
-            for at in _slices(heads, _at_once(*shape)):
+            for at, these in ours:
                 if mask is not None:
                     seen = mask[at, rows, columns]
                     limit = _limit(seen if past is None else seen & past, keys[0])
-                yield [x[at, rows] for x in queries], [x[at, columns] for x in keys], limit
+                yield these, [x[at, columns] for x in keys], limit
 
 
 # hierarchical_attention

@@ -10,6 +10,7 @@ from browsing import Visits, browser_path, built, served
 hypothesis.settings.register_profile("tests", max_examples=40, deadline=None, derandomize=True)
 hypothesis.settings.register_profile("mutants", max_examples=20, deadline=None, derandomize=True,
                                      phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+hypothesis.settings.register_profile("thorough", max_examples=400, deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
