@@ -650,10 +650,10 @@ def _chosen_chunks(query, key, value, chunk, top, window, causal):
     slot, who, which = _grouped(chosen, -(-n_k // chunk))
 
     keys, values = (_rows(_chunks(x, 0, -n_k % chunk, chunk), which) for x in (key, value))
-    queries = _rows(pad(query, (0, 0, 0, 1)), who)  # (heads, blocks, BLOCK, d); a row for nobody
+    queries = _rows(pad(query, (0, 0, 0, 1)), who)  # (heads, blocks, BLOCK, d); nobody asks 0
     places = which[..., None] * chunk + torch.arange(chunk, device=key.device)
     away = (n_k - n_q + who[..., None] - places[..., None, :]).abs()  # of each key from each query
-    seen = (away >= window) & (places < n_k)[..., None, :] & (who < n_q)[..., None]
+    seen = (away >= window) & (places < n_k)[..., None, :]
     found = partial_attention(queries, keys, values, mask=seen, scale=1)
 
     found = (pad(x.flatten(1, 2), (*(x.ndim - 3) * (0, 0), 0, 1), value=nothing)

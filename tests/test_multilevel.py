@@ -607,6 +607,19 @@ def test_with_all_chunks_chosen_selected_is_attention():
           attention(*arrays, causal=True))
 
 
+@pytest.mark.parametrize("causal, loud, second, query", [
+    (True, 4, 0, 7), (False, 4, 0, 7), (False, 6, 10, 4)])
+def test_a_chunk_that_the_window_shows_whole_is_no_choice(causal, loud, second, query):
+    """The loudest is in sight already; the choice goes to the next, earlier or later."""
+    key = torch.zeros(12, 1)
+    key[loud:loud + 2], key[second:second + 2] = 5, 3
+    weights = attnlib.selected_attention(torch.ones(12, 1), key, torch.eye(12), chunk=2, top=1,
+                                         window=5, causal=causal)[query]
+    in_sight = range(query - 4, query + 1 if causal else query + 5)
+    assert weights.nonzero().flatten().tolist() == sorted({*in_sight, second, second + 1}
+                                                          & {*range(12)})
+
+
 def test_selected_does_not_leak_the_future():
     """Not by the choice, either: a later key moves neither the output nor what is seen."""
     arrays = self_attention_inputs(40)
