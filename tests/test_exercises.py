@@ -555,8 +555,9 @@ def test_the_example_in_contributing_works():
         rule(exercise)
 
 
-@pytest.mark.parametrize("fault", ["exchanged", "one-ear", "both-ears", "mixed", "halved",
-                                   "first-label", "avoids"])
+@pytest.mark.parametrize("fault", ["exchanged", "one-ear", "other-ear", "deaf", "both-ears",
+                                   "mixed", "halved", "doubled", "first-label", "second-label",
+                                   "avoids"])
 def test_what_heads_by_hand_get_wrong_is_named_at_any_firmness(fault):
     def answer(keys, labels):
         w_query, w_key, w_value, w_out = ch06_multihead._by_hand(keys, labels, faults={fault})

@@ -513,6 +513,10 @@ def _by_hand(keys, labels, *, faults=frozenset()):
     heads = (second, first) if "exchanged" in faults else (first, second)
     if "one-ear" in faults:
         heads = first, first
+    if "other-ear" in faults:
+        heads = second, second
+    if "deaf" in faults:
+        heads = 0 * first, 0 * second
     if "both-ears" in faults:
         heads = first + second, first + second
     w_query, w_key = firm * np.hstack(heads), np.hstack((one, one))
@@ -522,8 +526,12 @@ def _by_hand(keys, labels, *, faults=frozenset()):
         w_out = np.tile(np.eye(labels), (2, 2))
     if "halved" in faults:
         w_out = w_out / 2
+    if "doubled" in faults:
+        w_out = 2 * w_out
     if "first-label" in faults:
         w_out[:, labels:] = 0
+    if "second-label" in faults:
+        w_out[:, :labels] = 0
     return w_query, w_key, w_value, w_out
 
 
@@ -610,8 +618,10 @@ def _by_hand_wrongs(one, two, label, labels):
     """What each mistake answers where its heads look firmly; one, two: the labels asked for."""
     first, second, every = np.eye(labels)[one], np.eye(labels)[two], np.eye(labels)[label]
     halves = {"exchanged": (second, first), "one-ear": (first, first),
+              "other-ear": (second, second), "deaf": (every.mean(0),) * 2,
               "both-ears": ((first + second) / 2,) * 2, "mixed": (first + second,) * 2,
-              "halved": (first / 2, second / 2), "first-label": (first, 0 * second),
+              "halved": (first / 2, second / 2), "doubled": (2 * first, 2 * second),
+              "first-label": (first, 0 * second), "second-label": (0 * first, second),
               "avoids": [(every.sum(0) - asked) / (len(every) - 1) for asked in (first, second)]}
     return {name: np.concatenate(pair) for name, pair in halves.items()}
 
@@ -629,10 +639,15 @@ _BY_HAND_SENTENCES = {
     "avoids": "Your heads look at all items but the right one. Look at a sign.",
     "exchanged": "The right two labels, in the wrong order.",
     "one-ear": "Both of your heads look for the first key.",
-    "both-ears": "Your heads both look for both keys, so each brings back a mixture.",
+    "other-ear": "Both of your heads look for the second key.",
+    "deaf": "Your heads look at all items alike. What does a head hear of the question?",
+    "both-ears": "Both halves of your output are the same mixture of the two labels. Does each "
+                 "head look for one key, and is what they find kept apart?",
     "mixed": "Your output adds what the two heads found. It should keep them apart.",
     "halved": "Right labels, but half as large as they should be.",
+    "doubled": "Right labels, but twice as large as they should be.",
     "first-label": "Your output holds the first label alone.",
+    "second-label": "Your output holds the second label alone.",
 }
 
 _BY_HAND = Exercise(
