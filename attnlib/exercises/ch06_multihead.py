@@ -6,6 +6,7 @@ import numpy as np
 
 from ..attention import attention, softmax
 from ..heads import merge_heads, repeat_heads, split_heads
+from ..masks import causal_mask
 from .core import Case, Exercise, Mistake, Result, broken_law, finite_array, switched
 
 # 6.1  A layer on paper
@@ -686,18 +687,33 @@ def _taken(found, other, w_out, head, how, *, faults=frozenset()):
         mean = np.broadcast_to(found.mean(1).mean(0), mean.shape)
     if "own-mean" in faults:
         mean = found.mean(1, keepdims=True) + 0 * found
+    if "mean-of-words" in faults:
+        mean = found.mean(2, keepdims=True) + 0 * found
     if "patch-mean" in faults:
         donor = np.broadcast_to(other.mean(0), other.shape)
+    if "own-for-patch" in faults:
+        donor = mean + 0 * found
+    if "first-patch" in faults:
+        donor = np.broadcast_to(other[0], other.shape)
     if "added" in faults:
         donor = found + other
+    if "half" in faults:
+        donor = (found + other) / 2
+    if "first-axis" in faults:
+        found[head] = {"zero": 0, "mean": found[head].mean(0), "patch": other[head]}[how]
+        return merge_heads(found) @ w_out
     instead = {"zero": 0 * found, "mean": mean + 0 * found, "patch": donor}[how]
     chosen = np.arange(heads)[:, None, None] == own % heads
     if "all-but" in faults:
         chosen = ~chosen
-    if "everything" in faults:
+    if "everything" in faults or ("all-patched" in faults and how == "patch"):
         chosen = chosen | True
     found = np.where(chosen, instead, found)
     output = merge_heads(found) @ w_out
+    if "merge-reshape" in faults:
+        output = found.reshape(*output.shape[:-1], -1) @ w_out
+    if "scaled" in faults and how == "zero" and heads > 1:
+        output = output * heads / (heads - 1)
     if "alternating" in faults:
         output = np.moveaxis(found, 1, -1).reshape(*output.shape[:-1], -1) @ w_out
     return found if "no-output" in faults else output
@@ -769,11 +785,23 @@ _TAKEN = Exercise(
         "mean-of-heads": "Your mean runs over the heads. A head is replaced by its own mean, over "
                          "other questions.",
         "own-mean": "Your mean runs over the heads of one question. It should run over questions.",
+        "mean-of-words": "Your mean runs over the words of one question. It should run over the "
+                         "questions, and keep the words apart.",
         "patch-mean": "You patched in the mean of `other`. Question i gets what head found for "
                       "question i of `other`.",
+        "own-for-patch": "You patched in the head's own mean. Where does `other` come in?",
+        "first-patch": "You patched in what was found for the first question of `other`, for all "
+                       "questions.",
+        "all-patched": "You patched all heads. The others should stay as they are.",
+        "half": "You patched in the mean of found and `other`. What `other` found stands in place "
+                "of the head's own, whole.",
+        "first-axis": "You replaced a question, not a head. Which axis holds the heads?",
         "added": "You added what `other` found. It should stand in place of the head's own.",
         "alternating": "Your merged heads alternate. The numbers of a head stand next to each "
                        "other.",
+        "merge-reshape": "You merged by `reshape` alone: a row of the result mixes words.",
+        "scaled": "You made the other heads louder for the one that is missing. They stay as they "
+                  "are.",
         "no-output": "You did not use `w_out`.",
     }, pairs=[("all-but", "mean-of-other"), ("all-but", "patch-mean"), ("all-but", "alternating"),
               ("from-one", "patch-mean"), ("from-one", "mean-of-other"),
@@ -788,6 +816,11 @@ _TAKEN = Exercise(
 # 6.8  Words ask patches
 
 def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults=frozenset()):
+    if "one-head" in faults:
+        heads = 1
+    if "zeroed" in faults:
+        patches, seen = patches * seen[..., None], seen | True
+
     def apart(x):
         if "split-reshape" in faults:
             return x.reshape(*x.shape[:-2], heads, x.shape[-2], -1)
@@ -799,9 +832,13 @@ def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults
     if "first-picture" in faults:
         seen = np.broadcast_to(seen[(0,) * (seen.ndim - 1)], seen.shape)
     visible = np.broadcast_to(seen[..., None, None, :], (*query.shape[:-1], key.shape[-2]))
+    if "causal" in faults:
+        visible = visible & causal_mask(query.shape[-2], key.shape[-2])
     scale = 1 / math.sqrt(query.shape[-1])
     if "whole-width" in faults:
         scale = 1 / math.sqrt(w_query.shape[1])
+    if "model-width" in faults:
+        scale = 1 / math.sqrt(words.shape[-1])
     if "no-scale" in faults:
         scale = 1.0
     scores = scale * query @ np.swapaxes(key, -1, -2)  # (..., heads, n_q, n_k)
@@ -819,6 +856,8 @@ def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults
         weights = softmax(np.where(visible, scores, -np.inf), axis=-2)
     if "mean-weights" in faults:
         weights = np.broadcast_to(weights.mean(-3, keepdims=True), weights.shape)
+    if "nan-rows" in faults:
+        weights = np.where(visible.any(-1, keepdims=True), weights, np.nan)
     found = weights @ value
     if "merge-reshape" in faults:
         found = found.reshape(*found.shape[:-3], found.shape[-2], -1)
@@ -898,12 +937,19 @@ _ASKS = Exercise(
         "times-mask": "You multiplied the scores by the mask. A score of 0 still gets a weight.",
         "big-negative": "Right as long as something may be seen. Where nothing may, your weights "
                         "are shared among what is hidden; the output should be 0.",
+        "nan-rows": "Right as long as something may be seen. Where nothing may, you divide 0 by 0; "
+                    "the output should be 0.",
+        "zeroed": "You made hidden patches 0. A patch of zeros has a score, and takes a share.",
+        "causal": "You hid patches from the earlier words. A picture has no future.",
         "over-words": "Your softmax runs over the words. Each word has one whole to share out.",
         "split-reshape": "You split by `reshape` alone. Take each row apart first, then bring the "
                          "heads to the front.",
         "merge-reshape": "You merged by `reshape` alone: a row of the result mixes words.",
         "mean-weights": "Your heads all use the mean of their weights. Each has its own.",
         "whole-width": "You scaled by the root of the whole width. How wide is one head's query?",
+        "model-width": "You scaled by the root of the width of the words. How wide is one head's "
+                       "query?",
+        "one-head": "You attended once, over the whole width. Where do the heads come in?",
         "no-scale": "Your scores are not scaled. See equation (1.6).",
         "no-output": "You did not use `w_out`.",
     }, pairs=[("ignored", "no-output"), ("inverted", "no-output"), ("whole-width", "no-output"),
