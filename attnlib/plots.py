@@ -65,7 +65,8 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
         rows, columns: a label per row and per column.
         row_name, column_name: what rows and columns are.
         title: what the numbers are.
-        top: the number that is darkest, 1 for shares; the largest one if not given.
+        top: the number that is darkest. If not given, 1 where the numbers are shares (every row
+            sums to 1, or is empty), so that two such matrices can be compared; else the largest.
         axes: where to draw; a new figure if not given.
 
     Returns:
@@ -83,8 +84,9 @@ def heatmap(weights, *, rows, columns, row_name="query", column_name="key", titl
                          f"and {len(columns)} columns")
     if axes is None:
         axes = figure(height=0.9 + 0.4 * len(rows))
-    top = max(np.abs(weights).max(initial=0), 1e-12) if top is None else top
     signed = weights.min(initial=0) < 0
+    if top is None:
+        top = 1 if _are_shares(weights) else max(np.abs(weights).max(initial=0), 1e-12)
     image = axes.imshow(weights, cmap=_shades(signed), vmin=-top if signed else 0, vmax=top,
                         aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
@@ -353,6 +355,11 @@ def _write_numbers(axes, image, weights):
     for (row, column), number in np.ndenumerate(weights):
         axes.text(column, row, f"{number:.{digits}f}" if number else "0", ha="center",
                   va="center", fontsize=10, color=_ink(image.to_rgba(number)))
+
+
+def _are_shares(weights):
+    sums = weights.sum(1)
+    return (weights >= 0).all() and (np.isclose(sums, 1) | (sums == 0)).all() and sums.any()
 
 
 def _shades(signed):

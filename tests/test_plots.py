@@ -139,6 +139,18 @@ def luminance(color):
     return dimmed(color, np.eye(3)) @ [0.2126, 0.7152, 0.0722]
 
 
+def test_heatmap_of_shares_ends_at_one():
+    """Two matrices of shares have one colour for one number, also where a row is empty."""
+    low = [[0.25, 0.25, 0.25, 0.25], [0.5, 0.25, 0.25, 0], [0, 0, 0, 0]]
+    high = [[0.9, 0.1, 0, 0], [0, 1, 0, 0], [0.25, 0.25, 0.25, 0.25]]
+    first, second = (plots.heatmap(shares, rows="abc", columns="wxyz").images[0]
+                     for shares in (low, high))
+    assert first.get_clim() == second.get_clim() == (0, 1)
+    assert first.to_rgba(0.25) == second.to_rgba(0.25)
+    scores = plots.heatmap([[0.25, 0.25], [3, -2]], rows="ab", columns="xy").images[0]
+    assert scores.get_clim() == (-3, 3)
+
+
 def test_heatmap_of_shares_ends_where_it_is_told():
     axes = plots.heatmap([[0.25, 0.75]], rows=["she"], columns=["anna", "tea"], top=1)
     assert axes.images[0].get_clim() == (0, 1)

@@ -1,5 +1,6 @@
 """Chapter 2, "Scaling": what its exercises ask, and what people answer."""
 
+import itertools
 import math
 
 import numpy as np
@@ -164,8 +165,8 @@ _HEADS = Exercise(
         "over-queries": "Your weights sum to one over the queries. "
                         "Look at the axis of the softmax.",
         "over-heads": "Your weights sum to one over the heads. Each head shares out its own whole.",
-        "overflow": "Right for small scores. For large ones `exp` overflows: "
-                    "the maximum was there for a reason.",
+        "overflow": "Right for small scores. For large ones `exp` overflows. "
+                    "`attnlib.softmax` does not.",
         "scores": "You returned scores. Asked for are the weights.",
     }, pairs=[*((a, b) for a in ("by-root-dim", "by-root-width", "by-root-share", "no-scale",
                                  "by-d_k")
@@ -260,7 +261,7 @@ _FOLLOW = Exercise(
                      "query.",
         "transposed": "Your result has a row per feature. A row belongs to a key.",
         "overflow": "Right for small scores. For large ones `exp` overflows. "
-                    "What may be subtracted from all scores?",
+                    "`attnlib.softmax` does not.",
     }, pairs=[*((a, b) for a in ("no-scale", "weights-unscaled", "own-scale")
                 for b in ("own-only", "diagonal", "plus", "transposed", "sign")),
               ("own-only", "transposed"), ("diagonal", "transposed"), ("sign", "transposed"),
@@ -284,7 +285,7 @@ def _normalised(query, key, g, *, faults=frozenset()):
         axis = (-2 if "over-positions" in faults else (-2, -1) if "one-length" in faults else -1)
         square = np.sum(np.abs(x) if "absolute" in faults else x * x, axis=axis, keepdims=True)
         length = square if {"squared", "absolute"} & faults else np.sqrt(square)
-        if "zeros" not in faults:
+        if "zeros" not in faults and f"zero-{whose}" not in faults:
             length = np.where(length == 0, 1, length)
         with np.errstate(invalid="ignore"):
             return x / length
@@ -332,9 +333,11 @@ def _normalised_cases(seed):
 
     empty = case(n_q=4, n_k=5, d_k=3, g=3.0, hard="a key of zeros")
     empty.args[1][2] = 0
+    silent = case(n_q=5, n_k=4, d_k=6, g=2.0, hard="a query of zeros")
+    silent.args[0][3] = 0
     return [case(n_q=3, n_k=5, d_k=2, g=2.5), case(n_q=4, n_k=3, d_k=6, g=6.0),
             case(2, n_q=3, n_k=4, d_k=5, g=4.0), case(3, n_q=5, n_k=2, d_k=4, g=9.0),
-            empty, case(n_q=3, n_k=4, d_k=5, g=5.0, size=300.0, hard="long vectors"),
+            empty, silent, case(n_q=3, n_k=4, d_k=5, g=5.0, size=300.0, hard="long vectors"),
             case(n_q=4, n_k=6, d_k=3, g=2000.0, hard="a very large g"),
             case(n_q=1, n_k=4, d_k=3, g=1.5, hard="a single query")]
 
@@ -355,22 +358,25 @@ _NORMALISED = Exercise(
         "not-the-query": "Your keys have length 1, your queries do not.",
         "not-the-key": "Your queries have length 1, your keys do not.",
         "squared": "You divided by the squared length. A vector of length 2 then gets length 1/2.",
-        "absolute": "You divided by the sum of absolute values. The length in (2.9) is the root of "
-                    "a sum of squares.",
+        "absolute": "You divided by the sum of absolute values. The length in (2.10) is the "
+                    "root of a sum of squares.",
         "over-positions": "You took lengths down the columns. Each row, one vector, has its own.",
         "one-length": "You divided all vectors by one common length. Each has its own.",
         "standardised": "You subtracted means and divided by spreads. "
-                        "Equation (2.9) only changes the length of a vector.",
+                        "Equation (2.10) only changes the length of a vector.",
         "and-root": "You divided by the root of the width as well. "
-                    "In (2.9), what stands in its place?",
-        "no-g": "Your scores lie between -1 and 1. One number of (2.9) is missing.",
-        "divided-by-g": "You divided by g. Look at where it stands in (2.9).",
+                    "In (2.10), what stands in its place?",
+        "no-g": "Your scores lie between -1 and 1. One number of (2.10) is missing.",
+        "divided-by-g": "You divided by g. Look at where it stands in (2.10).",
         "zeros": "Right, but for a vector of zeros: 0/0 is not a number. "
                  "It should simply score 0 with everything.",
+        "zero-query": "A query of zeros gives 0/0. A key of zeros you have thought of.",
+        "zero-key": "A key of zeros gives 0/0. A query of zeros you have thought of.",
         "over-queries": "Your weights sum to one over the queries. "
                         "Look at the axis of the softmax.",
         "reversed-axes": "Right without a batch, an error with one: `.T` turns all axes round.",
-        "overflow": "Right for small scores. For a large `g`, `exp` overflows.",
+        "overflow": "Right for small scores. For a large `g`, `exp` overflows. "
+                    "`attnlib.softmax` does not.",
         "scores": "You returned scores. Asked for are the weights.",
     }, pairs=[*((a, b) for a in ("no-g", "and-root", "divided-by-g")
                 for b in ("not-the-query", "not-the-key", "squared", "zeros", "over-positions",
@@ -473,5 +479,192 @@ _SHARPEST = Exercise(
     vary=_vary_sharpest,
 )
 
+# 2.7  Referee: at which width?
 
-EXERCISES = (_SPREAD, _HEADS, _FOLLOW, _NORMALISED, _PREDICTION, _SHARPEST)
+def _fair(runs, *, faults=frozenset()):
+    found = []
+    for scaled, plain in itertools.permutations(runs, 2):
+        fair = (not plain["scaled"], scaled["scaled"],
+                scaled["keys"] == plain["keys"] or "any-keys" in faults,
+                scaled["d_k"] == plain["d_k"] or "any-width" in faults)
+        if "narrowest" in faults:  # every width beside the narrowest, both without the scale
+            narrow = min(run["d_k"] for run in runs)
+            fair = (not scaled["scaled"], not plain["scaled"], scaled["d_k"] == narrow,
+                    plain["d_k"] > narrow, scaled["keys"] == plain["keys"])
+        if not all(fair):
+            continue
+        typical = np.mean if "mean" in faults else min if "smallest" in faults else np.median
+        below, above = float(typical(scaled["sizes"])), float(typical(plain["sizes"]))
+        ratio = (below / above if "turned" in faults else above - below if "difference" in faults
+                 else above / below)
+        found.append([plain["keys"], plain["d_k"], ratio])
+    found.sort()
+    if "as-they-come" in faults:
+        order = [(run["keys"], run["d_k"]) for run in runs]
+        found.sort(key=lambda row: order.index((row[0], row[1])))
+    if "widest-alone" in faults:
+        found = [row for row in found if row[1] == max(width for _, width, _ in found)]
+    if "vanishing-alone" in faults:
+        found = [row for row in found if row[2] < 0.1]
+    if "width-first" in faults:
+        found = sorted([width, keys, ratio] for keys, width, ratio in found)
+    return found
+
+
+def _fair_by_key(runs):
+    typical = {(run["keys"], run["d_k"], run["scaled"]): np.median(run["sizes"]) for run in runs}
+    return [(keys, d_k, float(typical[keys, d_k, False] / typical[keys, d_k, True]))
+            for keys, d_k, scaled in sorted(typical)
+            if scaled and (keys, d_k, False) in typical]
+
+
+def _fair_loops(runs):
+    found = []
+    for one in runs:
+        for other in runs:
+            if (one["keys"] == other["keys"] and one["d_k"] == other["d_k"]
+                    and one["scaled"] and not other["scaled"]):
+                middle = [sorted(run["sizes"])[len(run["sizes"]) // 2] for run in (other, one)]
+                found.append([one["keys"], one["d_k"], middle[0] / middle[1]])
+    return sorted(found)
+
+
+def _fair_cases(seed):
+    rng = np.random.default_rng([seed, 27])
+
+    def case(keys, widths, missing=(), hard=""):
+        runs = [dict(d_k=d_k, keys=n, scaled=scaled, sizes=(
+                    rng.uniform(0.2, 0.4) * rng.uniform(0.5, 3, 5) ** 2
+                    * (1 if scaled else rng.uniform(2, 4) * 0.97 ** min(d_k, 200))).tolist())
+                for n in keys for d_k in widths for scaled in (True, False)]
+        runs = [run for i, run in enumerate(runs) if i not in missing]
+        return Case(([runs[i] for i in rng.permutation(len(runs))],), hard=hard)
+
+    return [case((16,), (2, 64, 2048)), case((1024, 16), (128, 8, 512)),
+            case((7, 40), (64, 300)),
+            case((16, 128), (32, 64, 256), missing=(1, 6), hard="two runs are missing"),
+            case((12, 100), (64, 1024), missing=(0, 3, 4), hard="three runs are missing")]
+
+
+_FAIR = Exercise(
+    id="2.7", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "A comparison is fair if the two runs differ in what the claim is about, and in nothing "
+        "else. Which of the three settings is the claim about?",
+        "Go through all pairs of runs. Keep those with the same `d_k` and the same `keys`, one "
+        "with the scale and one without.",
+    ),
+    cases=_fair_cases,
+    reference=_fair,
+    mistakes=switched(_fair, {
+        "narrowest": "You compare wide vectors with narrow ones, both without the scale: the flaw "
+                     "of the report itself. Would the scale have changed it?",
+        "any-width": "Some of your pairs differ in the scale and in the width. "
+                     "One thing at a time.",
+        "any-keys": "Some of your pairs differ in the scale and in the number of keys. "
+                    "One thing at a time.",
+        "turned": "Your ratios are turned. Asked for is the size without the scale, over that "
+                  "with it.",
+        "difference": "You subtract. Asked for is how many times as large.",
+        "mean": "Your typical size is the mean, which a few queries carry. "
+                "Take the one in the middle.",
+        "smallest": "You compare the smallest gradients. Take the one in the middle.",
+        "widest-alone": "You keep the widest vectors alone. Heads are not so wide: "
+                        "list every fair comparison.",
+        "vanishing-alone": "You keep what vanishes alone. List every fair comparison, also those "
+                           "that speak against the report.",
+        "as-they-come": "Right comparisons, but not in rising order of `keys`, then `d_k`.",
+        "width-first": "Your rows begin with the width. The number of keys comes first.",
+    }, pairs=[("any-width", "turned"), ("any-keys", "turned"), ("as-they-come", "turned"),
+              ("mean", "turned"), ("mean", "any-keys"), ("mean", "as-they-come"),
+              ("narrowest", "mean"), ("difference", "mean")]),
+    variants=(_fair_by_key, _fair_loops),
+)
+
+
+# 2.8  The scale, taken out
+
+def _taken_out(w_query, w_key, rate, optimiser, *, faults=frozenset()):
+    d_k = w_query.shape[0 if "by-dim" in faults else 1]
+    factor = (d_k ** -0.5 if "whole-scale" in faults else d_k ** 0.25 if "grown" in faults
+              else d_k ** -0.25)
+    power = 1 if optimiser == "adam" or "adam-for-both" in faults else 2
+    if "sgd-for-both" in faults:
+        power = 2
+    if "sgd-turned" in faults and optimiser == "sgd":
+        power = -1
+    rate = rate if "rate-kept" in faults else rate * factor ** power
+    if "in-place" in faults:
+        w_query *= factor
+        w_key *= factor
+        return w_query, w_key, rate
+    if "query-alone" in faults:
+        return w_query * factor ** 2, w_key, rate
+    if "start-kept" in faults:
+        return w_query, w_key, rate
+    return w_query * factor, w_key * factor, rate
+
+
+def _taken_out_in_torch(w_query, w_key, rate, optimiser):
+    root = w_key.size(1) ** 0.5
+    return (w_query / root ** 0.5, w_key / root ** 0.5,
+            rate / (root ** 0.5 if optimiser == "adam" else root))
+
+
+def _taken_out_by_logarithm(w_query, w_key, rate, optimiser):
+    small = math.exp(-math.log(w_query.shape[-1]) / 4)
+    rates = {"adam": small, "sgd": small ** 2}
+    return [small * w_query, small * w_key, rate * rates[optimiser]]
+
+
+def _taken_out_cases(seed):
+    rng = np.random.default_rng([seed, 28])
+
+    def case(dim, d_k, rate, optimiser, hard=""):
+        w_query, w_key = rng.normal(size=(2, dim, d_k))
+        return Case((w_query, w_key, rate, optimiser), hard=hard)
+
+    return [case(5, 16, 0.3, "adam"), case(7, 9, 0.5, "sgd"), case(6, 30, 0.9, "adam"),
+            case(12, 4, 2.0, "sgd"), case(3, 25, 1.5, "sgd"),
+            case(4, 1, 0.7, "adam", hard="a width of 1")]
+
+
+_TAKEN_OUT = Exercise(
+    id="2.8", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "Equation (2.8) says how large the two projections must be, so that the scores are the "
+        "same at the start. The two share the scale evenly.",
+        "Write the new matrix as a factor times the old one. It must move by that factor times "
+        "what the old one moves by. Adam moves a matrix by about the rate, whatever the gradient.",
+        "Gradient descent moves by rate times gradient. If a matrix is smaller by a factor and "
+        "the scores are the same, its gradient is larger: by how much?",
+    ),
+    cases=_taken_out_cases,
+    reference=_taken_out,
+    mistakes=switched(_taken_out, {
+        "whole-scale": "Each of your matrices takes the whole scale. A score contains both of "
+                       "them.",
+        "grown": "Your matrices grow. Without the scale the scores would be larger already.",
+        "query-alone": "Your scores are right at the start. But one rate must do for both "
+                       "matrices, and yours have different sizes.",
+        "start-kept": "You left the matrices as they are: the scores begin too large.",
+        "rate-kept": "Your start is right. But a step of the same size moves a smaller matrix "
+                     "further, in proportion.",
+        "adam-for-both": "Right for Adam. Under gradient descent the size of the gradient counts "
+                         "as well, and it has changed.",
+        "sgd-for-both": "Right for gradient descent. Adam's steps do not follow the size of the "
+                        "gradient.",
+        "sgd-turned": "Under gradient descent your rate grows. The gradient by a smaller matrix "
+                      "is larger already.",
+        "by-dim": "You took the width of the inputs. The scale belongs to the width of queries "
+                  "and keys.",
+        "in-place": "Right numbers, but you changed the caller's matrices on the way.",
+    }, pairs=[("whole-scale", "rate-kept"), ("whole-scale", "adam-for-both"),
+              ("by-dim", "adam-for-both"), ("by-dim", "rate-kept"), ("query-alone", "rate-kept"),
+              ("query-alone", "adam-for-both"), ("start-kept", "adam-for-both"),
+              ("by-dim", "whole-scale")]),
+    variants=(_taken_out_in_torch, _taken_out_by_logarithm),
+)
+
+
+EXERCISES = (_SPREAD, _HEADS, _FOLLOW, _NORMALISED, _PREDICTION, _SHARPEST, _FAIR, _TAKEN_OUT)
