@@ -756,6 +756,8 @@ def test_a_cell_run_a_hundred_times_leaves_nothing_behind(opened):
     play.masks({"m": np.ones((1, 1), bool)}, ["one"]), play.chunks([1.0], [1.0], cuts=(0, 1)),
     play.masks({"m": attnlib.causal_mask(24)}, ["w"] * 24), play.heads(1, 4, heads=1),
     play.selection([1.0]), play.selection([1.0, 2.0], chunk=9), play.tiles(2, 1, rows=9),
+    play.compare(lambda scores: scores * np.nan), play.compare(lambda scores: scores / 0),
+    play.compare(lambda scores: scores[5]),
     play.scaling((1,), queries=1, keys=2), play.reach(8, window=20)],
     ids=lambda figure: figure.name)
 @pytest.mark.parametrize("width", [320, 1400])

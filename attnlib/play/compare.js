@@ -1,6 +1,6 @@
 // The reader's own softmax, computed in Python on a grid of scores, beside attnlib's.
 
-import { percent, softmax } from "./maths.js";
+import { clamp, percent, softmax } from "./maths.js";
 import { figure, h } from "./play.js";
 
 const TALL = 130;
@@ -19,8 +19,11 @@ function build(ui) {
   const picture = ui.picture("Three shares: attnlib's and yours", (w) => {
     width = w;
     const { a, b, shift } = ui.state, ours = compute({ scores: scores(a, b, shift) }).weights, theirs = at(a, b, shift), room = w / 3, bar = Math.min(34, room / 4);
-    const one = (share, x, kind) => [h("svg:rect", { class: kind, x, width: bar, y: TALL - 100 * Math.min(Math.max(share, 0), 1.15), height: 100 * Math.min(Math.max(share, 0), 1.15) }),
-      h("svg:text", { x: x + bar / 2, y: TALL - 100 * Math.min(Math.max(share, 0), 1.15) - 4, "text-anchor": "middle" }, Number.isFinite(share) ? percent(share).slice(0, w < 480 ? -2 : undefined) : "NaN")];
+    const one = (share, x, kind) => {
+      const tall = Number.isFinite(share) ? 100 * clamp(share, 0, 1.15) : 0;
+      return [h("svg:rect", { class: kind, x, width: bar, y: TALL - tall, height: tall }), h("svg:text", { x: x + bar / 2, y: TALL - tall - 4, "text-anchor": "middle" },
+        Number.isFinite(share) ? percent(share).slice(0, w < 480 ? -2 : undefined) : Number.isNaN(share) ? "NaN" : "∞")];
+    };
     return [TALL + 24, [h("svg:line", { class: "axis", x1: 0, x2: w, y1: TALL, y2: TALL }),
       ours.map((share, j) => [one(share, room * (j + 0.5) - bar - 3, "ours"), Array.isArray(theirs) && one(theirs[j] === "NaN" ? NaN : theirs[j] ?? Infinity, room * (j + 0.5) + 3, "theirs"),
         h("svg:text", { class: "side", x: room * (j + 0.5), y: TALL + 18, "text-anchor": "middle" }, `${w < 480 ? "" : "score "}${scores(a, b, shift)[j]}`.replace("-", "−"))])]];

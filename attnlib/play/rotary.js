@@ -49,7 +49,7 @@ function build(ui) {
   };
   const clocks = ui.picture("A clock for each pair of features", (w) => {
     width = w;
-    const across = Math.min(pairs, Math.max(2, Math.floor(w / 104))), room = w / across, r = Math.min(40, room / 2 - 12), tall = 2 * r + 46;
+    const fit = Math.min(pairs, Math.max(2, Math.floor(w / 104))), across = Math.ceil(pairs / Math.ceil(pairs / fit)), room = w / across, r = Math.min(40, room / 2 - 12), tall = 2 * r + 46;
     return [tall * Math.ceil(pairs / across), Array.from({ length: pairs }, (_, i) => {
       const cx = room * ((i % across) + 0.5), cy = tall * Math.floor(i / across) + r + 22, omega = speed(i, 2 * pairs, ui.state.base);
       const start = (x) => Math.atan2(x[2 * i + 1], x[2 * i]);
