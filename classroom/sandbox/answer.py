@@ -38,11 +38,12 @@ def answer(request, arrays, out, packed, refused=None):
     bans.ban(request["forbidden"])
     (inputs,) = plain.unpack(request["cases"], arrays)
     checked = sys.modules["attnlib.exercises"].checked
-    scope, stops, lacks = new_main(), None, []
+    scope, stops, lacks, kept = new_main(), None, [], None
     for number, source in enumerate(request["cells"]):
         out.write(b".")
         out.flush()
         stops = run_cell(source, scope, f"<cell {number}>", lacks) or stops
+        kept = attempted(scope, request["name"], kept)
     out.write(b"!")
     out.flush()
     function = given(request, scope, checked)
@@ -57,17 +58,27 @@ def answer(request, arrays, out, packed, refused=None):
     out.write(packed({"outcomes": text, "refused": sorted(refused or ()), **told}, values))
 
 
+def attempted(scope, name, kept):
+    """The last attempted answer of this name, which an empty stub below it does not replace."""
+    here = scope.get(name)
+    if not runner.is_untouched(here):
+        return here if callable(here) else kept
+    if kept is not None:
+        scope[name] = kept
+    return kept
+
+
 def given(request, scope, checked):
     """The answer: what the check was given, the last that was attempted; else by its name."""
     tried = [function for id, function in checked
              if str(id).partition("/")[0] == request["id"] and callable(function)]
-    attempted = [function for function in tried if not runner.is_untouched(function)]
-    if request["checked"] and attempted:
-        return attempted[-1]
+    done = [function for function in tried if not runner.is_untouched(function)]
+    if request["checked"] and done:
+        return done[-1]
     named = scope.get(request["name"])
     if callable(named) and not runner.is_untouched(named):
         return named
-    return (attempted or [named] * callable(named) or tried or [None])[-1]
+    return (done or [named] * callable(named) or tried or [None])[-1]
 
 
 # Cells.
