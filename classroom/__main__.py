@@ -1,7 +1,8 @@
 """python -m classroom: hand out exercises, grade what comes back, pass on the marks."""
 
 import platform
-from contextlib import contextmanager
+import webbrowser
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -178,16 +179,51 @@ def grade(submissions, kit_folder, grades, roster_file, first, yes, seconds, onl
 
 
 @classroom.command(no_args_is_help=True)
-@click.option("--format", "form", type=click.Choice(["csv", "canvas", "moodle"]), required=True,
-              help="Who is to read it.")
+@KIT
+@click.option("--grades", type=EXISTING, required=True, help="The folder that `grade` wrote.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Else any that is free.")
+@click.option("--no-browser", is_flag=True, help="Only print the address.")
+def review(kit_folder, grades, port, no_browser):
+    """Look at answers one by one, and set points and comments by hand.
+
+    \b
+      python -m classroom review --kit week-3 --grades grades
+
+    Opens a page on this computer, until you press Ctrl+C. What you type is saved at once in
+    grades/overrides.csv (student, exercise, points, comment), which you can also edit in a
+    spreadsheet, and which `grade` never changes.
+    """
+    from . import reports
+    from . import review as reviewing
+    from .kit import read_kit
+
+    with told():
+        kit = read_kit(kit_folder)
+        with reviewing.server(kit, grades, port) as (server, address):
+            say(f"Open {address} in a browser on this computer; press Ctrl+C when you are done.")
+            if not no_browser:
+                webbrowser.open(address)
+            with suppress(KeyboardInterrupt):
+                server.serve_forever()
+        reports.write(kit, grades)
+        say(f"The pages in {grades} show what you set.")
+
+
+@classroom.command(no_args_is_help=True)
+@click.option("--format", "form", type=click.Choice(["csv", "canvas", "moodle", "feedback"]),
+              required=True,
+              help="Who is to read it; feedback is an archive of the students' pages, for Canvas "
+                   "or Moodle to give to them.")
 @click.option("--grades", type=EXISTING, required=True, help="The folder that `grade` wrote.")
 @click.option("--roster", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A CSV file whose further columns (ID, Email address, ...) are copied, so that "
                    "Canvas or Moodle finds its students.")
+@click.option("--not-handed-in", "nothing", type=click.Choice(["0", "blank"]), default="0",
+              show_default=True, help="What stands there for who handed in nothing.")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="The file to write.")
-def export(form, grades, roster, output):
-    """Write the marks as a CSV file.
+def export(form, grades, roster, nothing, output):
+    """Write the marks as a CSV file, or the students' pages as an archive.
 
     \b
       python -m classroom export --format moodle --grades grades --roster roster.csv -o marks.csv
@@ -195,8 +231,11 @@ def export(form, grades, roster, output):
     from . import export as marks
 
     with told():
-        marks.write(grades, output, form, roster)
+        left = marks.write(grades, output, form, roster, nothing == "blank")
     say(f"Wrote {output}.")
+    if left:
+        say(f"Not in it, as their uploads are not named as Canvas or Moodle do: "
+            f"{', '.join(left)}.")
 
 
 def worth(text):

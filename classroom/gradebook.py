@@ -128,6 +128,33 @@ def records(folder):
     return (overrides.applied(record, byhand) for record in found)
 
 
+def same_kit(kit, folder):
+    """See that a folder holds this kit's grades, or none.
+
+    Raises:
+        ValueError: if it holds another kit's.
+    """
+    try:
+        other = json.loads((Path(folder) / "kit.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if other.get("kit") != kit.mark:
+        raise ValueError(f"{folder} holds the grades of another kit ({other.get('title')}). Name "
+                         "another folder: they would be written over.")
+
+
+def claim(kit, folder):
+    """Make a folder this kit's, and take away what a lost run left in it.
+
+    Raises:
+        ValueError: if it holds another kit's grades.
+    """
+    same_kit(kit, folder)
+    for draft in Path(folder).rglob("*.part"):
+        draft.unlink(missing_ok=True)
+    write_whole(Path(folder) / "kit.json", json.dumps({"kit": kit.mark, "title": kit.title}))
+
+
 def _path(folder, student):
     return Path(folder) / "records" / f"{file_stem(student)}.json"
 

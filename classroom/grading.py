@@ -24,7 +24,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from os import cpu_count
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -33,7 +32,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 import attnlib
 from attnlib.exercises import judging
 from attnlib.exercises.core import Exercise, Result
-from attnlib.exercises.files import write_whole
 from attnlib.running import plain
 from attnlib.running.outcome import Outcome
 from attnlib.running.runner import SECONDS, changed
@@ -41,7 +39,7 @@ from attnlib.running.watching import CHARACTERS_SHOWN, WATCHED
 from press.chapters import marker
 
 from .answers import Cell, find
-from .gradebook import Mark, Record, read_record, write_record
+from .gradebook import Mark, Record, claim, read_record, write_record
 from .kit import Kit
 from .sandbox import server
 from .sandbox.outside import NoSandbox, Sandbox, file_array, probe
@@ -211,8 +209,6 @@ def handed_in(sandbox, job, notes):
     if spare:
         return spare
     notes += problems[:1]
-    if not job.files:
-        notes.append("There is nothing to grade.")
     return (job.files[0][0] if job.files else ""), {}
 
 
@@ -601,25 +597,6 @@ def with_variants(kit, roster):
     dealt = kit.dealt()
     return tuple(student if student.variant else replace(student, variant=dealt.get(student.id))
                  for student in roster)
-
-
-def claim(kit, grades):
-    """Make a folder this kit's, and take away what a lost run left in it.
-
-    Raises:
-        ValueError: if it holds another kit's grades.
-    """
-    path = Path(grades) / "kit.json"
-    try:
-        other = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        other = {}
-    if other.get("kit", kit.mark) != kit.mark:
-        raise ValueError(f"{grades} holds the grades of another kit ({other.get('title')}). Name "
-                         "another folder: they would be written over.")
-    for draft in Path(grades).rglob("*.part"):
-        draft.unlink(missing_ok=True)
-    write_whole(path, json.dumps({"kit": kit.mark, "title": kit.title}))
 
 
 def _job(kit, folder, grades, submission, only, **how):

@@ -1,6 +1,7 @@
 """Pages in HTML: one for each student, one for the instructor. They need nothing but a browser."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -17,7 +18,7 @@ from matplotlib import pyplot
 from attnlib import plots
 from attnlib.exercises.files import write_whole
 
-from . import handout, similarity
+from . import handout, overrides, similarity
 from .gradebook import file_stem, records
 
 WORDS = {  # status: what a mark is called
@@ -74,27 +75,32 @@ def write(kit, folder):
 
     Args:
         kit: `Kit`.
-        folder: of the grades; written are ``reports/<student>.html``, ``class.html`` and
+        folder: of the grades; written are ``reports/<student>.html`` for the students,
+            ``instructor/<student>.html`` with the evidence, ``class.html`` and
             ``assignment.json``, which says what the marks are marks of.
     """
     folder = Path(folder)
     summaries = {task.id: Summary(task) for task in kit.tasks}
     sentences = {task.id: {m.name: m.sentence for m in kit.exercise(task.id, first_variant(task))
                            .mistakes} for task in kit.tasks}
-    runs_of, students, pages = {}, [], set()
+    runs_of, students, pages, found = {}, [], set(), []
     given = handed_out(kit)
     in_code = {task.id for task in kit.tasks
                if kit.exercise(task.id, first_variant(task)).kind in CODE}
     for record in records(folder):
         name = f"{file_stem(record.student)}.html"
         pages.add(name)
-        write_whole(folder / "reports" / name, page("student.html", kit=kit, record=record))
-        students.append((record.student, record.name, name, record.points, record.notes))
+        for place, private in (("reports", False), ("instructor", True)):
+            write_whole(folder / place / name, page("student.html", kit=kit, record=record,
+                                                    private=private, name=name))
+        students.append((record.student, record.name, name, record.points,
+                         [*record.notes, *record.private], record.marks))
+        found.append(record)
         for task in kit.tasks:
             summaries[task.id].add(record.marks.get(task.id), sentences[task.id])
         runs_of[record.student] = {id: similarity.runs(record.answers[id]) - given
                                    for id in in_code & record.answers.keys()}
-    for old in (folder / "reports").glob("*.html"):
+    for old in (*(folder / "reports").glob("*.html"), *(folder / "instructor").glob("*.html")):
         if old.name not in pages:
             old.unlink()
     out_of = sum(task.points for task in kit.tasks)
@@ -102,6 +108,7 @@ def write(kit, folder):
         "class.html", kit=kit, summaries=list(summaries.values()), students=students,
         out_of=out_of, pairs=similarity.similar(runs_of)[:PAIRS],
         link={student: name for student, _, name, *_ in students},
+        strangers=overrides.strangers(overrides.read(folder), found),
         pictures=pictures(students, out_of, list(summaries.values())) if students else ()))
     write_whole(folder / "assignment.json", json.dumps(
         {"title": kit.title, "due": kit.due, "out_of": out_of,
@@ -142,7 +149,7 @@ def group(mark):
 
 def pictures(students, out_of, summaries):
     """The class's pictures: ``[(address that holds the whole picture, words)]``."""
-    shares = [points / out_of if out_of else 0 for *_, points, _ in students]
+    shares = [points / out_of if out_of else 0 for _, _, _, points, *_ in students]
     return [scores(shares), answers(summaries)]
 
 
@@ -212,4 +219,12 @@ ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent / "templ
                           autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                           lstrip_blocks=True)
 ENVIRONMENT.filters.update(with_code=with_code, number=number, mean=mean, median=median)
-ENVIRONMENT.globals.update(words=WORDS, group=group, shown=SHOWN, palette=plots.PALETTE)
+
+
+def script_hash(name):
+    """By which a page's policy knows its own script, and no other."""
+    source = ENVIRONMENT.get_template(name).render()
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
+
+
+ENVIRONMENT.globals.update(script_hash=script_hash, words=WORDS, group=group, shown=SHOWN, palette=plots.PALETTE)

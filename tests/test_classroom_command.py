@@ -56,7 +56,7 @@ def played(tmp_path_factory):
 
 
 def table(path):
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.reader(file))
 
 
@@ -130,7 +130,7 @@ def kit(tmp_path):
 
 
 def test_help_teaches_with_an_example_that_works(tmp_path):
-    for command in ([], ["assign"], ["grade"], ["export"]):
+    for command in ([], ["assign"], ["collect"], ["grade"], ["review"], ["export"]):
         code, text = run(*command, "--help")
         assert code == 0 and "python -m classroom" in text.partition("Options:")[0]
     example = re.search(r"python -m classroom (assign 2.*)", run("assign", "--help")[1])[1]
@@ -198,8 +198,9 @@ def test_every_option_of_grade_and_export_arrives(kit, tmp_path, monkeypatch):
     assert "WITHOUT A SANDBOX" in text
     monkeypatch.setattr(export, "write", lambda *args: seen.update(export=args))
     run("export", "--format", "moodle", "--grades", str(tmp_path / "g"), "--roster",
-        str(tmp_path / "r.csv"), "-o", str(tmp_path / "m.csv"))
-    assert seen["export"] == (tmp_path / "g", tmp_path / "m.csv", "moodle", tmp_path / "r.csv")
+        str(tmp_path / "r.csv"), "--not-handed-in", "blank", "-o", str(tmp_path / "m.csv"))
+    assert seen["export"] == (tmp_path / "g", tmp_path / "m.csv", "moodle", tmp_path / "r.csv",
+                              True)
 
 
 def test_export_without_grades_is_told_in_words(tmp_path):

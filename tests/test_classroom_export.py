@@ -3,11 +3,13 @@
 import csv
 import json
 import re
+import zipfile
+from dataclasses import replace
 
 import pytest
 
 from classroom import export
-from classroom.gradebook import Mark, Record, write_record
+from classroom.gradebook import Mark, Record, file_stem, read_record, records, write_record
 
 TITLE = "Homework 1, attention"
 ATTACKS = ['=HYPERLINK("http://x")', "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1",
@@ -34,7 +36,7 @@ def grades(tmp_path):
 def rows(grades, path, format, roster=None):
     """The rows of an exported file."""
     export.write(grades, path, format, roster)
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return list(csv.reader(file))
 
 
@@ -48,11 +50,12 @@ def roster(tmp_path):
 
 def test_csv_has_every_mark(grades, tmp_path):
     head, *body = rows(grades, tmp_path / "marks.csv", "csv")
-    assert head == ["student", "name", "points", "out of", "1.3", "2.1", "notes"]
+    assert head == ["student", "name", "points", "out of", "1.3", "2.1", "notes", "set by hand",
+                    "comments"]
     assert {row[0]: row[1:] for row in body} == {
-        "815": ["Ärzte, Anna", "5", "8", "5", "0", "Two were handed in."],
-        "77": ['Bo "B" Ek', "0.33", "8", "0.33", "0", "Two were handed in."],
-        "carla": ["", "0", "8", "0", "0", "Two were handed in."]}
+        "815": ["Ärzte, Anna", "5", "8", "5", "0", "Two were handed in.", "", ""],
+        "77": ['Bo "B" Ek', "0.33", "8", "0.33", "0", "Two were handed in.", "", ""],
+        "carla": ["", "0", "8", "0", "0", "Two were handed in.", "", ""]}
 
 
 def canvas(rows):
@@ -107,7 +110,7 @@ def test_moodle_reads_it_back(grades, tmp_path, roster):
     assert moodle(exported, "ID number") == {"77": 0.33, "carla": 0}
 
 
-@pytest.mark.parametrize("format", export.FORMATS)
+@pytest.mark.parametrize("format", export.TABLES)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_formula_is_text(tmp_path, format, attack):
     mark = Mark("1.3", 1.0, 5.0, "differs", "", attack)
@@ -137,6 +140,80 @@ def test_a_roster_that_grade_refuses_export_refuses_too(grades, tmp_path, text, 
 def test_what_is_not_there_is_said(tmp_path, grades):
     with pytest.raises(ValueError, match="holds no grades"):
         export.write(tmp_path, tmp_path / "x.csv", "csv")
-    with pytest.raises(ValueError, match="no format 'xls': use one of csv, canvas, moodle"):
+    with pytest.raises(ValueError, match="no format 'xls': use one of csv, canvas, moodle, feedback"):
         export.write(grades, tmp_path / "x.csv", "xls")
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_spreadsheet_reads_names_as_they_are(grades, tmp_path):
+    """Excel takes a file for the computer's own letters unless it begins with this mark."""
+    export.write(grades, tmp_path / "m.csv", "csv")
+    assert (tmp_path / "m.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    export.write(grades, tmp_path / "c.csv", "canvas")
+    assert (tmp_path / "c.csv").read_bytes().startswith(b"Student,ID,")
+
+
+def test_who_handed_in_nothing_is_0_or_blank_as_asked(grades, tmp_path):
+    for blank, points in ((False, "0"), (True, "")):
+        export.write(grades, tmp_path / "m.csv", "canvas", blank=blank)
+        with open(tmp_path / "m.csv", encoding="utf-8", newline="") as file:
+            assert {row[0]: row[-1] for row in csv.reader(file)}["carla"] == points
+
+
+def worksheet(rows):
+    """``{participant: grade}`` by the rules of Moodle's import of a grading worksheet.
+
+    What follows "Participant " is the number; a line is passed over if the grade was changed after
+    the time in it, and a time that cannot be read is the beginning of all times.
+    """
+    head, *lines = rows
+    place = {name: head.index(name) for name in ("Identifier", "Grade", "Last modified (grade)")}
+    return {line[place["Identifier"]][len("Participant "):]: (
+        float(line[place["Grade"]]), line[place["Last modified (grade)"]]) for line in lines}
+
+
+def test_moodles_worksheet_goes_out_and_comes_back(grades, tmp_path):
+    """The worksheet itself is the roster; its Identifier and its times come back unchanged."""
+    (tmp_path / "w.csv").write_text(
+        "\ufeffIdentifier,Full name,ID number,Email address,Status,Grade,Maximum Grade,"
+        "Last modified (submission),Last modified (grade),Feedback comments\n"
+        'Participant 41,Anna Ärzte,815,a@x.org,,,8.00,"Monday, 5 October 2026, 9:01 AM",'
+        '"Tuesday, 6 October 2026, 9:01 AM",\n'
+        "Participant 42,Bo Ek,77,b@x.org,,,8.00,-,-,\nParticipant 43,Carla,carla,,,,8.00,-,-,\n",
+        encoding="utf-8")
+    found = worksheet(rows(grades, tmp_path / "m.csv", "moodle", tmp_path / "w.csv"))
+    assert found == {"41": (5, "Tuesday, 6 October 2026, 9:01 AM"), "42": (0.33, "-"),
+                     "43": (0, "-")}
+
+
+def moodle_user(name):
+    """The participant of a file in an archive, by the rules of Moodle's import of feedback."""
+    for part in name.split("/"):
+        words = part.split("_", 4)
+        if len(words) >= 4 and words[1].isdecimal() and words[2:4] == ["assignfeedback", "file"]:
+            return words[1]
+    return None
+
+
+def canvas_user(name):
+    """The user and the attachment, by the rules of Canvas's: the first two parts of digits."""
+    found = [word for word in name.split("/")[-1].split("_") if word.isdecimal()]
+    return tuple(found[:2]) if not name.split("_")[-1].startswith("link") else None
+
+
+def test_an_archive_of_feedback_finds_its_students(grades, tmp_path):
+    files = {"815": "x/annaaerzte_LATE_815_9001_hw.ipynb", "carla": "",
+             "77": "Bo_x Ek_4712_assignsubmission_file/hw.ipynb"}
+    (grades / "reports").mkdir()
+    for record in list(records(grades)):
+        write_record(grades, replace(record, file=files[record.student]))
+        (grades / f"reports/{file_stem(record.student)}.html").write_text(record.student)
+    assert export.write(grades, tmp_path / "f.zip", "feedback") == ("carla",)
+    with zipfile.ZipFile(tmp_path / "f.zip") as archive:
+        names = {archive.read(name).decode(): name for name in archive.namelist()}
+    assert moodle_user(names["77"]) == "4712"
+    assert canvas_user(names["815"]) == ("815", "9001")
+    with pytest.raises(ValueError, match="named as Canvas and Moodle"):
+        for student in ("815", "77"):
+            write_record(grades, replace(read_record(grades, student), file="a.ipynb"))
+        export.write(grades, tmp_path / "f.zip", "feedback")

@@ -117,7 +117,7 @@ def test_what_the_class_page_says(grades, look):
     assert first.locator("tr").count() == 1
     assert re.match(r"finn and gus\s+100 %\s+\d+\s+1\.3", first.inner_text())
     first.locator("a").first.click()
-    assert page.url.endswith("/reports/finn.html")
+    assert page.url.endswith("/instructor/finn.html")
 
 
 def test_pictures_have_words_and_hold_everything(grades, look):

@@ -512,7 +512,7 @@ class Scene:
         reports.write(self.kit, grades)
         pages = [path.read_text(encoding="utf-8") for path in grades.rglob("*.html")]
         cells = []
-        for form in export.FORMATS:
+        for form in export.TABLES:
             export.write(grades, grades / "marks.csv", form)
             text = (grades / "marks.csv").read_text(encoding="utf-8")
             cells += text.replace("\n", ",").split(",")
