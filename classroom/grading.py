@@ -175,6 +175,10 @@ def graded(job):
         marks[task.id] = Mark(task.id, round(task.points * result.credit, 4), task.points,
                               result.status, result.mistake, shown.sentence, result.witness)
     notes += run.notes
+    if job.only:  # what was said of the others holds still
+        notes, private = ([*dict.fromkeys([*(note for note in before if not any(
+            f"to {id} " in note for id in job.only)), *now])] for before, now in (
+                (job.before.notes, notes), (job.before.private, private)))
     sources = {id: cells[a.cell].source for id, a in answers.items() if a.cell is not None}
     return Record(submission.student, submission.name, file, job.digest, tuple(notes), sources,
                   marks, tuple(private))

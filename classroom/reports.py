@@ -227,4 +227,5 @@ def script_hash(name):
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-ENVIRONMENT.globals.update(script_hash=script_hash, words=WORDS, group=group, shown=SHOWN, palette=plots.PALETTE)
+ENVIRONMENT.globals.update(script_hash=script_hash, words=WORDS, group=group, shown=SHOWN,
+                           palette=plots.PALETTE)

@@ -71,14 +71,34 @@ def page(stored, stale):
     rows = [[row["group"], tables.marked(row["what"], stale), row["barrier"],
              "**yes**" if row["earned"] is None else "no", f"{row['earned'] or 0:g}"]
             for row in stored["attacks"]]
-    return "\n".join([
+    tried = [
         "# Attacks on the grading", "",
         f"{len(rows)} attacks, tried on {tables.day(stored['date'])} with {stored['bubblewrap']}, "
         f"Python {stored['python']} and {stored['system']}. After each, an honest submission was "
         "graded by the same sandbox and got all its points.", "",
         tables.markdown(["kind", "what it tries", "what stops it", "worked", "points"], rows,
-                        right=[4]), "", *tables.notes(stale)])
+                        right=[4]), "", *tables.notes(stale), NOT_TRIED]
+    return "\n".join(tried)
 
+
+NOT_TRIED = """
+## What was not tried
+
+- Faults of the kernel itself, of bubblewrap, of Python's parser and of torch's operators. The
+  filter of system calls makes fewer of them reachable; it does not mend them.
+- Telling something by time, by caches or by the processor's speculation. A submission may learn of
+  the computer what can be measured in its seconds; it has nobody to tell it to but the report.
+- What an exception's own words tell: a student reads them, without long numbers, and can so learn
+  something of the hidden inputs after they were graded. Do not grade late hand-ins with a kit whose
+  reports are out if that matters to you: make another.
+- An answer that calls itself with copies of its inputs, or that compares itself with what it
+  gave before. It does then what the exercise asks.
+- Other machines than x86-64: there the filter refuses the calls that are known to do harm, and
+  allows the others. It was tested line by line, and not run.
+- A cgroup: it is used where `systemd-run --user --scope` works, which it did not here.
+- `--trust-submissions`, dask's network, and whatever an instructor's own browser does with a report
+  whose page has no script of the student's.
+"""
 
 TABLE = tables.Table(
     stored=ROOT / "proofs" / "attacks.json", page=ROOT / "proofs" / "attacks.md", text=page,

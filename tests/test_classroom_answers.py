@@ -1,5 +1,6 @@
 """What is read of a notebook, and where in it the answers stand."""
 
+import time
 import zipfile
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from classroom import similarity
 from classroom.answers import Cell, find
 from classroom.sandbox import reading
 from proofs.students import whole_class
@@ -91,6 +93,27 @@ def test_whatever_stands_in_cells_something_is_said(cells):
     answer = find(cells, "4.3", "recent")
     assert answer.cell is None or answer.asked_only or answer.function in cells[
         answer.cell].defines
+
+
+def seconds(function, text):
+    """Processor time, the least of three."""
+    times = []
+    for _ in range(3):
+        start = time.process_time()
+        function(text)
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+@pytest.mark.parametrize("text", [
+    "x:" + " " * 40_000, "#" + " " * 40_000, "# answer 1.1 " * 3_000, "(" * 40_000, "'" * 39_999,
+    "\\" * 39_999, 'check("' * 6_000, "x = %y\n" * 6_000, "\t" * 40_000 + "x", "a:" * 20_000,
+    "?" * 40_000, "def " * 10_000])
+def test_reading_takes_as_long_as_the_text_is(text):
+    """Twice the text takes twice as long, not four times; a tenth of a second is no matter."""
+    for function in (reading.about, similarity.runs):
+        short, long = seconds(function, text[:len(text) // 2]), seconds(function, text)
+        assert long < 3.2 * short or long < 0.1, (function, short, long)
 
 
 # Notebooks, whole and otherwise. (In a class they are read inside the sandbox.)

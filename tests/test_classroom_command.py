@@ -1,8 +1,15 @@
 """python -m classroom: the instructors' page played through, and what is told when it fails."""
 
 import csv
+import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
+import zipfile
 
 import nbformat
 import pytest
@@ -11,7 +18,9 @@ from instructors import PAGE, answered, blocks, shell, solutions
 
 from classroom import export, grading
 from classroom.__main__ import classroom
+from classroom.kit import read_kit
 from classroom.sandbox.outside import NoSandbox
+from press.chapters import ROOT
 
 NO_SCALE = """\
 def self_attention(x, w_query, w_key, w_value):
@@ -19,25 +28,44 @@ def self_attention(x, w_query, w_key, w_value):
     parts = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return parts / parts.sum(axis=-1, keepdims=True) @ (x @ w_value)
 """
-COMMANDS = [block for block in blocks("bash") if "classroom" in block]
+COMMANDS = [block for block in blocks("bash") if "python -m classroom" in block]
 
 
 def hand_in(folder):
-    """Fill in the notebooks of the kit, under the names that the page shows."""
-    names = [line.split("   ")[0].strip() for line in blocks("text")[0].splitlines()]
-    assert len(names) == 4
-    for i, name in enumerate(names):
-        variant = i % 2 + 1
+    """Fill in the notebooks of the kit that were dealt, under the names that the page shows."""
+    names = [line.split("   ")[0].strip() for line in blocks("text")[1].splitlines()]
+    dealt = list(read_kit(folder / "week-3").dealt().values())
+    assert len(names) == 4 and len(dealt) == 5
+    for i, (name, variant) in enumerate(zip(names, dealt)):
         student, key = (nbformat.read(folder / f"week-3/{path}-v{variant}.ipynb", as_version=4)
                         for path in ("student/week-3", "instructor/key"))
         answers = solutions(key) if i < 3 else {}
         if i == 1:
             answers["1.3"] = NO_SCALE
         if i == 2:  # the right answers to another variant
-            answers = solutions(nbformat.read(folder / "week-3/instructor/key-v4.ipynb", 4))
+            other = variant % 4 + 1
+            answers = solutions(nbformat.read(folder / f"week-3/instructor/key-v{other}.ipynb", 4))
         path = folder / "checkout" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(answered(student, answers), path)
+
+
+def reviewed(commands, folder):
+    """Start the page, set what the book shows on it, and leave it by Ctrl+C; what it printed."""
+    student, exercise, points, comment = blocks("text")[2].splitlines()[1].split(",")
+    words = [sys.executable, *shlex.split(commands)[1:], "--no-browser"]
+    process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "120"})
+    first = process.stdout.readline()
+    address = re.search(r"http://\S+/", first)[0]
+    request = urllib.request.Request(
+        f"{address}mark/{student}/{exercise}", json.dumps(
+            {"points": points, "comment": comment}).encode(), {"Content-Type": "application/json"})
+    assert urllib.request.urlopen(request).status == 200
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 0
+    return first + rest
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +73,13 @@ def played(tmp_path_factory):
     """The folder in which every command of the page has been run, and what they printed."""
     folder = tmp_path_factory.mktemp("played")
     (folder / "checkout").mkdir()
-    (folder / "roster.csv").write_text(blocks("text")[1])
+    (folder / "roster.csv").write_text(blocks("text")[0])
     printed = []
     for commands in COMMANDS:
-        if "classroom grade" in commands and not (folder / "downloads").exists():
+        if "classroom collect" in commands:
             hand_in(folder)
-        if "nbgrader" not in commands:
-            printed.append(shell(commands, folder / "checkout"))
+        printed.append((reviewed if "classroom review" in commands else shell)(
+            commands, folder / "checkout"))
     return folder, printed
 
 
@@ -60,10 +88,10 @@ def table(path):
         return list(csv.reader(file))
 
 
-def test_the_page_shows_all_three_commands(played):
+def test_the_page_shows_all_commands(played):
     text = "\n".join(COMMANDS)
-    assert all(f"classroom {name}" in text for name in ("assign", "grade", "export"))
-    assert len(played[1]) == len(COMMANDS) == 4
+    assert all(f"classroom {name}" in text for name in classroom.commands)
+    assert len(played[1]) == len(COMMANDS) == 6
 
 
 def test_the_kit_is_what_the_page_says(played):
@@ -84,11 +112,11 @@ def test_the_marks_are_right(played):
     full = {"1.1": "2", "1.3": "8", "5.2": "3", "5.3": "4"}
     got = {student: {id: row[id] for id in full} for student, row in marks.items()}
     assert got == {
-        "4711": full, "4712": full | {"1.3": "0"},
+        "4711": full, "4712": full | {"1.3": "4"},
         "4713": {"1.1": "0", "1.3": "8", "5.2": "0", "5.3": "0"},
         "4714": dict.fromkeys(full, "0"), "4715": dict.fromkeys(full, "0")}
     assert marks["4711"]["name"] == "Anna Lind" and marks["4713"]["points"] == "8"
-    assert [re.match(r"\d+ graded, \d+ as before", text)[0] for text in printed[1:3]] == [
+    assert [re.match(r"\d+ graded, \d+ as before", text)[0] for text in printed[2:4]] == [
         "5 graded, 0 as before", "5 graded, 0 as before"]
 
 
@@ -106,10 +134,28 @@ def test_the_reports_say_what_was_wrong(played):
 def test_canvas_and_moodle_get_the_same_points(played):
     folder, _ = played
     canvas = table(folder / "canvas.csv")
-    assert canvas[0][-1] == "Week 3" and {row[-1] for row in canvas[2:]} == {"17", "9", "8", "0"}
+    assert canvas[0][-1] == "Week 3" and {row[-1] for row in canvas[2:]} == {"17", "13", "8", "0"}
     head, *rows = table(folder / "moodle.csv")
     address, grade = head.index("Email address"), head.index("Grade")
-    assert {row[address]: row[grade] for row in rows}["bela@example.org"] == "9"
+    assert {row[address]: row[grade] for row in rows}["bela@example.org"] == "13"
+
+
+def test_everybody_is_found_before_anything_is_graded(played):
+    text = played[1][1]
+    for line in ("Anna Lind", "Bela Kun", "Carla Nuur", "5 students, 4 with a notebook."):
+        assert line in text
+    assert "In doubt" not in text
+
+
+def test_what_was_set_by_hand_and_whose_answer_it_was_is_told(played):
+    folder, _ = played
+    page = (folder / "grades/reports/4712.html").read_text(encoding="utf-8")
+    assert "set by hand" in page and "The idea is right; the scale is missing." in page
+    page = (folder / "grades/instructor/4713.html").read_text(encoding="utf-8")
+    assert "is right for variant" in page
+    assert "is right for variant" not in (folder / "grades/reports/4713.html").read_text("utf-8")
+    with zipfile.ZipFile(folder / "feedback.zip") as archive:
+        assert {name.split("_")[1] for name in archive.namelist()} == {"4711", "4712"}
 
 
 # What is told when it cannot go on.

@@ -140,7 +140,7 @@ def test_a_roster_that_grade_refuses_export_refuses_too(grades, tmp_path, text, 
 def test_what_is_not_there_is_said(tmp_path, grades):
     with pytest.raises(ValueError, match="holds no grades"):
         export.write(tmp_path, tmp_path / "x.csv", "csv")
-    with pytest.raises(ValueError, match="no format 'xls': use one of csv, canvas, moodle, feedback"):
+    with pytest.raises(ValueError, match="no format 'xls': use one of csv, canvas, moodle, feed"):
         export.write(grades, tmp_path / "x.csv", "xls")
     assert not (tmp_path / "x.csv").exists()
 

@@ -106,7 +106,7 @@ def run_cell(text, scope, name="<cell>", lacks=None):
     try:
         text = reading.python(text)
         tree = ast.parse(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except (SyntaxError, ValueError, MemoryError, RuntimeError) as error:
         return type(error).__name__
     linecache.cache[name] = len(text), None, text.splitlines(keepends=True), name
     flags, first = 0, None

@@ -14,6 +14,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 CELLS, CHARACTERS = 2000, 500_000  # of code that is read
 LINE = 200  # characters of a line in which a marker is looked for
+TRANSFORMED = 20_000  # characters of a cell with magic: the time for it grows with the square
 NOTEBOOKS, DEPTH = 6, 2  # in an archive, and archives in archives
 FILE = 64 * 2**20  # bytes of a notebook inside an archive
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -163,7 +164,7 @@ def about(text, code=True):
     """
     try:
         tree = ast.parse(python(text))
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
+    except (SyntaxError, ValueError, MemoryError, RuntimeError):  # RecursionError among these
         defines, checks = by_lines(text)
     else:
         defines, checks = {}, []
@@ -242,4 +243,9 @@ def python(text):
     lines = text.lstrip().splitlines()
     while lines and lines[0].startswith(PYTHON_MAGICS):
         lines = lines[1:]
-    return TransformerManager().transform_cell("\n".join(lines))
+    text = "\n".join([*lines, ""])
+    try:
+        ast.parse(text)
+    except SyntaxError:
+        return TransformerManager().transform_cell(text) if len(text) < TRANSFORMED else text
+    return text  # and most cells are

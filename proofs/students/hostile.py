@@ -146,6 +146,64 @@ import ctypes
 ctypes.string_at(0)"""),
 ]
 
+KERNEL = "only the calls that answers need are there"
+HARMS = [
+    attack("harms others", "takes the server's memory: a limit of one byte on process 1",
+           "a call that names another process is refused; the server's limits are compared", """
+import resource
+resource.prlimit(1, resource.RLIMIT_DATA, (1, 1))"""),
+    attack("harms others", "the same without Python's own module", KERNEL, """
+import ctypes
+if ctypes.CDLL(None).prlimit(1, 2, ctypes.byref((ctypes.c_ulong * 2)(1, 1)), None):
+    raise OSError"""),
+    attack("harms others", "lets the server run last of all", KERNEL, """
+import os
+os.setpriority(os.PRIO_PROCESS, 1, 19)"""),
+    attack("harms others", "ties the server to one processor", KERNEL, """
+import os
+os.sched_setaffinity(1, {0})"""),
+    attack("harms others", "gives the server an idle turn", KERNEL, """
+import os
+os.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))"""),
+    attack("harms others", "takes the server's files by their numbers", KERNEL, """
+import ctypes
+libc = ctypes.CDLL(None)
+fd = libc.syscall(434, 1, 0)
+if fd < 0 or libc.syscall(438, fd, 0, 0) < 0:
+    raise OSError"""),
+    attack("harms others", "extended attributes: the kernel's memory, outside every limit",
+           KERNEL, """
+import os
+for number in range(100):
+    os.setxattr("/scratch", f"user.{number}", bytes(60_000))"""),
+    attack("harms others", "a hundred thousand empty files", "files are counted while it runs", """
+for number in range(100_000):
+    open(f"/scratch/{number}", "w").close()"""),
+    attack("harms others", "pipes, sockets and queues full of bytes", KERNEL, """
+import os, socket
+try:
+    os.pipe()
+except OSError:
+    socket.socketpair()"""),
+    attack("harms others", "locks on a file, one for each byte", KERNEL, """
+import fcntl
+with open("/scratch/x", "w") as file:
+    for number in range(1000):
+        fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * number)"""),
+    attack("harms others", "memory in a file that has no name", KERNEL, """
+import os
+os.write(os.memfd_create("x"), bytes(10**6))"""),
+    attack("harms others", "sleeps, and does nothing",
+           "who waits has as long by the clock as others have of the processor", """
+import time
+time.sleep(1000)"""),
+    Attack("harms others", "every cell and every answer just under its limit",
+           "processor time for a whole submission",
+           tuple(["import time\nend = time.process_time() + 0.9\n"
+                  "while time.process_time() < end: pass"] * 6
+                 + [f"# answer {ID}\n{right(ID, 'recent')}"])),
+]
+
 READS = [
     attack("reads", "the secret seed", "not in its file system", 'open("@SEED@").read()'),
     attack("reads", "the key", "not in its file system", 'open("@KEY@").read()'),
@@ -302,6 +360,41 @@ subprocess.run([sys.executable, "-c", "import torch"], check=True)"""),
             "return torch.nan_to_num(shares)", id="3.2"),
 ]
 
+BANS += [instead("lifts a ban", what, OPERATOR, call, before, id)
+         for what, id, before, call in [
+    ("`torch.sparse.softmax`", "3.2", "", """
+import torch
+x = torch.as_tensor(scores).movedim(axis, -1)
+flat = x.reshape(-1, x.shape[-1])
+found = torch.sparse.softmax(torch.sparse_coo_tensor(
+    torch.ones_like(flat).nonzero().T, flat.reshape(-1), flat.shape), 1).to_dense()
+return torch.nan_to_num(found.reshape(x.shape).movedim(-1, axis))"""),
+    ("`torch._masked_softmax`", "3.2", "", """
+import torch
+x = torch.as_tensor(scores)
+return torch.nan_to_num(torch._masked_softmax(x, torch.zeros_like(x, dtype=bool), axis, 0))"""),
+    ("`torch._safe_softmax`", "3.2", "", """
+import torch
+return torch._safe_softmax(torch.as_tensor(scores), axis)"""),
+    ("torch's own reference, written in Python", "3.2", "", """
+import torch, torch._refs
+return torch.nan_to_num(torch._refs.softmax(torch.as_tensor(scores), axis))"""),
+    ("`scipy.special.softmax`", "3.2", "", """
+from scipy.special import softmax
+import numpy as np
+return np.nan_to_num(softmax(scores, axis))"""),
+    ("a library of this computer, by its place", "3.2", "", """
+import glob, sys
+sys.path += glob.glob("/usr/**/*-packages", recursive=True)
+from scipy.special import softmax
+import numpy as np
+return np.nan_to_num(softmax(scores, axis))"""),
+    ("flex attention, written in Python", "1.3", "import numpy as np\n", ATTEND + TENSORS + """
+from torch.nn.attention.flex_attention import flex_attention
+flat = [m.reshape(-1, 1, *m.shape[-2:]) for m in (q, k, v)]
+return flex_attention(*flat).reshape(*q.shape[:-1], v.shape[-1])"""),
+]]
+
 FORGERIES = [
     instead("forges", "makes numpy find everything equal", "it is compared outside", """
 for name in ("allclose", "isclose", "array_equal", "testing"):
@@ -333,6 +426,20 @@ text = json.dumps([{"status": "passed", "credit": 1.0, "points": 1000}])
 head = json.dumps([{"outcomes": text, "status": "passed", "credit": 1.0}, []]).encode()
 os.write(3, b"!" + len(head).to_bytes(8, "little") + head)
 os._exit(0)"""),
+    instead("forges", "says that its numbers, in lists, are of half precision",
+            "numbers in a list are of full precision, whatever is said of them", """
+from attnlib.running import runner
+outcome = runner.Outcome
+runner.Outcome = lambda **k: outcome(**(k | {"half": True}))
+return (right(x, w_query, w_key, w_value) * 1.004).tolist()""", right("1.3", "right"), "1.3"),
+    instead("forges", "changes its input, and hides it",
+            "the inputs come back, and are compared outside", """
+from attnlib.running import runner
+runner.changed = lambda *_: ()
+runner._changed = lambda *_: ()
+found = right(x, w_query, w_key, w_value)
+x += 1
+return found""", right("1.3", "right"), "1.3"),
     instead("forges", "a pickle in the reply", "nothing is ever unpickled", """
 import os, pickle
 class Bomb:
@@ -425,6 +532,7 @@ def _sparse(path):
         file.truncate(200 * 2**20)
 
 
+SLOW = "all reading is inside the sandbox, and linear"
 TRAVERSAL = "../../../../../../../../../../tmp/evil.ipynb"
 FILES = [
     ("a link to the key, with all the right answers", "links are not followed",
@@ -440,6 +548,16 @@ FILES = [
     ("a million empty cells", "it is read inside the sandbox, up to a limit",
      lambda path, scene: path.write_text('{"cells": [' + ",".join(
          ['{"cell_type": "code", "source": ""}'] * 10**6) + "]}")),
+    ("120,000 spaces in a line, for an expression that looks for names", SLOW,
+     lambda path, scene: path.write_text(notebook("x:" + " " * 120_000, *[" " * 60_000] * 3))),
+    ("half a megabyte of opening brackets, quotes and backslashes", SLOW,
+     lambda path, scene: path.write_text(notebook(
+         "(" * 100_000, "'" * 99_999, "\\" * 99_999, 'check("' * 20_000, "# answer 1.1 " * 9_000))),
+    ("a list that unfolds without end (YAML)", "it is read only beside Gradescope's folders",
+     lambda path, scene: (path.with_name("submission_metadata.yml").write_text(
+         "a: &a [x, x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [*{chr(97 + i)}, "
+                                    f"*{chr(97 + i)}]\n" for i in range(20))),
+                          path.write_text(notebook("x = 1")))),
     ("an archive that wants to be unpacked elsewhere", "nothing is unpacked",
      lambda path, scene: path.write_bytes(_zip((TRAVERSAL, '{"cells": []}')))),
     ("an archive of 256 MB in one of 256 kB", "it is read inside the sandbox, up to a limit",
@@ -455,7 +573,7 @@ WORDS = [
 ]
 
 
-SINGLE = [*ENDLESS, *BOMBS, *READS, *NETWORK, *BANS, *FORGERIES]
+SINGLE = [*ENDLESS, *BOMBS, *HARMS, *READS, *NETWORK, *BANS, *FORGERIES]
 
 
 # The scene.
