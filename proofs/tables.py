@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from attnlib.exercises.files import write_whole
+
 from . import sources
 
 STALE = " †"
@@ -51,10 +53,10 @@ class Table:
         return self.text(self.read(), self.stale())
 
     def write(self, stored):
-        """Store rows, and print their page."""
+        """Store rows, and print their page; whoever is interrupted loses no row."""
         text = json.dumps(stored, indent=1, ensure_ascii=False) + "\n"
-        self.stored.write_text(text, encoding="utf-8")
-        self.page.write_text(self.printed(), encoding="utf-8")
+        write_whole(self.stored, text)
+        write_whole(self.page, self.printed())
 
 
 def markdown(head, rows, right=()):

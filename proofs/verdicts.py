@@ -28,6 +28,7 @@ import nbformat
 from nbclient import NotebookClient
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from attnlib.exercises.files import write_whole
 from press.chapters import ROOT, Chapter, chapter_paths, tags
 from press.claims import UNSETTLED, claims, lines_of, measured, unsettled
 from proofs import processors, sources
@@ -159,10 +160,10 @@ def store(chapter, found):
     order = [str(point) for point in star()]
     rows = sorted(found["rows"].items(), key=lambda item: order.index(item[0]))
     lines = [f"  {json.dumps(point)}: {json.dumps(row, ensure_ascii=False)}" for point, row in rows]
-    STORED.mkdir(exist_ok=True)
-    (STORED / f"{chapter.path.stem}.json").write_text(
+    write_whole(
+        STORED / f"{chapter.path.stem}.json",
         f'{{"settled": {json.dumps(found["settled"])}, "rows": {{\n' + ",\n".join(lines)
-        + "\n}}\n", encoding="utf-8")
+        + "\n}}\n")
 
 
 def fresh(chapter, found):
