@@ -1,18 +1,25 @@
-"""Measure everything, and write results.json, results.md and results.png beside this file."""
+"""Measure everything, and write results.json, results.md and results.png beside this file.
+
+On this machine as it is, and as it plays older instruction sets, each in a process of its own.
+What is stored already, of the same code, machine and versions and undisturbed, is not measured
+again: run it once more for what is missing. ``--fresh`` measures all.
+"""
 
 import datetime
 import os
 import platform
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-from proofs import sources
+from proofs import processors, sources
 from proofs.tables import Table
 
-from . import report
-from .contenders import CONTENDERS, check
+from . import report, ring
+from .contenders import CONTENDERS, cache, check, held
 from .measure import LIMIT, QUIET, ROUNDS, extra_memory, others_cpu, race
 
 LENGTHS = (1024, 2048, 4096, 8192, 16384)
@@ -30,8 +37,13 @@ MEMORY = {
     "chunked_attention": LENGTHS, "torch SDPA": LENGTHS, "naive": LENGTHS[:-1],
     "chunked_attention, with backward": LENGTHS[1:],
 }
+PLAYED = ("AVX2", "SSE 4.2")  # of `processors`; there, the races without `naive` at these lengths
+SHORT = (2048, 8192)
+CACHE = {"KeyValueCache, window 256": (report.WINDOW, LENGTHS),
+         "KeyValueCache, no window": (None, LENGTHS[:3])}
 OURS = {"attention": "attention", "local_attention": "multilevel",
-        "chunked_attention": "multilevel", "selected_attention": "multilevel"}
+        "chunked_attention": "multilevel", "selected_attention": "multilevel",
+        "ring_attention": "multilevel", "KeyValueCache": "layers"}
 
 
 def machine():
@@ -63,46 +75,105 @@ def method():
         "flex_attention is compiled, and its table of blocks made, before its time begins. On a "
         "CPU it has no backward pass. The local-attention package sees 257 keys at a window of "
         "256.",
+        "ring_attention: two processes of one thread each, which pass keys through gloo; the time "
+        "until both are done. A cache: the bytes of the tensors that it keeps alive.",
     ]
 
 
 def now():
-    """What each contender's numbers are bound to: `contenders.py`, and the equation it runs."""
-    files = {name: OURS.get(name.partition(",")[0]) for name in CONTENDERS}
-    return {name: sources.of_files("benchmarks/contenders.py",
+    """What each contender's numbers are bound to: how it is called, and the equation it runs."""
+    files = {name: OURS.get(name.partition(",")[0]) for name in (*CONTENDERS, *CACHE, *ring.NAMES)}
+    measuring = {name: "benchmarks/ring.py" if name in ring.NAMES else "benchmarks/contenders.py"
+                 for name in files}
+    return {name: sources.of_files(measuring[name],
                                    *(f"attnlib/{file}.py" for file in filter(None, [files[name]])))
             for name in files}
 
 
 def main():
     from tqdm import tqdm  # a requirement of this command alone
+    if "--as" not in sys.argv:
+        for name in ("native", *(name for name in PLAYED if name in processors.playable())):
+            subprocess.run([sys.executable, "-m", "benchmarks", *sys.argv[1:], "--as", name],
+                           env=processors.environment(name, os.cpu_count()), check=True)
+        print(TABLE.printed())
+        return
     check()
-    times = {}
-    with tqdm(RACES, desc="time") as races:
-        for n, names in races:
-            races.set_postfix_str(f"n = {n}: " + ", ".join(names))
+    label = sys.argv[-1]
+    results = begun(label, "--fresh" in sys.argv)
+    races = [(n, names) for n, names in RACES
+             if label == "native" or n in SHORT and "naive" not in names]
+    races += [(n, ("chunked_attention", "torch SDPA")) for n in SHORT if label != "native"]
+    with tqdm([(n, names) for n, names in races if not known(results, n, names)], label) as missing:
+        for n, names in missing:
+            missing.set_postfix_str(f"n = {n}: " + ", ".join(names))
             functions = {name: CONTENDERS[name](n) for name in names}
             for function in functions.values():
                 function()
-            for name, result in race(functions, races.refresh).items():
-                times.setdefault(name, {})[n] = result
-    memory = {}
-    with tqdm(MEMORY.items(), desc="memory") as contenders:
-        for name, lengths in contenders:
-            contenders.set_postfix_str(name)
-            memory[name] = extra_memory(name, lengths)
-    peers = f", local-attention {version('local-attention')}"
-    results = dict(date=datetime.date.today().isoformat(), machine=machine() + peers,
-                   method=method(), times=times, memory=memory, sources=now())
-    TABLE.write(results)
-    report.picture(results, TABLE.page.with_suffix(".png"))
-    print(TABLE.printed())
+            store(label, results, n, race(functions, missing.refresh))
+    if label == "native":
+        if not known(results, ring.LENGTH, ring.NAMES):
+            store(label, results, ring.LENGTH, ring.race())
+        memory = results["memory"]
+        for name, lengths in tqdm(MEMORY.items(), "memory"):
+            if not memory.get(name):
+                memory[name] = extra_memory(name, lengths)
+        for name, (window, lengths) in CACHE.items():
+            memory[name] = {n: held(cache(n, window)) for n in lengths}
+        store(label, results, None, {})
+        report.picture(results, TABLE.page.with_suffix(".png"))
+
+
+def begun(label, fresh):
+    """What is stored of this machine, as this processor, with the code as it is; or nothing yet."""
+    here = machine() + f", local-attention {version('local-attention')}"
+    stored = TABLE.read().get("processors", {}).get(place(label))
+    empty = dict(machine=here, times={}, memory={}, sources={})
+    if fresh or not stored or stored["machine"] != here:
+        return empty
+    digests = now()
+    same = {name for name, digest in stored["sources"].items() if digests.get(name) == digest}
+    stored = report.numbered(stored)
+    return empty | {part: {name: row for name, row in stored[part].items() if name in same}
+                    for part in ("times", "memory", "sources")}
+
+
+def known(results, n, names):
+    """Whether each of these has three undisturbed samples at this length."""
+    return all(results["times"].get(name, {}).get(n, {}).get("clean", 0) >= 3 for name in names)
+
+
+def store(label, results, n, measured):
+    """Add what was measured at one length, and write all that there is."""
+    for name, result in measured.items():
+        results["times"].setdefault(name, {})[n] = result
+    digests = now()
+    results |= dict(date=datetime.date.today().isoformat(), method=method())
+    results["sources"] = {name: digests[name] for name in digests
+                          if name in results["times"] or name in results["memory"]}
+    stored = TABLE.read().get("processors", {})
+    TABLE.write({"processors": stored | {place(label): results}})
+
+
+def place(label):
+    """What a processor's table is called: its name, and what it plays."""
+    name = machine().partition("(")[2].partition("), ")[0]
+    return name if label == "native" else f"{name}, playing {label}"
+
+
+def rows(stored):
+    """Each contender of each processor, and what its numbers are bound to."""
+    return {f"{name} on {where}": {"sources": digest}
+            for where, results in stored.get("processors", {}).items()
+            for name, digest in results["sources"].items()}
 
 
 TABLE = Table(
     stored=Path(__file__).parent / "results.json", page=Path(__file__).parent / "results.md",
-    rows=lambda stored: {name: {"sources": digest} for name, digest in stored["sources"].items()},
-    now=now, text=lambda stored, stale: report.markdown(report.numbered(stored), stale))
+    rows=rows, text=report.page,
+    now=lambda: {f"{name} on {where}": digest for name, digest in now().items()
+                 for where, results in TABLE.read().get("processors", {}).items()
+                 if name in results["sources"]})
 
 
 if __name__ == "__main__":

@@ -97,6 +97,21 @@ def flex(n):
     return forward(lambda *tensors: compiled(*tensors, block_mask=blocks))(n)
 
 
+def cache(n, window=WINDOW, dim=HEADS * WIDTH):
+    """A cache that has read n positions, as many at once as the window has."""
+    layer, held = attnlib.MultiHeadAttention(dim, HEADS), attnlib.KeyValueCache()
+    with torch.no_grad():
+        for start in range(0, n, WINDOW):
+            layer(torch.ones(min(WINDOW, n - start), dim), causal=True, window=window, cache=held)
+    return held
+
+
+def held(cache):
+    """MiB that a cache keeps alive, views or not."""
+    storages = {x.untyped_storage().data_ptr(): x.untyped_storage() for x in cache.held()}
+    return sum(storage.nbytes() for storage in storages.values()) / 2**20
+
+
 CONTENDERS = {
     "local_attention": forward(local),
     "local-attention package": forward(package),

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 ROUNDS = 9  # clean samples wanted from each contender
-LIMIT = 40  # seconds after which a race ends with what it has
+LIMIT = 25  # seconds after which a race ends with what it has
 SAMPLE = 0.25  # seconds that a sample lasts at least, by repetition: /proc/stat counts hundredths
 QUIET = 0.08  # a sample is clean if others kept less than this share of one core busy
 

@@ -78,16 +78,18 @@ def goals(times, memory):
     known = {name: measured(by_length) for name, by_length in times.items()}
 
     def slower(name, other, n=8192):
-        one, two = known[name].get(n), known[other].get(n)
+        one, two = (known.get(name, {}).get(n) for name in (name, other))
         return None if one is None or two is None else one / two
 
     def larger(name, other, n=8192):
-        return memory[name][n] / memory[other][n] if memory.get(name) else None
+        one, two = (memory.get(name, {}).get(n) for name in (name, other))
+        return None if one is None or two is None else one / two
 
-    local = {n: time for n, time in known["local_attention"].items() if n >= 2048}
+    local = {n: time for n, time in known.get("local_attention", {}).items() if n >= 2048}
     training = memory.get("chunked_attention, with backward") or {}
     doubling = max((training[2 * n] / training[n] for n in training if 2 * n in training),
                    default=None)
+    cache = memory.get("KeyValueCache, window 256") or {}
     package, backward = "local-attention package", ", with backward"
     return [
         Goal("`local_attention`, window 256, causal: times faster than the local-attention "
@@ -103,7 +105,7 @@ def goals(times, memory):
              slower("local_attention", "flex_attention"),
              "a block of 32 queries computes 287 scores per query to use 256"),
         Goal("`local_attention`: exponent of its time over 2048 to 16384", 1.2, False,
-             growth(local) if sensible(local) else None,
+             growth(local) if len(local) > 2 and sensible(local) else None,
              "longer inputs no longer fit into the processor's cache"),
         Goal("`chunked_attention`, causal: times faster than naive", 4, True,
              slower("naive", "chunked_attention"), "the products alone take most of the time"),
@@ -123,6 +125,12 @@ def goals(times, memory):
              "is faster than SDPA with a mask of as many keys", 8192, False,
              ahead(known.get("selected_attention", {}), known.get("SDPA with a mask", {})),
              "what each query chose is put into blocks before anything is computed"),
+        Goal("`KeyValueCache` with a window of 256: memory after 16384 positions, relative to 1024",
+             1, False, cache[16384] / cache[1024] if cache else None,
+             "it keeps what no later query can see"),
+        Goal("`ring_attention`, causal and dealt zig-zag to two processes: times faster than with "
+             "all keys", 1.7, True, slower("ring_attention, all keys", "ring_attention, causal"),
+             "keys travel as far for half the work"),
     ]
 
 
@@ -134,10 +142,12 @@ def numbered(results):
 
 
 def markdown(results, stale=()):
-    """The tables, the machine, and how it was measured."""
+    """The tables of one processor, and how it was measured."""
     lengths = sorted({n for by_length in results["times"].values() for n in by_length})
+    names = dict.fromkeys((*results["times"], *results["memory"]))
     rows, odd = [], []
-    for name, by_length in results["times"].items():
+    for name in names:
+        by_length = results["times"].get(name, {})
         cells, known = [], measured(by_length)
         if len(known) > 1 and not sensible(known):
             odd.append(name)
@@ -147,21 +157,30 @@ def markdown(results, stale=()):
             cells.append(f"{time} / " + (f"{mib:.0f}" if mib is not None else "-"))
         rows.append([tables.marked(name, stale), *cells])
     parts = [
-        "# attnlib beside its peers",
-        "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said.",
         tables.markdown(["what", "goal", "measured", ""],
               [goal.row() for goal in goals(results["times"], results["memory"])]),
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
         tables.markdown(["", *map(str, lengths)], rows),
-        *tables.notes(stale),
-        "Not measured: there were fewer than three undisturbed samples.",
         *([f"These times do not grow as work can, and are not to be trusted: {', '.join(odd)}."]
           if odd else []),
-        "![Time and extra memory against the length](results.png)",
         f"Measured on {tables.day(results['date'])}: {results['machine']}.",
         *results["method"],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def page(stored, stale=()):
+    """The tables of every processor that there is."""
+    parts = [
+        "# attnlib beside its peers",
+        "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said. Not measured: "
+        "there were fewer than three undisturbed samples.",
+        *tables.notes(stale),
+    ]
+    for where, results in stored["processors"].items():
+        here = {name for name in numbered(results)["sources"] if f"{name} on {where}" in stale}
+        parts += [f"## {where}", markdown(numbered(results), here).rstrip()]
+    return "\n\n".join([*parts, "![Time and extra memory against the length](results.png)"]) + "\n"
 
 
 def picture(results, path):
