@@ -232,8 +232,7 @@ def masks(named, *, across=3) -> list[Axes]:
     canvas.clear()
     grid = canvas.subplots(rows, across, squeeze=False).ravel()
     for axes, (name, mask) in zip(grid, named.items()):
-        axes.pcolormesh(np.asarray(mask)[::-1], cmap=_shades(False), vmin=0, vmax=1,
-                        edgecolors="#BBBBBB", linewidth=0.5)
+        _cells(axes, np.asarray(mask))
         axes.set(aspect="equal", xticks=[], yticks=[], xlabel="key", ylabel="query")
         axes.set_title(name, loc="left", fontsize=10)
     for axes in grid[len(named):]:
@@ -341,6 +340,25 @@ def _box(axes, column, row, text, filled):
                "grey"], facecolor="#D6E6F2" if filled else "white")
     return axes.text(column, row, text, ha="center", va="center", linespacing=1.35,
                      bbox=box).get_bbox_patch()
+
+
+def _cells(axes, mask):
+    """Draw a mask as two paths, whatever its size: its dark cells, and the lines between cells."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path
+    n_q, n_k = mask.shape
+    runs = [(row, *run) for row, keys in enumerate(mask) for run in np.flatnonzero(
+        np.diff(keys, prepend=False, append=False)).reshape(-1, 2)]  # dark from key a to key b
+    dark = [Path([(a, row), (b, row), (b, row + 1), (a, row + 1), (a, row)], closed=True)
+            for row, a, b in runs]
+    lines = [Path([(0, row), (n_k, row)]) for row in range(n_q + 1)]
+    lines += [Path([(key, 0), (key, n_q)]) for key in range(n_k + 1)]
+    if dark:
+        axes.add_patch(PathPatch(Path.make_compound_path(*dark), facecolor=PALETTE["blue"],
+                                 linewidth=0))
+    axes.add_patch(PathPatch(Path.make_compound_path(*lines), fill=False, edgecolor="#BBBBBB",
+                             linewidth=0.5))
+    axes.set(xlim=(0, n_k), ylim=(n_q, 0))  # the first query on top
 
 
 def _frame(left, top, width, height, thickness):

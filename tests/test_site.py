@@ -6,10 +6,13 @@ Every page at every width and scheme is `make test-site` (tests/whole_site.py).
 import json
 import re
 
+import numpy as np
 import pytest
 from browsing import PATIENCE, axe_faults, build, opened
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
+from hypothesis import given
+from hypothesis import strategies as st
 from playwright.sync_api import expect
 
 from press import address as home
@@ -469,16 +472,39 @@ def test_no_page_is_over_its_weight(site):
     assert not list(weights.faults(site, PAGES))
 
 
-def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path, monkeypatch):
-    (tmp_path / "book").mkdir()
-    for folder in ("fonts", "play"):
-        (tmp_path / "_static" / folder).mkdir(parents=True)
-    (tmp_path / "_static" / "book.js").write_text("")
-    words = "".join(f"<path d='M{n * n % 977} {n}'/>" for n in range(9000))
-    (tmp_path / "book" / "x.html").write_text(f'<figure id="fig-1-1"><svg>{words}</svg></figure>')
-    monkeypatch.setattr(weights, "FIRST", 20_000)
-    (line,) = weights.faults(tmp_path, ["book/x"])
-    assert line.startswith("book/x: ") and "more than 20,000" in line and "fig-1-1" in line
+def light(folder, name, body):
+    """A site of one page."""
+    for below in ("_static/fonts", "_static/play", "book", "_images"):
+        (folder / below).mkdir(parents=True, exist_ok=True)
+    (folder / "_static" / "book.js").write_text("")
+    (folder / f"{name}.html").write_text(body)
+    return folder
+
+
+def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path):
+    rng = np.random.default_rng(0)
+    words = rng.bytes(70_000).hex()  # cannot be packed to less than half
+    site = light(tmp_path, "book/x", f'<figure id="fig-1-1"><svg>{words}</svg></figure>')
+    after, raw = weights.faults(site, ["book/x"])
+    assert after.startswith("book/x: ") and "as the next page, more than 75,000" in after
+    assert "fig-1-1" in after and "fewer points" in after
+    assert raw.startswith("book/x: fig-1-1 has 140,") and "more than 30,000" in raw
+    landing, *_ = weights.faults(light(tmp_path, "book/intro", words * 2), ["book/intro"])
+    assert "at first visit, more than 85,000" in landing and "shorten it" in landing
+
+
+def test_pictures_scripts_and_figures_to_play_with_have_their_limits(tmp_path):
+    rng = np.random.default_rng(0)
+    site = light(tmp_path, "book/x", '<img src="../_images/a.webp">'
+                 '<script src="../_static/play/one.js"></script>')
+    (site / "_images" / "a.webp").write_bytes(rng.bytes(30_001))
+    for name in ("one", "look", "maths", "play"):
+        (site / "_static" / "play" / f"{name}.js").write_text(rng.bytes(3_500).hex())
+    (site / "_static" / "book.js").write_text(rng.bytes(13_000).hex())
+    play, picture, script = weights.faults(site, ["book/x"])
+    assert "of scripts to play with, more than 12,000" in play
+    assert picture.startswith("book/x: ../_images/a.webp has 30,001 bytes")
+    assert script.startswith("book.js: ") and "more than 12,000" in script
 
 
 # Figures
@@ -496,9 +522,40 @@ def test_a_figure_takes_the_letters_and_colours_of_the_page():
     drawn = svg.inline(DRAWN, 'Says "so".', "fig-1-1")
     assert 'role="img"' in drawn and "Says &quot;so&quot;." in drawn
     assert "when" not in drawn and "{x:1}" not in drawn and "DejaVu" not in drawn
-    assert "a &lt; b" in drawn and 'font-size="10.5"' in drawn and "M 1.2 2" in drawn
+    assert "a &lt; b" in drawn and 'font-size="10.5"' in drawn and 'd="M1.2 2"' in drawn
     assert 'id="fig-1-1-p"' in drawn and 'href="#fig-1-1-p"' in drawn and "text_1" not in drawn
     assert "light-dark(#0072b2," in drawn and "stroke:currentColor" in drawn
+
+
+PLACE = st.tuples(st.floats(-900, 900), st.floats(-900, 900))
+LINES = st.lists(st.tuples(PLACE, st.lists(st.one_of(
+    st.tuples(st.just("L"), st.tuples(PLACE)), st.tuples(st.just("Q"), st.tuples(PLACE, PLACE)),
+    st.tuples(st.just("C"), st.tuples(PLACE, PLACE, PLACE))), max_size=5), st.booleans()),
+    min_size=1, max_size=4)
+
+
+@given(LINES)
+def test_a_path_in_steps_goes_through_the_same_places(lines):
+    said, wanted = "", []
+    for start, steps, closed in lines:
+        for command, places in [("M", (start,)), *steps]:
+            said += command + "".join(f" {x:f} {y:f}" for x, y in places) + "\n"
+            wanted += [(round(10 * float(f"{x:f}")), round(10 * float(f"{y:f}")))
+                       for x, y in places]
+        said += "z\n" if closed else ""
+    assert svg.DRAWN.fullmatch(said)
+    found, at, start = [], (0, 0), (0, 0)
+    for command, numbers in re.findall(r"([MmlqcZz])([^MmlqcZz]*)", svg.path(said)):
+        steps = [round(10 * float(n)) for n in re.findall(r"-?(?:\d*\.\d+|\d+)", numbers)]
+        places = list(zip(steps[::2], steps[1::2]))
+        each = {"m": 1, "M": 1, "l": 1, "q": 2, "c": 3}.get(command)
+        for i, (dx, dy) in enumerate(places):
+            found.append((at[0] + dx, at[1] + dy))
+            if (i + 1) % each == 0:
+                at = found[-1]
+        start = at if command in "mM" else start
+        at = start if command == "z" else at
+    assert found == wanted
 
 
 def test_a_colour_turned_over_keeps_its_hue():

@@ -12,6 +12,8 @@ SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 DROPPED = {f"{SVG}metadata", f"{SVG}style", f"{SVG}title"}
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 DECIMALS = re.compile(r"-?\d+\.\d+")
+DRAWN = re.compile(r"M(?:[MLQCz]|[\d.\s-])+")  # a path as matplotlib writes it
+STEP = re.compile(r"([MLQCz])([^MLQCz]*)")
 REFERRED = re.compile(r"url\(#([^)]+)\)")
 QUIET = {  # book.css says them
     "font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}
@@ -51,6 +53,8 @@ def written(element, referred, name):
             attributes["href"] = f"#{name}-{value[1:]}" if value[0] == "#" else value
         elif key == "style":
             attributes |= styled(value, name)
+        elif key == "d" and DRAWN.fullmatch(value):
+            attributes["d"] = path(value)
         else:
             value = REFERRED.sub(lambda m: f"url(#{name}-{m[1]})", value)
             attributes[key] = DECIMALS.sub(shorter, value) if key != "href" else value
@@ -96,6 +100,29 @@ def turned(colour):
     rotated = (-.574 * r + 1.43 * g + .144 * b, .426 * r + .43 * g + .144 * b,
                .426 * r + 1.43 * g - .856 * b)
     return "#" + "".join(f"{min(255, max(0, round(x))):02x}" for x in rotated)
+
+
+def path(drawn):
+    """A path's steps from point to point, in tenths: half as long as its places."""
+    said, last, at, start = [], "", (0, 0), (0, 0)
+    for command, numbers in STEP.findall(drawn):
+        tenths = [round(10 * float(number)) for number in numbers.split()]
+        steps = [to - at[i % 2] for i, to in enumerate(tenths)]
+        at = tuple(tenths[-2:]) or start  # closed: back where it began
+        start = at if command == "M" else start
+        same = command == last and command not in "Mz"
+        said.append(("" if same else command.lower()) + between(steps, same))
+        last = command
+    return "M" + "".join(said)[1:]
+
+
+def between(tenths, lead):
+    """Numbers as a path says them: no sign between two that no reader of it needs."""
+    said = ""
+    for number in tenths:
+        text = f"{number / 10:g}".replace("0.", ".", 1) if abs(number) < 10 else f"{number / 10:g}"
+        said += text if text[0] == "-" or not (said or lead) else f" {text}"
+    return said
 
 
 def shorter(number):

@@ -10,8 +10,11 @@ from pathlib import Path
 
 from sphinx.errors import SphinxError
 
-FIRST, WHOLE, NEXT = 140_000, 170_000, 75_000  # a chapter: first visit, all opened, the next one
-LANDING, SCRIPT, FIGURE = 85_000, 12_000, 30_000
+FIRST, WHOLE, NEXT = 140_000, 170_000, 75_000  # a page: first visit, all opened, the next one
+LANDING, SCRIPT = 85_000, 12_000
+FIGURE = 30_000  # a picture, or what an SVG says in its page, before it is packed
+DRAWN = re.compile(r'<figure id="([\w-]+)">(<svg.*?</svg>)', re.DOTALL)
+PLAY = 12_000  # the scripts of a page's figures to play with, and what all of them share
 PACKED = {".html", ".css", ".js", ".svg", ".json", ".xml"}
 REFERENCE = re.compile(r'<(?:img|script|link)[^>]*?\b(?:src|href)="([^"#?:]+)"')
 
@@ -50,17 +53,33 @@ def sums(found):
 def faults(site, names):
     """One line for each page over its limit: which, by how much, what to do."""
     for name in names:
-        first, whole, _ = sums(parts(site, name))
-        limits = ((first, FIRST, "at first visit"), (whole, WHOLE, "with all of it opened"))
-        if name.endswith("/intro"):
-            limits = ((first, LANDING, "at first visit"),)
+        found = parts(site, name)
+        first, whole, after = sums(found)
+        limits = [(first, LANDING if name.endswith("/intro") else FIRST, "at first visit"),
+                  (whole, WHOLE, "with all of it opened"), (after, NEXT, "as the next page")]
         for bytes_, limit, when in limits:
             if bytes_ > limit:
                 yield (f"{name}: {bytes_:,} bytes {when}, more than {limit:,}: "
                        f"{heaviest(site, name)}")
+        if found["play"] > PLAY:
+            yield (f"{name}: {found['play']:,} bytes of scripts to play with, more than {PLAY:,}: "
+                   "shorten attnlib/play, or show fewer kinds on one page")
+        for bytes_, which in figures(site, name):
+            if bytes_ > FIGURE:
+                yield (f"{name}: {which} has {bytes_:,} bytes before it is packed, more than "
+                       f"{FIGURE:,}: draw it with fewer points or paths")
     script = sent(Path(site) / "_static" / "book.js")
     if script > SCRIPT:
         yield f"book.js: {script:,} bytes, more than {SCRIPT:,}: take something out"
+
+
+def figures(site, name):
+    """(bytes before packing, name) of each figure of a page."""
+    page = Path(site) / f"{name}.html"
+    text = page.read_text(encoding="utf-8")
+    drawn = [(len(svg.encode()), id) for id, svg in DRAWN.findall(text)]
+    return drawn + [((page.parent / target).resolve().stat().st_size, target)
+                    for target in sorted(set(REFERENCE.findall(text))) if "_images" in target]
 
 
 def heaviest(site, name):
@@ -69,8 +88,7 @@ def heaviest(site, name):
     text = page.read_text(encoding="utf-8")
     pictures = [(sent((page.parent / target).resolve()), target)
                 for target in REFERENCE.findall(text) if "_images" in target]
-    drawn = [(len(gzip.compress(svg.encode())), name) for name, svg in re.findall(
-        r'<figure id="([\w-]+)">(<svg.*?</svg>)', text, re.DOTALL)]
+    drawn = [(len(gzip.compress(svg.encode())), id) for id, svg in DRAWN.findall(text)]
     if not pictures + drawn:
         return "shorten it, or cut it in two"
     bytes_, which = max(pictures + drawn)
