@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import math
 import re
 
 import pytest
@@ -56,6 +57,100 @@ def test_the_exercises_of_a_bug_know_the_mistake(title):
         assert any(e.id == id for e in exercises()) and int(stem[:2]) == int(id[0])
         known = {mistake.name for mistake in get(id).mistakes}
         assert set(re.findall(r"`([^`]+)`", names)) <= known, f"{id} knows {sorted(known)}"
+
+
+def names_of_bugs():
+    """What the lines of the catalogue are about, and what a bug needs otherwise."""
+    import torch
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    n, dim, d_k, heads = 4, 6, 3, 2
+    queries, keys, values = (torch.randn(n, d_k) for _ in range(3))
+    scores, causal = torch.randn(n, n), torch.ones(n, n, dtype=torch.bool).tril()
+    usual = dict(
+        torch=torch, math=math, F=functional, attnlib=attnlib, n=n, dim=dim, d_k=d_k, heads=heads,
+        n_q=n, n_k=n, i=1, window=2, group=2, x=torch.randn(n, dim), query=queries, key=keys,
+        value=values, scores=scores, weights=torch.softmax(scores, -1), mask=causal,
+        causal=causal, positions=torch.arange(n), output=torch.zeros(n, d_k),
+        step=lambda x: 2 * x + 1, norm=lambda x: functional.layer_norm(x, x.shape[-1:]),
+        answer=torch.ones(n), wanted=torch.zeros(n), beams=[torch.arange(3)])
+    one = torch.ones(n, n, dtype=torch.bool)
+    one[2] = False
+    lengths = torch.arange(n) < torch.tensor([[4], [2]])
+    return usual, {
+        "A value longer than the keys": dict(value=torch.randn(n + 1, d_k)),
+        "A query that may see nothing": dict(
+            scores=scores.masked_fill(~one, -torch.inf), empty=~one.any(-1, keepdim=True)),
+        "A sequence of length zero": dict(real=torch.zeros(1, n, dtype=torch.bool)),
+        "Padded queries, and masks of the wrong rank": dict(
+            scores=torch.randn(2, heads, n, n), real=lengths),
+        "A mask beside a causal flag": dict(mask=lengths[1]),
+        "The causal mask begins at the wrong corner": dict(n_q=1),
+        "A NaN in the future": dict(value=values.index_fill(0, torch.tensor(3), torch.nan),
+                                    weights=torch.softmax(scores.where(causal, -torch.inf), -1)),
+        "The exponential overflows": dict(scores=1000 * scores),
+        "A stream that starts with nothing": dict(old=torch.tensor([-torch.inf, 1.0]),
+                                                  new=torch.tensor([-torch.inf, 2.0])),
+        "Heads cut out by a reshape alone": dict(query=torch.randn(n, dim)),
+        "A view of what was transposed": dict(found=torch.randn(heads, n, d_k)),
+        "Shared key heads, dealt out in turn": dict(key=torch.randn(2, n, d_k)),
+        "Every word of a sentence at one position": dict(
+            x=torch.randn(2, n, dim), encoding=torch.randn(9, dim)),
+        "Positions that start again after the cache": dict(
+            query=torch.randn(1, 4), n_q=1),
+    }
+
+
+RIGHT = {  # what attnlib makes of the same
+    "Divided by the root of the model's width": lambda of: attnlib.attention_scores(of["query"], of["key"]),
+    "Not divided at all, or multiplied": lambda of: attnlib.attention_weights(
+        of["query"], of["key"]),
+    "A query that may see nothing": lambda of: attnlib.softmax(of["scores"]),
+    "A sequence of length zero": lambda of: 0 * of["scores"],
+    "A mask beside a causal flag": lambda of: attnlib.attention(
+        of["query"], of["key"], of["value"], mask=of["mask"], causal=True),
+    "The causal mask begins at the wrong corner": lambda of: attnlib.causal_mask(1, 4),
+    "A window that is one key too wide": lambda of: attnlib.window_mask(4, window=2, causal=True),
+    "The exponential overflows": lambda of: attnlib.softmax(of["scores"]),
+    "Heads cut out by a reshape alone": lambda of: attnlib.split_heads(of["query"], 2),
+}
+
+
+@pytest.mark.parametrize("title", [title for title, text in bugs().items() if "```" in text])
+def test_the_line_of_a_bug_fails_and_its_mending_does_not(title):
+    import torch
+
+    usual, otherwise = names_of_bugs()
+    wrong, right = re.search(r"```diff\n- (.+)\n\+ (.+)\n```", bugs()[title]).groups()
+
+    def told(line):
+        """What a line does: its error, what it makes, what it does to what was there."""
+        given = {name: value.clone() if torch.is_tensor(value) else value
+                 for name, value in (usual | otherwise.get(title, {})).items()}
+        names = dict(given)
+        try:
+            exec(line, names)
+        except (AssertionError, NameError, RuntimeError) as error:
+            return type(error).__name__, None, None
+        return None, names.get(line.partition(" ")[0].partition("[")[0]), given
+
+    (failed, made, there), (raised, mended, kept) = told(wrong), told(right)
+    if title == "A check that cannot fail":
+        assert failed is None and raised == "AssertionError"
+        return
+    assert raised is None and not torch.as_tensor(mended).isnan().any()
+    same = failed is None and torch.equal(torch.as_tensor(made), torch.as_tensor(mended))
+    assert not same or not all(torch.equal(there[name], kept[name]) for name in there
+                               if torch.is_tensor(there[name]))
+    if title in RIGHT:
+        wanted = torch.as_tensor(RIGHT[title](usual | otherwise.get(title, {})))
+        torch.testing.assert_close(mended, wanted, check_dtype=False)
+
+
+def test_every_bug_of_code_shows_its_line():
+    assert [title for title, text in bugs().items() if "```" not in text] == [
+        "A sentence that its own table contradicts"]
 
 
 # The references.

@@ -98,6 +98,14 @@ def pre(source, language="python"):
     return f'<pre class="src{wide}" tabindex="0"><code>{inside}</code></pre>'
 
 
+def change(lines):
+    """Lines of code that fail, each begun by "- ", and those that mend them, by "+ "."""
+    tags = {"-": ("del", "no"), "+": ("ins", "yes")}
+    said = "".join(f'<{tag} class="{kind}">{icon(kind)}{python(line[2:])}</{tag}>'
+                   for line in lines.splitlines() for tag, kind in [tags[line[0]]])
+    return f'<pre class="src change" tabindex="0"><code>{said}</code></pre>'
+
+
 def output(text):
     """What a cell printed."""
     text = text.rstrip("\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.writers.html5 import HTML5Translator
 
-from .elements import close_element, element, open_element, pre, start_tag
+from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
 
 
@@ -46,6 +46,9 @@ class Writer(HTML5Translator):
 
     def visit_literal_block(self, node):
         language = node.get("language", "")
+        if language == "diff":
+            self.body.append(change(node.astext()))
+            raise nodes.SkipNode
         known = "python" if language in ("python", "ipython3", "pycon", "default") else language
         self.body.append(pre(node.astext(), known))
         raise nodes.SkipNode
