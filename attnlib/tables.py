@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from numbers import Integral, Real
 
 
 def table(rows, columns, *, name="", form=".2f") -> Table:
@@ -61,5 +62,5 @@ def _written(cell, form):
     """A cell as text."""
     if isinstance(cell, bool) or type(cell).__name__ == "bool":  # numpy's own
         return "yes" if cell else "no"
-    whole = isinstance(cell, int) or not hasattr(cell, "is_integer")
+    whole = isinstance(cell, Integral) or not isinstance(cell, Real)
     return str(cell) if whole else f"{cell:{form}}"

@@ -83,11 +83,16 @@ def course():
 @press.command()
 @click.argument("site", default="_build/html", type=click.Path(exists=True))
 def weights(site):
-    """Print what a reader fetches of each page of the built SITE."""
+    """Store what a reader fetches of each page of the built SITE in benchmarks/site.md."""
+    from pathlib import Path
+
     from .chapters import toc_files
+    from .site import ledger
     from .site import weights as weigh
 
-    click.echo(weigh.table(site, toc_files()), nl=False)
+    ledger.store("bytes", {name: weigh.row(site, name) for name in toc_files()
+                           if (Path(site) / f"{name}.html").exists()})
+    click.echo(ledger.PAGE.read_text(encoding="utf-8"), nl=False)
 
 
 @press.command()
@@ -95,12 +100,15 @@ def weights(site):
 @click.option("--site", default="_build/html", type=click.Path(exists=True))
 @click.option("--runs", default=3, show_default=True, help="Visits of each page.")
 def lighthouse(names, site, runs):
-    """Print what Lighthouse says of the pages of the built site (all, or NAMES)."""
+    """Store what Lighthouse says of the pages of the built site (all, or NAMES)."""
     from .chapters import toc_files
-    from .site.lighthouse import table
+    from .site import ledger
+    from .site.lighthouse import KINDS, visits
 
-    for line in table(site, names or toc_files(), runs):
-        click.echo(line)
+    for name, scores in visits(site, names or toc_files(), runs):
+        ledger.store("lighthouse", {name: scores})  # each as it comes: stop when you like
+        click.echo(f"{name:32}" + ", ".join(f"{kind} {score:.0f}"
+                                            for kind, score in zip(KINDS, scores)))
 
 
 @press.command(name="cover")

@@ -103,7 +103,8 @@ def names_of_bugs():
 
 
 RIGHT = {  # what attnlib makes of the same
-    "Divided by the root of the model's width": lambda of: attnlib.attention_scores(of["query"], of["key"]),
+    "Divided by the root of the model's width": lambda of: attnlib.attention_scores(
+        of["query"], of["key"]),
     "Not divided at all, or multiplied": lambda of: attnlib.attention_weights(
         of["query"], of["key"]),
     "A query that may see nothing": lambda of: attnlib.softmax(of["scores"]),

@@ -8,7 +8,8 @@ from attnlib.tables import table
 
 
 def shown():
-    return table({"a < b": [0.5, np.float64(0.123), True], "c": [12.0, 3, np.bool_(False)]},
+    return table({"a < b": [0.5, np.float64(0.123), True],
+                  "c": [12.0, np.int64(3), np.bool_(False)]},
                  ["share", "error, nats", "learns"], name="model")
 
 

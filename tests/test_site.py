@@ -3,12 +3,18 @@
 Every page at every width and scheme is `make test-site` (tests/whole_site.py).
 """
 
+import base64
 import json
 import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
-from browsing import PATIENCE, axe_faults, build, opened
+from browsing import PATIENCE, axe_faults, opened
 from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 from hypothesis import given
@@ -18,7 +24,7 @@ from playwright.sync_api import expect
 from press import address as home
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
-from press.site import fonts, svg, weights
+from press.site import fonts, ledger, svg, weights
 from press.site.elements import ICONS
 from press.site.house import House
 from press.site.mathml import display, mathml
@@ -46,19 +52,64 @@ def read(site):
 # The build
 
 
-def planted(tmp_path, words):
-    """A book of one page."""
-    (tmp_path / "book").mkdir()
-    for name in ("_config.yml", "press", "attnlib"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/page\n")
-    (tmp_path / "book" / "page.md").write_text(words)
-    return build(tmp_path, tmp_path / "out")
+def faulty(folder):
+    """A book of two pages and each kind of fault, ready to be built."""
+    cell, text, out = (nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell,
+                       nbformat.v4.new_output)
+    picture = {"image/png": base64.b64encode(
+        (ROOT / "press" / "site" / "static" / "card.png").read_bytes()).decode()}
+    said = {"mystnb": {"image": {"alt": "Noise. It says nothing at all to anybody."}}}
+    rng = np.random.default_rng(0)
+    drawings = [{"image/svg+xml": f'<svg xmlns="{svg.SVG[1:-1]}" viewBox="0 0 9 9"><text>'
+                 f"{rng.bytes(27_000).hex()}</text></svg>", **picture} for _ in range(3)]
+    notebook = nbformat.v4.new_notebook(cells=[
+        text("# Tiny\n\n**The question of this chapter: what fails?**\n\n> **Claim Z8.** None.\n"),
+        cell("draw()", execution_count=1, outputs=[out("display_data", picture)],
+             metadata={"tags": ["figure"]}),
+        text("It is $\\nosuchcommand$.\n\n$$\\frac{a}$$\n"),
+        cell("measure()", execution_count=2, metadata={"tags": ["claim"]}, outputs=[
+            out("stream", name="stdout", text="Claim Z9 · holds · it is so\n")]),
+        text("[No page](no_such_page.md), [no place](page.md#nothing), [neither](#here).\n"),
+        *(cell("heavy()", execution_count=3, outputs=[out("display_data", drawing)],
+               metadata={"tags": ["figure"], **said}) for drawing in drawings)])
+    (folder / "book").mkdir()
+    (folder / "proofs").mkdir()
+    nbformat.write(notebook, folder / "book" / "01_tiny.ipynb")
+    shutil.copytree(ROOT / "press", folder / "press",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "_config.yml", folder)
+    (folder / "proofs" / "unsettled.txt").write_text("")
+    (folder / "book" / "claims.yml").write_text("[]")
+    (folder / "book" / "page.md").write_text("# Title\n\n[Nowhere](no_such_page.md), $a_{b$.\n")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page\nparts:\n- caption: All\n"
+                                     "  chapters:\n  - file: book/01_tiny\n")
+    return folder
 
 
-def test_a_build_with_a_warning_fails(tmp_path):
-    run = planted(tmp_path, "# Title\n\n[nowhere](no_such_page.md)\n")
-    assert run.returncode != 0 and "no_such_page" in run.stdout + run.stderr
+TOLD = [r"01_tiny.ipynb, cell 2 \('draw\(\)'\): a figure needs alt text .*: put it in",
+        r"01_tiny.ipynb, cell 3: the formula .*nosuchcommand.*: write it",
+        r"01_tiny.ipynb, cell 3: the formula .*frac.*: mend it",
+        r"01_tiny.ipynb, cell 4 \('measure\(\)'\): claim Z9 has no statement: add it to book/claims",
+        r"01_tiny.ipynb, cell 1 .*: claim Z8 has no statement: add it to book/claims.yml",
+        r"01_tiny.ipynb, cell 5 .*: a link leads to .*no_such_page.md, which is not there: mend it",
+        r"01_tiny.ipynb, cell 5 .*: a link leads to page.html#nothing, which is not there: mend it",
+        r"01_tiny.ipynb, cell 5 .*: a link leads to #here, which is not there: mend it",
+        r"book/page.md: a link leads to .*no_such_page.md, which is not there: mend it",
+        r"page.md: the formula .*: mend it",
+        r"book/01_tiny: [\d,]+ bytes as the next page, more than 75,000: its heaviest figure is "
+        r"fig-1-\d .*: draw it with fewer",
+        "book/01_tiny: fig-1-1 has [\\d,]+ bytes before it is packed, more than 30,000: draw it"]
+
+
+def test_each_fault_is_told_with_file_cell_and_remedy_and_fails_the_build(tmp_path):
+    book = faulty(tmp_path)
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(book), "--quiet"]
+    for _ in range(2):  # and again, though nothing has changed
+        run = subprocess.run(command, capture_output=True, text=True)
+        said = run.stdout + run.stderr
+        assert run.returncode != 0
+        assert [line for line in TOLD if not re.search(line, said)] == [], said
+    assert not (book / "_build" / "html" / "book" / "01_tiny.html").exists()
 
 
 def test_no_page_links_to_a_file_or_a_place_that_is_not_there(site, read):
@@ -95,6 +146,9 @@ def test_a_page_is_one_page(read, name):
     assert len(ids) == len(set(ids)), sorted({id for id in ids if ids.count(id) > 1})
     assert not page.select("img:not([alt]), img[alt='']")
     assert "merror" not in str(page)
+    raw = [text for text in page.select_one("main").find_all(string=re.compile(r"\]\(|\*\*|^#+ "))
+           if not text.find_parent(["code", "samp", "script"])]
+    assert not raw, "Markdown that was not read"
     hosts = [element for element in page.select("[src], link[href]")
              if "://" in (element.get("src") or element["href"])
              and "canonical" not in (element.get("rel") or ())]
@@ -122,12 +176,6 @@ def test_every_formula_is_mathematics(read, name):
 def test_a_formula_that_cannot_be_converted_is_named(latex):
     with pytest.raises(ValueError, match="(?s)the formula .*: (mend|write) it"):
         mathml(latex)
-
-
-def test_a_formula_that_cannot_be_converted_ends_the_build(tmp_path):
-    run = planted(tmp_path, "# Title\n\nIt is $\\nosuchcommand x$.\n")
-    assert run.returncode != 0
-    assert "page.md" in run.stderr + run.stdout and "nosuchcommand" in run.stderr + run.stdout
 
 
 def test_a_number_stands_outside_its_formula():
@@ -341,28 +389,47 @@ def test_without_javascript_everything_can_be_read(visit):
     assert page.locator("pre.src i.k").count() > 20  # coloured
 
 
-def test_a_browser_that_keeps_nothing_shows_the_page(visit, address):
+BLOCKED = "Object.defineProperty(window, 'localStorage', {get() { throw 1 }})"
+FULL = "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }"
+
+
+@pytest.mark.parametrize("storage", [BLOCKED, FULL], ids=["blocked", "full"])
+def test_where_nothing_can_be_kept_the_page_works_until_it_is_closed(visit, address, storage):
     page, complaints = visit(PAGES[0])
-    page.add_init_script("Object.defineProperty(window, 'localStorage', {get() { throw 1 }})")
+    page.add_init_script(storage)
     page.goto(f"{address}/{BUSY}.html")
     page.locator("form.guess input[type=text]").first.fill("7")
     page.keyboard.press("Enter")
-    expect(page.locator("details.reveal[open]")).to_have_count(1)
+    reveal = page.locator("details.reveal[open]")
+    expect(reveal).to_have_count(1)
+    expect(reveal.locator(".bet").first).to_contain_text("7")
+    reveal.locator(".judged input[value=right]").first.check(force=True)
+    expect(page.locator(".tally [data-said]")).to_contain_text("1 right")
+    page.locator("#scheme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert not complaints
 
 
-def test_a_link_shows_what_it_leads_to(visit):
-    page, complaints = visit(BUSY)
-    link = page.locator("main a.ref[href^='#eq-']:visible").first
+@pytest.mark.parametrize("name, href, seen", [
+    (BUSY, "#eq-3-5", "math"), (CHAPTERS[3], "03_softmax.html#eq-3-2", "math"),
+    (CHAPTERS[7], "03_softmax.html#eq-3-7", "math"), (CHAPTERS[3], "05_positions.html", "p b")])
+def test_a_link_shows_what_it_leads_to(visit, name, href, seen):
+    page, complaints = visit(name)
+    link = page.locator(f"main a[href='{href}']:visible").first
     link.scroll_into_view_if_needed()
     page.evaluate("new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))")
     link.hover()  # when the page stands still: what is shown goes when it scrolls
     peek = page.locator("#peek")
     expect(peek).to_be_visible()
-    assert peek.locator("math").count() == 1
+    expect(peek.locator(seen)).to_have_count(1)
     assert link.get_attribute("aria-describedby") == "peek"
     page.keyboard.press("Escape")
     expect(peek).to_be_hidden()
+    page.mouse.move(0, 0)
+    link.focus()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    expect(peek).to_be_visible()
     assert not complaints
 
 
@@ -373,8 +440,8 @@ def test_a_link_to_another_chapter_shows_it_too(read):
         shown = {template["data-peek"] for template in page.select("template")}
         far = {a["href"] for a in page.select("main a.ref") if not a["href"].startswith("#")}
         assert far <= shown
-        found += len(far)
-    assert found > 0
+        found += sum("#" in href for href in far)
+    assert found > 2
 
 
 def test_the_text_leads_to_what_it_names(read):
@@ -452,17 +519,24 @@ def test_what_an_older_edition_kept_does_no_harm(visit):
     assert not complaints
 
 
-def test_print_opens_what_is_folded_and_keeps_solutions_closed(visit):
+@pytest.mark.parametrize("chosen", ["text", "solutions"])
+def test_print_opens_what_is_folded_and_solutions_as_chosen(visit, chosen):
     page, _ = visit(BUSY)
+    page.evaluate("window.print = () => {}")
+    page.locator(".menu.run summary").click()
+    page.locator(f"[data-print={chosen}]").click()
+    page.emulate_media(media="print")
+    seen = """kind => [...document.querySelectorAll(`main ${kind} pre.src`)].map(
+        pre => pre.checkVisibility())"""
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("main details.reveal:not([open])").count() == 0
-    assert page.locator("main details.solution[open]").count() == 0
+    for kind in ("details.fold:not(.solution, .hint)", "details.reveal"):
+        assert all(page.evaluate(seen, kind)) and page.evaluate(seen, kind)
+    assert set(page.evaluate(seen, "details.solution")) == {chosen == "solutions"}
+    cut = page.evaluate("""[...document.querySelectorAll('main pre')].filter(
+        pre => pre.checkVisibility() && pre.scrollWidth > pre.clientWidth + 1).length""")
+    assert cut == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("main details.reveal[open]").count() == 0
-    page.emulate_media(media="print")
-    cut = page.evaluate("""[...document.querySelectorAll('main pre')].filter(
-        pre => pre.offsetParent && pre.scrollWidth > pre.clientWidth + 1).length""")
-    assert cut == 0
 
 
 # Weights
@@ -485,11 +559,11 @@ def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path):
     rng = np.random.default_rng(0)
     words = rng.bytes(70_000).hex()  # cannot be packed to less than half
     site = light(tmp_path, "book/x", f'<figure id="fig-1-1"><svg>{words}</svg></figure>')
-    after, raw = weights.faults(site, ["book/x"])
+    (_, after), (_, raw) = weights.faults(site, ["book/x"])
     assert after.startswith("book/x: ") and "as the next page, more than 75,000" in after
     assert "fig-1-1" in after and "fewer points" in after
     assert raw.startswith("book/x: fig-1-1 has 140,") and "more than 30,000" in raw
-    landing, *_ = weights.faults(light(tmp_path, "book/intro", words * 2), ["book/intro"])
+    (_, landing), *_ = weights.faults(light(tmp_path, "book/intro", words * 2), ["book/intro"])
     assert "at first visit, more than 85,000" in landing and "shorten it" in landing
 
 
@@ -501,10 +575,15 @@ def test_pictures_scripts_and_figures_to_play_with_have_their_limits(tmp_path):
     for name in ("one", "look", "maths", "play"):
         (site / "_static" / "play" / f"{name}.js").write_text(rng.bytes(3_500).hex())
     (site / "_static" / "book.js").write_text(rng.bytes(13_000).hex())
-    play, picture, script = weights.faults(site, ["book/x"])
+    play, picture, script = (fault for _, fault in weights.faults(site, ["book/x"]))
     assert "of scripts to play with, more than 12,000" in play
     assert picture.startswith("book/x: ../_images/a.webp has 30,001 bytes")
     assert script.startswith("book.js: ") and "more than 12,000" in script
+
+
+def test_the_table_of_weights_is_what_its_rows_print():
+    assert ledger.PAGE.read_text(encoding="utf-8") == ledger.printed(ledger.read())
+    assert set(ledger.read()) <= set(PAGES)
 
 
 # Figures

@@ -2,7 +2,9 @@
 
 elements.py   HTML elements as nodes, and the small pieces that pages share
 writer.py     from nodes to HTML
-weights.py    the bytes of each page and their limits; lighthouse.py what Lighthouse says
+faults.py     what is wrong on a page, with its place and its remedy
+weights.py    the bytes of each page and their limits; lighthouse.py what Lighthouse says;
+              ledger.py stores both
 mathml.py     formulas
 highlight.py  Python in colour
 figures.py    pictures; svg.py the drawn ones, in the page's letters and colours
@@ -21,6 +23,7 @@ import re
 import shutil
 from pathlib import Path
 from urllib.parse import urlparse
+from zlib import crc32
 
 from docutils import nodes
 
@@ -30,7 +33,7 @@ from attnlib.play.showing import sent
 from .. import address
 from ..chapters import settings, toc, toc_files
 from ..editions import STUDENT
-from . import links, search, weights, writer
+from . import faults, links, search, weights, writer
 from .chapter import dress as dress_chapter
 from .house import House
 from .mathml import inline, visit_displaymath, visit_math
@@ -68,7 +71,8 @@ def setup(app):
     app.connect("doctree-resolved", dress, priority=900)
     app.connect("html-page-context", furnish, priority=900)
     app.connect("build-finished", finish)
-    return {"env_version": 3, "parallel_read_safe": False, "parallel_write_safe": True}
+    return {"env_version": crc32(b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")))),
+            "parallel_read_safe": False, "parallel_write_safe": True}
 
 
 def own_house(app, config):
@@ -104,6 +108,9 @@ def dress(app, doctree, docname):
     """From plain nodes to the book's components."""
     if app.builder.format != "html":
         return
+    for node in list(doctree.findall(nodes.raw)):
+        if re.search("thebe-config|kernelName", node.astext()):
+            node.parent.remove(node)  # of the stock theme's live code
     house = House(app, docname)
     if house.here:
         dress_chapter(doctree, house.here, house)
@@ -180,7 +187,10 @@ def finish(app, exception):
     for path in (out / "_static").iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    weights.check(out, [name for name in toc_files() if (out / f"{name}.html").exists()])
+    names = [name for name in toc_files() if (out / f"{name}.html").exists()]
+    for name, fault in [*faults.links(out, names), *weights.faults(out, names)]:
+        faults.tell(app, name, fault)
+    faults.finish(app)
 
 
 def tell_robots(out):

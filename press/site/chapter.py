@@ -8,10 +8,10 @@ import html
 import re
 
 from docutils import nodes
-from sphinx.errors import SphinxError
 
 from ..chapters import HEADING, tags
 from ..claims import LINE, lines_of
+from ..rules import figure_without_alt
 from .elements import (
     bets,
     curly,
@@ -91,7 +91,8 @@ class Dresser:
                 node.replace_self(getattr(self, f"{role}_cell")(cell))
             except (KeyError, ValueError) as error:
                 place = self.here.chapter.where(cell_index(node))
-                raise SphinxError(f"{place}: {error.args[0]}") from error
+                self.house.fault(f"{place}: {error.args[0]}")
+                node.parent.remove(node)
 
     def dressed(self, role, *children):
         """A dressed cell; children with `told` are what it printed or drew."""
@@ -154,6 +155,8 @@ class Dresser:
 
     def figure(self, cell, data):
         """A picture with its number, its caption, its words and its code."""
+        for fault in figure_without_alt(cell):
+            raise ValueError(fault)
         self.figures += 1
         number = f"{self.here.number}.{self.figures}"
         about = cell.metadata.get("mystnb", {})
@@ -216,7 +219,13 @@ class Dresser:
             said = re.match(r"Claim ([A-Z]\d+[a-z]?)\.", quote.astext())
             if not said:
                 continue
-            about = claim(said[1])
+            try:
+                about = claim(said[1])
+            except KeyError as error:
+                at = next(i for i, cell in enumerate(self.here.chapter.cells)
+                          if f"**Claim {said[1]}.**" in cell.source)
+                self.house.fault(f"{self.here.chapter.where(at)}: {error.args[0]}")
+                continue
             after = quote.next_node(descend=False, siblings=True)
             if is_cell(after) and f'id="claim-{about.id.lower()}"' in after.astext():
                 quote.parent.remove(quote)  # the card right below says it
@@ -364,11 +373,22 @@ class Dresser:
     # The table at the end
 
     def measured_table(self):
-        """What "What you measured" prints as `words   number` lines becomes a table."""
+        """What "What you measured" shows: its tables of one column stand as wide as the text.
+
+        Lines of `words   number` become such a table.
+        """
         section = next((s for s in self.doctree.findall(nodes.section)
                         if "what-you-measured" in s["ids"]), None)
-        cell = next((child for child in section or () if is_cell(child)), None)
-        out = next((child for child in cell or () if child.get("told")), None)
+        for cell in filter(is_cell, section or ()):
+            for out in [child for child in cell if child.get("told")]:
+                self.measured(out)
+
+    def measured(self, out):
+        """What a cell at the end printed, as its table."""
+        if 'class="results"' in out.astext() and out.astext().count('scope="col"') == 1:
+            table = re.sub("<thead>.*</thead>", "", out.astext()).replace("results", "sum", 1)
+            out.replace_self(raw(table))
+            return
         found = re.fullmatch(r"<pre[^>]*><samp>(.*)</samp></pre>", out.astext() if out else "",
                              re.DOTALL)
         rows = [re.match(r"(\s*)(.*?\S)\s{2,}(\S.*)$", line)

@@ -6,6 +6,7 @@ from pathlib import Path
 from .. import address
 from ..chapters import settings
 from ..editions import STUDENT
+from . import faults
 from .shelf import shelf
 
 KINDS = {"book/intro": "landing", "book/claims": "claims", "book/predictions": "predictions"}
@@ -25,6 +26,10 @@ class House:
         self.address = address.repository()
         self.shows = about.get("html", {})
         self.launches = about.get("launch_buttons", {})
+
+    def fault(self, words):
+        """Say what is wrong on this page; the build will fail."""
+        faults.tell(self.app, self.docname, words)
 
     def to(self, docname):
         """The way from this page to another."""

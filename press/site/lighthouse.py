@@ -49,8 +49,8 @@ def score(address, browser):
     return {kind: round(100 * found[kind]["score"]) for kind in KINDS}
 
 
-def table(site, names, runs=3):
-    """Rows of a Markdown table, one page at a time: the median of the runs.
+def visits(site, names, runs=3):
+    """Yields (page, [median score of each kind]), one page at a time.
 
     Raises:
         FileNotFoundError: if npm or Chromium is missing.
@@ -62,10 +62,8 @@ def table(site, names, runs=3):
     handler = functools.partial(Packed, directory=str(site))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"| page | {' | '.join(KINDS)} |\n|---|" + "--:|" * len(KINDS)
         for name in names:
             address = f"http://127.0.0.1:{server.server_port}/{name}.html"
             scores = [score(address, browser) for _ in range(runs)]
-            medians = [statistics.median(run[kind] for run in scores) for kind in KINDS]
-            yield f"| {name} | " + " | ".join(f"{median:.0f}" for median in medians) + " |"
+            yield name, [statistics.median(run[kind] for run in scores) for kind in KINDS]
         server.shutdown()

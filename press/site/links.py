@@ -1,4 +1,4 @@
-"""Where the text names an equation, a figure, a claim or an exercise, a link leads to it.
+"""Where the text names an equation, a figure, a claim, an exercise, a chapter, a link leads to it.
 
 And what a link on another page's thing shows when it is pointed at: a `<template>` on this page.
 """
@@ -14,16 +14,20 @@ from .shelf import shelf
 NAMED = re.compile(r"(?P<eq>(?:[Ee]quation )?\((?P<eq_id>\d\.\d+)\))|"
                    r"(?P<fig>[Ff]igure (?P<fig_id>\d\.\d+))|"
                    r"(?P<claim>[Cc]laim (?P<claim_id>[A-Z]\d+[a-z]?))\b|"
-                   r"(?P<ex>[Ee]xercise (?P<ex_id>\d\.\d+))")
+                   r"(?P<ex>[Ee]xercise (?P<ex_id>\d\.\d+))|"
+                   r"(?P<chapter>[Cc]hapter (?P<chapter_id>\d))\b")
 NOT_IN = (nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.raw, nodes.math,
           nodes.math_block)
 TARGET = re.compile(r'href="(?P<href>[^"#]*#(?P<kind>eq|fig|claim|ex)-(?P<id>[\w-]+))"')
+PAGE = re.compile(r'href="(?P<href>(?:[^"#]*/)?(?P<stem>[\w-]+)\.html)"')
 
 
 def things():
     """{(kind, id): (chapter's stem, what a preview shows as HTML)} of the whole book."""
     found = {}
     for stem, here in shelf().items():
+        found["chapter", str(here.number)] = stem, lambda here=here: (
+            f"<p><b>{here.number} · {here.title}</b> {inline(here.question)}</p>")
         for id, tex in here.equations.items():
             found["eq", id] = stem, lambda tex=tex: display(tex)[0]
         for id, caption in here.figures.items():
@@ -77,6 +81,8 @@ def address(kind, id, known, house):
     if (kind, id) not in known:
         return None
     stem = known[kind, id][0]
+    if kind == "chapter":
+        return None if stem == house.stem else house.to(f"book/{stem}")
     place = f"#{kind}-{id.replace('.', '-')}"
     return place if stem == house.stem else house.to(f"book/{stem}") + place
 
@@ -89,6 +95,11 @@ def templates(body, known):
         id = match["id"].replace("-", ".") if kind != "claim" else match["id"]
         if href[0] != "#" and (kind, id) in known and href not in found:
             found[href] = f'<template data-peek="{href}">{known[kind, id][1]()}</template>'
+    chapters = {stem: shown for (kind, _), (stem, shown) in known.items() if kind == "chapter"}
+    for match in PAGE.finditer(body):
+        href, stem = match["href"], match["stem"]
+        if stem in chapters:
+            found[href] = f'<template data-peek="{href}">{chapters[stem]()}</template>'
     return "".join(found.values())
 
 

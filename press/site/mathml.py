@@ -12,11 +12,13 @@ from xml.etree import ElementTree
 
 from docutils import nodes
 from latex2mathml.converter import convert
-from sphinx.errors import SphinxError
+
+from . import faults
 
 PARTS = {"mfrac": 2, "msub": 2, "msup": 2, "msubsup": 3, "mover": 2, "munder": 2, "munderover": 3,
          "mroot": 2}
 LONG = 24  # signs of a formula that every phone has room for
+OUT = re.compile(r"\[([^\]]+)\]\((https?://[^)\s]+)\)")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
 MENDED = (  # what latex2mathml gives, and what browsers draw well
     (r"<mi>(ln|log|exp|sin|cos|tanh|max|min)</mi>(?=<m(?:i|n|sub|sup|frac|row|over))",
@@ -95,7 +97,7 @@ def balanced(inner):
 
 
 def inline(text):
-    """A line of Markdown (`code`, $formulas$, *emphasis*, **bold**) as HTML."""
+    """A line of Markdown (`code`, $formulas$, *emphasis*, **bold**, [links](https://…)) as HTML."""
     parts = re.split(r"(`[^`]+`|\$[^$]+\$)", text)
     for at, part in enumerate(parts):
         if part.startswith("`"):
@@ -105,6 +107,7 @@ def inline(text):
         else:
             part = html.escape(part, quote=False).replace("'", "\u2019")
             part = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", part)
+            part = OUT.sub(r'<a href="\2" rel="noopener">\1</a>', part)
             part = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", part)
             parts[at] = re.sub(r"\*([^*]+)\*", r"<em>\1</em>", part)
     return "".join(parts)
@@ -143,14 +146,11 @@ def visit_displaymath(writer, node):
 
 
 def of_page(writer, node, convert):
-    """A node's formula, converted; what cannot be is said with its place.
-
-    Raises:
-        SphinxError: names the file, the cell of a notebook, and the formula.
-    """
+    """A node's formula, converted; of one that cannot be, file, cell and formula are told."""
     try:
         return convert(node.astext())
     except ValueError as error:
         place = str(writer.document["source"]).rpartition("/book/")[2]
-        cell = f", cell {node.line // 10000 + 1}" if (node.line or 0) >= 10000 else ""
-        raise SphinxError(f"{place}{cell}: {error}") from error
+        cell = f", cell {node.line // 10000}" if (node.line or 0) >= 10000 else ""
+        faults.tell(writer.builder.app, writer.docnames[0], f"{place}{cell}: {error}")
+        return convert("?")

@@ -70,7 +70,7 @@ def shelf():
     verdicts = {stem: measured(here.chapter) for stem, here in found.items()}
     for entry in claims():
         id, stem = entry["id"], entry["chapter"]
-        if id in verdicts[stem]:  # what a chapter does not settle yet is on no page
+        if id in verdicts.get(stem, ()):  # what a chapter does not settle yet is on no page
             found[stem].claims.append(Claim(id, entry["text"].strip(), stem,
                                             read(verdicts[stem][id]),
                                             entry.get("elsewhere", "").strip()))

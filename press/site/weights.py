@@ -8,8 +8,6 @@ import gzip
 import re
 from pathlib import Path
 
-from sphinx.errors import SphinxError
-
 FIRST, WHOLE, NEXT = 140_000, 170_000, 75_000  # a page: first visit, all opened, the next one
 LANDING, SCRIPT = 85_000, 12_000
 FIGURE = 30_000  # a picture, or what an SVG says in its page, before it is packed
@@ -51,7 +49,7 @@ def sums(found):
 
 
 def faults(site, names):
-    """One line for each page over its limit: which, by how much, what to do."""
+    """(page, what to do) for each page over its limit; the scripts are every page's."""
     for name in names:
         found = parts(site, name)
         first, whole, after = sums(found)
@@ -59,18 +57,18 @@ def faults(site, names):
                   (whole, WHOLE, "with all of it opened"), (after, NEXT, "as the next page")]
         for bytes_, limit, when in limits:
             if bytes_ > limit:
-                yield (f"{name}: {bytes_:,} bytes {when}, more than {limit:,}: "
-                       f"{heaviest(site, name)}")
+                yield name, (f"{name}: {bytes_:,} bytes {when}, more than {limit:,}: "
+                             f"{heaviest(site, name)}")
         if found["play"] > PLAY:
-            yield (f"{name}: {found['play']:,} bytes of scripts to play with, more than {PLAY:,}: "
-                   "shorten attnlib/play, or show fewer kinds on one page")
+            yield name, (f"{name}: {found['play']:,} bytes of scripts to play with, more than "
+                         f"{PLAY:,}: shorten attnlib/play, or show fewer kinds on one page")
         for bytes_, which in figures(site, name):
             if bytes_ > FIGURE:
-                yield (f"{name}: {which} has {bytes_:,} bytes before it is packed, more than "
-                       f"{FIGURE:,}: draw it with fewer points or paths")
+                yield name, (f"{name}: {which} has {bytes_:,} bytes before it is packed, more "
+                             f"than {FIGURE:,}: draw it with fewer points or paths")
     script = sent(Path(site) / "_static" / "book.js")
     if script > SCRIPT:
-        yield f"book.js: {script:,} bytes, more than {SCRIPT:,}: take something out"
+        yield "index", f"book.js: {script:,} bytes, more than {SCRIPT:,}: take something out"
 
 
 def figures(site, name):
@@ -97,24 +95,7 @@ def heaviest(site, name):
     return f"its heaviest figure is {which} with {bytes_:,}: draw it with fewer points or colours"
 
 
-def check(site, names):
-    """Refuses a site with a page over its limit.
-
-    Raises:
-        SphinxError: names every such page.
-    """
-    found = list(faults(site, names))
-    if found:
-        raise SphinxError("\n".join(found))
-
-
-def table(site, names):
-    """The weights of all pages as Markdown."""
-    rows = ["| page | itself | style, script | fonts | figures | play | first visit | all opened | "
-            "as the next |", "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
-    for name in names:
-        found = parts(site, name)
-        numbers = (found["page"], found["style and script"], found["fonts"], found["figures"],
-                   found["play"], *sums(found))
-        rows.append(f"| {name} | " + " | ".join(f"{n:,}" for n in numbers) + " |")
-    return "\n".join(rows) + "\n"
+def row(site, name):
+    """[the page itself, first visit, all opened, as the next page]: bytes."""
+    found = parts(site, name)
+    return [found["page"], *sums(found)]
