@@ -184,7 +184,7 @@ def page(stored, stale=()):
 
 
 def picture(results, path):
-    """Time and memory against the length, on logarithmic axes."""
+    """Time and memory against the length, on logarithmic axes: a PNG, and an SVG for the site."""
     from attnlib import plots
     canvas = plots.figure(height=6.8).figure
     canvas.clear()
@@ -209,3 +209,4 @@ def picture(results, path):
         top.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.1))
         bottom.set_xlabel("n in units of 1024")
     canvas.savefig(path, dpi=160)
+    canvas.savefig(path.with_suffix(".svg"), metadata={"Date": None})

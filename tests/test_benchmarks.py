@@ -157,6 +157,7 @@ def test_a_cache_with_a_window_does_not_grow():
 def test_the_picture_is_drawn(tmp_path):
     report.picture(results(3.0), tmp_path / "results.png")
     assert (tmp_path / "results.png").stat().st_size > 20_000
+    assert "<svg" in (tmp_path / "results.svg").read_text(encoding="utf-8")
 
 
 def test_nothing_tells_whose_machine_it_was():

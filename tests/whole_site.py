@@ -57,7 +57,7 @@ def large(chromium, address):
 def test_no_page_scrolls_sideways_with_letters_of_twice_the_size(large, name):
     page, _ = large(name)
     opened(page)
-    for width in (640, 1280):
+    for width in (320, 640, 1280):
         page.set_viewport_size({"width": width, "height": 900})
         assert page.evaluate(WIDER, width) == [], width
     large.close()
@@ -146,7 +146,7 @@ def test_a_screen_reader_hears_a_chapter_in_order(visit, name):
 
 
 OVERLAPS = """() => { const found = [];
-    for (const svg of document.querySelectorAll('figure > svg')) {
+    for (const svg of document.querySelectorAll(':is(figure, .drawn) > svg')) {
         const frame = svg.getBoundingClientRect();
         const texts = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim());
         const corners = texts.map(t => { const b = t.getBBox(), m = t.getScreenCTM();
@@ -160,7 +160,7 @@ OVERLAPS = """() => { const found = [];
             return Math.max(...s) - slack < Math.min(...t)
                 || Math.max(...t) - slack < Math.min(...s);
         }));
-        const name = svg.parentElement.id;
+        const name = svg.parentElement.id || svg.parentElement.className;
         corners.forEach((box, i) => {
             if (box.some(([x, y]) => x < frame.left - 3 || x > frame.right + 3 ||
                                      y < frame.top - 3 || y > frame.bottom + 3))

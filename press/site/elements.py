@@ -101,7 +101,7 @@ def pre(source, language="python"):
 def change(lines):
     """Lines of code that fail, each begun by "- ", and those that mend them, by "+ "."""
     tags = {"-": ("del", "no"), "+": ("ins", "yes")}
-    said = "".join(f'<{tag} class="{kind}">{icon(kind)}{python(line[2:])}</{tag}>'
+    said = "".join(f'<{tag} class="{kind}">{icon(kind)}<span>{python(line[2:])}</span></{tag}>'
                    for line in lines.splitlines() for tag, kind in [tags[line[0]]])
     return f'<pre class="src change" tabindex="0"><code>{said}</code></pre>'
 

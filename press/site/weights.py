@@ -11,7 +11,7 @@ from pathlib import Path
 FIRST, WHOLE, NEXT = 140_000, 170_000, 75_000  # a page: first visit, all opened, the next one
 LANDING, SCRIPT = 85_000, 12_000
 FIGURE = 30_000  # a picture, or what an SVG says in its page, before it is packed
-DRAWN = re.compile(r'<figure id="([\w-]+)">(<svg.*?</svg>)', re.DOTALL)
+DRAWN = re.compile(r'<(?:figure id|span class)="([\w-]+)">(<svg.*?</svg>)', re.DOTALL)
 PLAY = 12_000  # the scripts of a page's figures to play with, and what all of them share
 PACKED = {".html", ".css", ".js", ".svg", ".json", ".xml"}
 REFERENCE = re.compile(r'<(?:img|script|link)[^>]*?\b(?:src|href)="([^"#?:]+)"')

@@ -8,6 +8,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.writers.html5 import HTML5Translator
 
+from . import svg
 from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
 
@@ -142,6 +143,11 @@ class Writer(HTML5Translator):
         source = Path(self.builder.srcdir) / node["uri"]
         if source.suffix != ".png" or not source.exists():
             return super().visit_image(node)
+        drawn = source.with_suffix(".svg")
+        if drawn.exists():
+            self.body.append("<span class=\"drawn\">" + svg.inline(drawn.read_text(encoding="utf-8"),
+                                                     node.get("alt", ""), source.stem) + "</span>")
+            raise nodes.SkipNode
         root = "../" * self.docnames[0].count("/")
         self.body.append(image(source.read_bytes(), node.get("alt", ""),
                                Path(self.builder.outdir) / "_images", root))
