@@ -162,10 +162,10 @@ def signature(name):
         return name.path
     static = "staticmethod" in map(ast.unparse, node.decorator_list)
     returned = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return call(name.path, node.args, "." in name.path and not static) + returned
+    return call(name.path, node.args, "." in name.path and not static, returned)
 
 
-def call(name, arguments, method=False):
+def call(name, arguments, method=False, returned=""):
     """A name and its arguments; a method's `self` is not one that a caller gives."""
     plain = [*arguments.posonlyargs, *arguments.args]
     defaults = [None] * (len(plain) - len(arguments.defaults)) + arguments.defaults
@@ -179,7 +179,7 @@ def call(name, arguments, method=False):
     parts += map(given, arguments.kwonlyargs, arguments.kw_defaults)
     if arguments.kwarg:
         parts.append(f"**{given(arguments.kwarg)}")
-    return laid_out(name, parts[1:] if method else parts)
+    return laid_out(name, parts[1:] if method else parts, returned)
 
 
 def given(argument, default=None):
@@ -188,16 +188,16 @@ def given(argument, default=None):
     return ast.unparse(argument) + (f"{equals}{ast.unparse(default)}" if default else "")
 
 
-def laid_out(name, parts):
-    """`name(part, part)`, broken where a line gets too wide."""
+def laid_out(name, parts, returned=""):
+    """`name(part, part) -> returned`, broken where a line gets too wide."""
     lines, indent = [f"{name}("], " " * (len(name) + 1)
     for number, part in enumerate(parts):
-        part += "," if number + 1 < len(parts) else ")"
+        part += "," if number + 1 < len(parts) else f"){returned}"
         if len(lines[-1]) + 1 + len(part) > WIDTH:
             lines.append(indent + part)
         else:
             lines[-1] += part if lines[-1].endswith("(") else f" {part}"
-    return "\n".join(lines) if parts else f"{name}()"
+    return "\n".join(lines) if parts else f"{name}(){returned}"
 
 
 # Docstrings.

@@ -89,7 +89,7 @@ def faulty(folder):
 TOLD = [r"01_tiny.ipynb, cell 2 \('draw\(\)'\): a figure needs alt text .*: put it in",
         r"01_tiny.ipynb, cell 3: the formula .*nosuchcommand.*: write it",
         r"01_tiny.ipynb, cell 3: the formula .*frac.*: mend it",
-        r"01_tiny.ipynb, cell 4 \('measure\(\)'\): claim Z9 has no statement: add it to book/claims",
+        r"01_tiny.ipynb, cell 4 \('measure\(\)'\): claim Z9 has no statement: add it to book",
         r"01_tiny.ipynb, cell 1 .*: claim Z8 has no statement: add it to book/claims.yml",
         r"01_tiny.ipynb, cell 5 .*: a link leads to .*no_such_page.md, which is not there: mend it",
         r"01_tiny.ipynb, cell 5 .*: a link leads to page.html#nothing, which is not there: mend it",

@@ -145,8 +145,8 @@ class Writer(HTML5Translator):
             return super().visit_image(node)
         drawn = source.with_suffix(".svg")
         if drawn.exists():
-            self.body.append("<span class=\"drawn\">" + svg.inline(drawn.read_text(encoding="utf-8"),
-                                                     node.get("alt", ""), source.stem) + "</span>")
+            shown = svg.inline(drawn.read_text(encoding="utf-8"), node.get("alt", ""), drawn.stem)
+            self.body.append(f'<span class="drawn">{shown}</span>')
             raise nodes.SkipNode
         root = "../" * self.docnames[0].count("/")
         self.body.append(image(source.read_bytes(), node.get("alt", ""),
