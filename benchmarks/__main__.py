@@ -128,14 +128,14 @@ def begun(label, fresh):
     """What is stored of this machine, as this processor, with the code as it is; or nothing yet."""
     here = machine() + f", local-attention {version('local-attention')}"
     stored = TABLE.read().get("processors", {}).get(place(label))
-    empty = dict(machine=here, times={}, memory={}, sources={})
+    empty = dict(machine=here, times={}, memory={}, rows={})
     if fresh or not stored or stored["machine"] != here:
         return empty
     digests = now()
-    same = {name for name, digest in stored["sources"].items() if digests.get(name) == digest}
+    same = {name for name, row in stored["rows"].items() if digests.get(name) == row["sources"]}
     stored = report.numbered(stored)
     return empty | {part: {name: row for name, row in stored[part].items() if name in same}
-                    for part in ("times", "memory", "sources")}
+                    for part in ("times", "memory", "rows")}
 
 
 def known(results, n, names):
@@ -149,8 +149,8 @@ def store(label, results, n, measured):
         results["times"].setdefault(name, {})[n] = result
     digests = now()
     results |= dict(date=datetime.date.today().isoformat(), method=method())
-    results["sources"] = {name: digests[name] for name in digests
-                          if name in results["times"] or name in results["memory"]}
+    results["rows"] = {name: {"sources": digests[name]} for name in digests
+                       if name in results["times"] or name in results["memory"]}
     stored = TABLE.read().get("processors", {})
     TABLE.write({"processors": stored | {place(label): results}})
 
@@ -163,9 +163,8 @@ def place(label):
 
 def rows(stored):
     """Each contender of each processor, and what its numbers are bound to."""
-    return {f"{name} on {where}": {"sources": digest}
-            for where, results in stored.get("processors", {}).items()
-            for name, digest in results["sources"].items()}
+    return {f"{name} on {where}": row for where, results in stored.get("processors", {}).items()
+            for name, row in results["rows"].items()}
 
 
 TABLE = Table(
@@ -173,7 +172,7 @@ TABLE = Table(
     rows=rows, text=report.page,
     now=lambda: {f"{name} on {where}": digest for name, digest in now().items()
                  for where, results in TABLE.read().get("processors", {}).items()
-                 if name in results["sources"]})
+                 if name in results["rows"]})
 
 
 if __name__ == "__main__":

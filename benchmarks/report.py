@@ -178,7 +178,7 @@ def page(stored, stale=()):
         *tables.notes(stale),
     ]
     for where, results in stored["processors"].items():
-        here = {name for name in numbered(results)["sources"] if f"{name} on {where}" in stale}
+        here = {name for name in results["rows"] if f"{name} on {where}" in stale}
         parts += [f"## {where}", markdown(numbered(results), here).rstrip()]
     return "\n\n".join([*parts, "![Time and extra memory against the length](results.png)"]) + "\n"
 
