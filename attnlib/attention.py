@@ -76,7 +76,7 @@ def softmax(scores, axis=-1) -> Array:
         TypeError: if ``scores`` is not a floating array, or ``axis`` not a whole number.
         ValueError: if ``scores`` has no such axis.
 
-    Source: Goodfellow et al. 2016, equations 6.29 and 6.33 (the shift by the maximum).
+    Source: Goodfellow et al. 2016, chapter 6 (the shift by the maximum).
 
     >>> softmax(np.array([0.0, 0.0, -np.inf]))
     array([0.5, 0.5, 0. ])
@@ -212,7 +212,7 @@ def merge_partials(output_a, lse_a, output_b, lse_b) -> tuple[Array, Array]:
         TypeError: if an argument is not a floating array, or the kinds differ.
         ValueError: if the shapes do not fit; the message names every shape.
 
-    Source: Milakov and Gimelshein 2018, theorem 1; Rabe and Staats 2021.
+    Source: Milakov and Gimelshein 2018; Rabe and Staats 2021.
 
     >>> one, zero = np.ones((1, 2)), np.zeros(1)
     >>> output, lse = merge_partials(one, zero, 3 * one, zero)

@@ -125,7 +125,7 @@ def head_similarity(weights) -> Array:
         TypeError: if ``weights`` is not a floating array.
         ValueError: if it has fewer than three axes.
 
-    Source: Levin and Peres 2017, section 4.1.
+    Source: Levin and Peres 2017 (total variation).
 
     >>> import numpy as np
     >>> head_similarity(np.array([[[1.0, 0.0]], [[0.25, 0.75]]]))
@@ -229,7 +229,7 @@ def receptive_field(function, x) -> Array:
         TypeError: if ``x`` is not a floating torch tensor.
         ValueError: if ``x`` or the function's result has not two axes.
 
-    Source: Luo et al. 2016, section 2 (the effective receptive field).
+    Source: Luo et al. 2016 (the effective receptive field).
 
     >>> import torch
     >>> receptive_field(lambda x: x.cumsum(0), torch.ones(3, 1))
@@ -269,7 +269,7 @@ def rank_one_residual(x) -> Array:
         TypeError: if ``x`` is not a floating array.
         ValueError: if it has fewer than two axes.
 
-    Source: Dong et al. 2021, section 2.
+    Source: Dong et al. 2021.
 
     >>> import numpy as np
     >>> float(rank_one_residual(np.array([[3.0, 4.0], [3.0, 4.0]])))

@@ -441,7 +441,7 @@ class Block(nn.Module):
     Raises:
         TypeError, ValueError: as `MultiHeadAttention` and `FeedForward`.
 
-    Source: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020, table 1 (pre-norm).
+    Source: Vaswani et al. 2017, section 3.1 (post-norm); Xiong et al. 2020 (pre-norm).
 
     >>> Block(8, 2)(torch.ones(3, 5, 8), causal=True).shape
     torch.Size([3, 5, 8])

@@ -90,7 +90,7 @@ def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk
         TypeError, ValueError: as `attention`; ValueError if a chunk is below 1.
         RuntimeError: if differentiated twice.
 
-    Source: Rabe and Staats 2021, section 3; backward: Dao 2023, section 3.1 and algorithm 2.
+    Source: Rabe and Staats 2021; backward: Dao 2023, section 3.1 and algorithm 2.
 
     >>> x = torch.tensor([[1.0], [2.0], [6.0]])
     >>> chunked_attention(torch.zeros(3, 1), x, x, query_chunk=2, key_chunk=1).mT
@@ -131,9 +131,8 @@ def hierarchical_attention(query, key, value, *, chunk, causal=False) -> torch.T
     Raises:
         TypeError, ValueError: as `attention`; ValueError if ``chunk`` is below 1.
 
-    Source: Zhu and Soricut 2021, section 4.2 (means of keys and sums of values, with the sum of
-    the weights counting them); under one softmax with near keys as in Yang et al. 2021,
-    section 3.2.
+    Source: Zhu and Soricut 2021 (means of keys and sums of values, with the sum of the weights
+    counting them); under one softmax with near keys as in Yang et al. 2021.
 
     >>> x = torch.tensor([[0.0], [0.0], [2.0], [4.0]])
     >>> hierarchical_attention(torch.zeros(4, 1), x, x, chunk=2, causal=True).mT
@@ -220,7 +219,7 @@ def ring_attention(query, key, value, *, causal=False, group=None) -> torch.Tens
             together, or if torch.distributed has not been initialised.
         RuntimeError: if differentiated twice.
 
-    Source: Liu et al. 2023, section 3 and algorithm 1 (sends after computing, not meanwhile).
+    Source: Liu et al. 2023, algorithm 1 (sends after computing, not meanwhile).
 
     >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     >>> ring_attention(torch.zeros(1, 2), torch.ones(4, 2), torch.ones(4, 1))

@@ -452,6 +452,24 @@ def test_a_nan_that_no_query_may_see_reaches_nothing(sizes):
         close(actual, clean)
 
 
+@pytest.mark.parametrize("keywords", [
+    {}, dict(causal=True), dict(mask=torch.ones(1, 6).bool()), dict(key_chunk=1),
+    dict(query_chunk=1, key_chunk=2, causal=True)])
+@pytest.mark.parametrize("score, met", [(-200.0, False), (-20.0, True)])
+def test_a_value_whose_weight_is_0_is_silent_as_in_attention(keywords, score, met):
+    """Whether its block is seen before the larger score or after; a small weight is not 0."""
+    for place in (1, 4):
+        query, key = torch.ones(6, 1), torch.zeros(6, 1)
+        key[place], key[0] = score, -abs(score) * (place == 1)
+        value = normal(0, 6, 2).float()
+        value[place] = NAN
+        hidden = {name: x for name, x in keywords.items() if not name.endswith("chunk")}
+        expected = attention(query, key, value, **hidden)
+        torch.testing.assert_close(chunked_attention(query, key, value, **keywords), expected,
+                                   equal_nan=True)
+        assert expected[-1].isnan().all() == met
+
+
 def test_a_block_whose_scores_are_all_minus_infinity_counts_for_nothing():
     query, value = torch.full((3, 1), 1e30), normal(0, 4, 2).float()
     key = torch.tensor([[-1e30], [-1e30], [1e-30], [2e-30]])
