@@ -307,7 +307,7 @@ class Run:
 
     def __init__(self, sandbox, cells, seconds, total):
         self.sandbox, self.cells, self.seconds, self.total = sandbox, cells, seconds, total
-        self.left, self.passed_over, self.slowest, self.notes = total, set(), (0.0, 0), []
+        self.left, self.passed_over, self.spent, self.notes = total, set(), Counter(), []
 
     def answered(self, ready, task, answer):
         """What is to be said of one answer.
@@ -335,8 +335,8 @@ class Run:
                 "checked": bool(runs) and task.id in self.cells[runs[-1]].checks}
             state, body = self.sandbox.ask(request, ready.arrays, self.seconds, self.left)
             self.left -= state["used"]
-            if state["cells"]:
-                self.slowest = max(self.slowest, max(zip(state["cells"], runs), default=(0.0, 0)))
+            for i, seconds in zip(runs, state["cells"]):
+                self.spent[i] += seconds
             stuck = runs[state["begun"] - 1] if 0 < state["begun"] <= len(runs) else answer.cell
             if state["ended"] == "total" and self.left > 0.5:
                 state["ended"] = "time"
@@ -370,8 +370,8 @@ class Run:
         return f"Code cell {i + 1} (`{first[:60].replace('`', '')}`)"
 
     def _used_up(self):
-        seconds, cell = self.slowest
-        blame = f" {self._named(cell)} took most of it." if seconds > self.seconds / 10 else ""
+        (cell, seconds), = self.spent.most_common(1) or [(0, 0.0)]
+        blame = f" {self._named(cell)} took most of it." if seconds > self.total / 2 else ""
         return Result("timed_out", f"The notebook had used up the {self.total:g} seconds of "
                       f"processor time that it has.{blame}")
 

@@ -28,7 +28,9 @@ programs, I name here:
 RULES = """\
 Write each answer into the cell that begins with `# answer`, in place of the `...`, and keep that
 first line: your answer is found by it. The cell below it says at once whether you are right and,
-if not, why; try as often as you like. Then save the notebook and hand in the `.ipynb` file."""
+if not, why; try as often as you like. Then save the notebook and hand in the `.ipynb` file. It is
+run again from the top: ten seconds of processor time for each cell, with numpy, torch, matplotlib
+and attnlib."""
 
 
 @functools.cache

@@ -132,6 +132,36 @@ def test_each_exercise_has_its_own_time_and_its_own_process(kit):
     assert [mark.status for mark in record.marks.values()] == ["passed", "passed"]
 
 
+BURN = "import time\nend = time.process_time() + {}\nwhile time.process_time() < end: pass"
+
+
+def test_each_cell_has_its_own_time_and_the_slow_one_is_named(kit):
+    """Cells that take longer together than one may alone; one that does not end in its time."""
+    slow = [BURN.format(0.25)] * 3
+    record = graded(kit, *slow, NUMPY, *RIGHT, seconds=0.6)
+    assert record.points == record.out_of and not record.notes
+    record = graded(kit, "a = 1", BURN.format(9), NUMPY, *RIGHT, seconds=0.6)
+    assert record.points == record.out_of
+    assert record.notes == ("Code cell 2 (`import time`) ran for more than 0.6 seconds and was "
+                            "passed over.",)
+
+
+def test_a_whole_submission_has_its_time_too_and_the_slow_cell_is_blamed(kit):
+    notebook = {"cells": [whole_class.code(cell) for cell in (
+        NUMPY, BURN.format(0.5), *RIGHT)]}
+    record = grading.graded(replace(job(kit, notebook), total=0.8))
+    assert record.marks["1.3"].status == "passed"
+    assert record.marks["4.3"].sentence == (
+        "The notebook had used up the 0.8 seconds of processor time that it has. Code cell 2 "
+        "(`import time`) took most of it.")
+
+
+def test_a_module_that_grading_lacks_is_named(kit):
+    record = graded(kit, NUMPY, "import seaborn as sns", "# answer 4.3\ndef recent(n_q, n_k, w):\n"
+                                                         "    return sns.x")
+    assert "Grading has no module `seaborn`: it has numpy, torch" in record.marks["4.3"].sentence
+
+
 def test_cells_that_never_end_are_not_tried_without_end(kit):
     record = graded(kit, *["while True: pass"] * 9, *RIGHT, seconds=0.2)
     assert [mark.status for mark in record.marks.values()] == ["timed_out", "timed_out"]

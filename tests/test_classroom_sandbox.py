@@ -233,6 +233,17 @@ def test_a_bubblewrap_that_shuts_nothing_is_found_out(monkeypatch, tmp_path):
         probe(box)
 
 
+@pytest.mark.parametrize("works", [True, False])
+def test_there_is_a_cgroup_where_this_user_may_make_one(monkeypatch, tmp_path, works):
+    path = tmp_path / "systemd-run"
+    path.write_text(f"#!/bin/sh\nexit {int(not works)}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = outside.grouped.__wrapped__()
+    assert found == (list(outside.CGROUP) if works else [])
+    assert not works or "MemoryMax=4G" in found
+
+
 def test_elsewhere_than_on_linux_it_says_so(monkeypatch):
     monkeypatch.setattr(outside.sys, "platform", "darwin")
     monkeypatch.setattr(outside.platform, "system", lambda: "Darwin")

@@ -1,20 +1,27 @@
 """A term: an assignment for forty made-up students, graded, reported, exported, graded again."""
 
+import contextlib
 import csv
+import json
 import shutil
+import threading
+import urllib.request
 from collections import Counter
 from dataclasses import replace
 
 import pytest
 from browsing import axe_faults
+from click.testing import CliRunner
 
 from attnlib.exercises import get
-from classroom import export, reports
+from classroom import export, grading, reports, review
+from classroom.__main__ import classroom
 from classroom.gradebook import read_record, records, write_record
 from classroom.grading import grade
-from classroom.kit import make_kit
+from classroom.kit import make_kit, read_kit
 from classroom.sandbox.outside import NoSandbox, Sandbox, probe
-from proofs.students.whole_class import PATTERNS, WRONG, write_class
+from proofs.students import hostile
+from proofs.students.whole_class import NAMES, PATTERNS, WRONG, filled, plan, write_class
 
 MARKUP = "<script>document.title = 'broken'</script>"
 
@@ -146,3 +153,127 @@ def test_one_exercise_is_graded_again_and_nothing_else(term, tmp_path):
     assert all(found[s] == before[s] for s in before if s != student)
     page = (again / "reports" / f"{reports.file_stem(student)}.html").read_text(encoding="utf-8")
     assert "4.5 of" in page
+
+
+# Three assignments, by the commands that the instructors' page shows.
+
+
+WEEKS = {  # title: exercises, and how an upload is called
+    "Week 1": (("1.1", "1.3", "4.3"), "{login}_{late}{number}_{hand}_{slug}.ipynb"),
+    "Week 2": (("2.4", "5.2"), "{name}_{hand}_assignsubmission_file/{slug}.ipynb"),
+    "Week 3": (("3.2", "4.2", "5.2"), "{folder}/{slug} (1).ipynb"),
+}
+PEOPLE = [(f"u{100 + i}", f"{first.title()} Berg", 9000 + i) for i, first in enumerate(NAMES)]
+
+
+def command(*words):
+    """What a command prints; it must go well."""
+    done = CliRunner().invoke(classroom, [str(word) for word in words])
+    assert done.exit_code == 0, (words, done.output, done.exception)
+    return done.output
+
+
+def hand_in(kit, folder, form, week):
+    """Everybody's upload, and what is due to whom: ``{student: {exercise: what}}``."""
+    due = {}
+    for i, (student, name, number) in enumerate(PEOPLE):
+        if i % 13 == 12:
+            due[student] = None  # hands in nothing
+            continue
+        ids = [task.id for task in kit.tasks]
+        answers = {id: what for id, what in plan(i + 5 * week).items() if id in ids}
+        together = week == 3 and i < 4  # two pairs; the first of each hands in
+        if together and i % 2:
+            due[student] = due[PEOPLE[i - 1][0]]
+            continue
+        path = folder / form.format(
+            login=name.replace(" ", "").lower(), name=name, number=number, hand=70_000 + i,
+            late="LATE_" * (i % 9 == 3), slug=kit.slug,
+            folder=f"Pair {i // 2}" if together else student)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(filled(kit, answers)))
+        due[student] = answers
+    return due
+
+
+@pytest.fixture(scope="module")
+def weeks(tmp_path_factory):
+    """``{title: (kit, folder, due)}`` after the whole term."""
+    folder = tmp_path_factory.mktemp("weeks")
+    roster = folder / "roster.csv"
+    rows = [f"{student};{name};{number};Participant {70_000 + i};"
+            + (f"Pair {i // 2}" if i < 4 else "")
+            for i, (student, name, number) in enumerate(PEOPLE)]
+    roster.write_bytes("\r\n".join(["Student ID;Name;ID;Identifier;Group", *rows]).encode("cp1252"))
+    played = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grading, "executor", hostile.in_this_process)
+        for week, (title, (ids, form)) in enumerate(WEEKS.items(), 1):
+            place = folder / f"w{week}"
+            command("assign", *ids, "--title", title, "-o", place / "kit")
+            kit = read_kit(place / "kit")
+            due = hand_in(kit, place / "in", form, week)
+            common = (place / "in", "--kit", place / "kit", "--roster", roster)
+            said = command("collect", *common)
+            assert "40 students" in said and "In doubt" not in said
+            command("grade", *common, "--grades", place / "out")
+            student, exercise = PEOPLE[5][0], ids[0]
+            with review.server(kit, place / "out") as (server, address):
+                threading.Thread(target=server.serve_forever, daemon=True).start()
+                asked = urllib.request.Request(
+                    f"{address}mark/{student}/{exercise}", b'{"points": "1.25", "comment": "So."}',
+                    {"Content-Type": "application/json"})
+                assert json.load(urllib.request.urlopen(asked))["points"] == 1.25
+                server.shutdown()
+            mine = next(path for path in (place / "in").rglob("*.ipynb")
+                        if any(sign in str(path) for sign in (student, PEOPLE[5][1], "9005_")))
+            mine.rename(mine.with_name(mine.name.replace(".ipynb", "-2.ipynb")))
+            assert "1 graded, 39 as before" in command(
+                "grade", *common, "--grades", place / "out")
+            command("grade", *common, "--grades", place / "out", "--only", exercise)
+            for form in ("csv", "canvas", "moodle"):
+                command("export", "--format", form, "--grades", place / "out", "--roster", roster,
+                        "--not-handed-in", "blank", "-o", place / f"{form}.csv")
+            played[title] = kit, place, due
+    yield played
+    with contextlib.suppress(AttributeError):
+        grading._own.sandbox.close()
+        del grading._own.trust
+
+
+def test_every_mark_of_a_term_is_the_one_that_is_due(weeks):
+    seen = 0
+    for kit, place, due in weeks.values():
+        found = {record.student: record for record in records(place / "out")}
+        assert found.keys() == due.keys()
+        for student, answers in due.items():
+            if answers is None:
+                assert found[student].points == 0 and "Nothing was" in found[student].notes[0]
+                continue
+            for task in kit.tasks:
+                mark, what = found[student].marks[task.id], answers[task.id]
+                assert (mark.mistake or mark.status) == {
+                    "right": "passed", "untouched": "not_attempted"}.get(what, what), (
+                        kit.title, student, task.id, mark)
+                seen += 1
+        by_hand = [(student, id) for student, record in found.items()
+                   for id, mark in record.marks.items() if mark.by_hand]
+        assert by_hand == [(PEOPLE[5][0], kit.tasks[0].id)]
+        late = [student for student, record in found.items() if "late" in " ".join(record.notes)]
+        assert bool(late) == (kit.title == "Week 1")
+    assert seen > 290
+
+
+def test_the_terms_marks_come_back_by_the_platforms_own_rules(weeks):
+    for kit, place, due in weeks.values():
+        points = {record.student: record.points for record in records(place / "out")}
+        with open(place / "canvas.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))[1:]
+        numbers = {str(number): student for student, _, number in PEOPLE}
+        assert {numbers[row["ID"]]: row[kit.title] for row in rows} == {
+            student: "" if answers is None else reports.number(points[student])
+            for student, answers in due.items()}
+        with open(place / "moodle.csv", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert {row["Identifier"] for row in rows} == {
+            f"Participant {70_000 + i}" for i in range(len(PEOPLE))}
