@@ -23,6 +23,7 @@ from torch.nn.functional import pad
 from .attention import (
     _check_inputs,
     _check_mask,
+    _exponentials,
     _wide_dtype,
     merge_partials,
     own_precision,
@@ -653,7 +654,10 @@ def _chosen_chunks(query, key, value, chunk, top, window, causal):
     places = which[..., None] * chunk + torch.arange(chunk, device=key.device)
     away = (n_k - n_q + who[..., None] - places[..., None, :]).abs()  # of each key from each query
     seen = (away >= window) & (places < n_k)[..., None, :]
-    found = partial_attention(queries, keys, values, mask=seen, scale=1)
+    with own_precision(query):  # all are numbers here, and need no second look
+        scores = torch.where(seen, queries @ keys.mT, -math.inf)
+        exponentials, total, best = _exponentials(xp, scores, -1)
+        found = exponentials @ values / total, (best + total.log())[..., 0]
 
     found = (pad(x.flatten(1, 2), (*(x.ndim - 3) * (0, 0), 0, 1), value=nothing)
              for x, nothing in zip(found, (0.0, -math.inf)))  # (heads, slots + 1, ...)
