@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from ..attention import additive_scores, attention, softmax
+from ..attention import additive_scores, attention, attention_weights, softmax
 from .core import (
     READY_MADE,
     Case,
     Exercise,
+    Result,
     broken_law,
     finite_array,
     flipped,
@@ -106,99 +107,93 @@ _PAPER = Exercise(
 )
 
 
-# 1.2  A dictionary that answers between its keys
+# 1.2  Right for one sentence, wrong for two
 
-def _regression(queries, keys, values, width, *, faults=frozenset()):
+def _batch(query, key, value, *, faults=frozenset()):
     if "in-place" in faults:
-        keys /= width
-        queries = queries / width
-        width = 1.0
-    distance = queries[:, None] - keys[None, :]  # (n_q, n_k)
-    square = np.abs(distance) if "not-squared" in faults else distance ** 2
-    below = width if "width-not-squared" in faults else width ** 2
-    scores = square / below if "no-half" in faults else square / (2 * below)
-    scores = scores if "farthest" in faults else -scores
-    weights = _shares(scores, 0 if "over-queries" in faults else 1)
-    if "nearest" in faults:
-        weights = np.eye(len(keys))[scores.argmax(1)]
-    if "not-normalised" in faults:
-        weights = np.exp(scores)
-    if "underflow" in faults:
-        weights = np.exp(scores)
-        with np.errstate(invalid="ignore"):
-            weights = weights / weights.sum(1, keepdims=True)
-    return weights if "weights" in faults else weights @ values
+        query /= math.sqrt(key.shape[-1])
+    scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
+    if "in-place" not in faults and "no-scale" not in faults:
+        width = key.shape[1] if "scale-left" in faults else key.shape[-1]
+        scores = scores / (width if "by-d_k" in faults else math.sqrt(width))
+    axis = (1 if "axis-left" in faults else 2 if "axis-two" in faults
+            else -2 if "over-queries" in faults else -1)
+    if "no-keepdims" in faults:
+        parts = _exponentials(scores, -1)
+        return parts / parts.sum(axis=-1) @ value
+    return _shares(scores, axis) @ value
 
 
-def _regression_reference(queries, keys, values, width):
-    scores = -(queries[:, None] - keys[None, :]) ** 2 / (2 * width ** 2)
-    return softmax(scores) @ values
+def _batch_einsum(query, key, value):
+    scores = np.einsum("...ik,...jk->...ij", query, key) / key.shape[-1] ** 0.5
+    return np.einsum("...ij,...jv->...iv", _shares(scores, -1), value)
 
 
-def _regression_loops(queries, keys, values, width):
-    outputs = []
-    for query in queries:
-        scores = [-(query - key) ** 2 / (2 * width ** 2) for key in keys]
-        top = max(scores)
-        parts = [math.exp(score - top) for score in scores]
-        outputs.append(sum(p * v for p, v in zip(parts, values)) / sum(parts))
-    return np.array(outputs)
-
-
-def _regression_torch(queries, keys, values, width):
+def _batch_torch(query, key, value):
     import torch
-    scores = -torch.cdist(queries[:, None], keys[:, None]) ** 2 / (2 * width ** 2)
-    return torch.softmax(scores, dim=-1) @ values
+    scores = torch.matmul(query, key.transpose(-2, -1)) / query.size(-1) ** 0.5
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
-def _regression_cases(seed):
+def _batch_loops(query, key, value):
+    if query.ndim > 2:
+        return np.stack([_batch_loops(*one) for one in zip(query, key, value)])
+    rows = []
+    for one in query:
+        scores = np.array([one @ other for other in key]) / math.sqrt(len(one))
+        rows.append(sum(share * v for share, v in zip(_shares(scores, 0), value)))
+    return np.array(rows)
+
+
+def _batch_cases(seed):
     rng = np.random.default_rng([seed, 12])
 
-    def case(n_q, n_k, width, *, shift=0.0, hard=""):
-        keys = rng.permutation(n_k) * 1.5 + rng.uniform(-0.4, 0.4, n_k)
-        queries = rng.uniform(0, 1.5 * n_k, n_q) + shift
-        return Case((queries, keys, rng.normal(0, 3, n_k), width), hard=hard)
+    def case(*leading, n_q, n_k, d_k, d_v, size=1.0, hard=""):
+        shapes = (n_q, d_k), (n_k, d_k), (n_k, d_v)
+        query, key, value = (rng.normal(size=(*leading, *shape)) for shape in shapes)
+        return Case((size * 1.3 * query, 1.3 * key, value), hard=hard)
 
-    return [case(4, 7, 0.8), case(5, 3, 2.5), case(6, 8, 1.7),
-            case(3, 5, 0.3, shift=40.0, hard="a query far from every key"),
-            case(1, 6, 0.6, hard="a single query"), case(5, 1, 0.7, hard="a single key")]
+    return [case(n_q=5, n_k=4, d_k=3, d_v=2), case(6, n_q=3, n_k=5, d_k=2, d_v=4),
+            case(2, n_q=4, n_k=7, d_k=5, d_v=3),
+            case(2, 3, n_q=4, n_k=6, d_k=5, d_v=7, hard="two leading axes"),
+            case(3, n_q=1, n_k=6, d_k=4, d_v=2, hard="a single query"),
+            case(5, n_q=4, n_k=1, d_k=3, d_v=2, hard="a single key")]
 
 
-_REGRESSION = Exercise(
-    id="1.2", kind="write", points=3, minutes=12, version=1,
+_BATCH = Exercise(
+    id="1.2", kind="find the bug", points=4, minutes=10, version=2,
     hints=(
-        "Make the scores a matrix with a row per query and a column per key: "
-        "`queries[:, None] - keys[None, :]` holds every distance.",
-        "The score is equation (1.2). The softmax of equation (1.1) goes along one row, "
-        "so that each query's weights sum to one; then `weights @ values`.",
-        "Far from every key all exponentials round to 0, and 0/0 is not a number. "
-        "Subtract the largest score of each row first: equation (1.1) does not change.",
+        "Write the shape of `scores` beside its line, once for one sentence and once for a "
+        "batch. Which axis is number 1 in each?",
+        "Axes can be counted from the end. The keys are always the last axis of the scores, "
+        "whatever stands in front.",
+        "The same slip was made more than once: a number of an axis occurs in two lines.",
     ),
-    cases=_regression_cases,
-    reference=_regression_reference,
-    mistakes=switched(_regression, {
-        "not-squared": "Your scores fall with the distance itself. Equation (1.2) has a square.",
-        "no-half": "Your scores are twice as steep as equation (1.2) says. "
-                   "Look at what the squared distance is divided by.",
-        "width-not-squared": "You divided by twice the width. Check the units: minutes squared "
-                             "over minutes are not a number without a unit.",
-        "farthest": "The farthest key gets the largest weight. Look at the sign of your scores.",
-        "over-queries": "Your weights sum to one over the queries, for each key. "
-                        "Each query must share out one whole among the keys.",
-        "nearest": "Your answer jumps: each query takes one value only. "
-                   "Let every key have a say.",
-        "not-normalised": "You added up values times kernels, but never divided by the sum of "
-                          "the kernels. Look at what a query far from all keys gets.",
-        "underflow": "Right near the keys. Far from them every kernel rounds to 0, and 0/0 is "
-                     "not a number. What may be subtracted from all scores of a row?",
-        "weights": "You returned the weights, a number per query and key. "
-                   "One more step turns them into one answer per query.",
-        "in-place": "Right numbers, but you changed the caller's keys on the way: "
+    cases=_batch_cases,
+    reference=attention,
+    mistakes=switched(_batch, {
+        "axis-left": "Print the sum of one row of your weights in a batch: "
+                     "the softmax goes along the wrong axis.",
+        "scale-left": "Your scale changes with the length of the sentence: "
+                      "what does `key.shape[1]` mean in a batch?",
+        "axis-two": "Your axis is right for a batch, missing for one sentence, and another one "
+                    "with two leading axes. Count it from the other end.",
+        "over-queries": "Your weights sum to one over the queries. "
+                        "Which axis of the scores holds the keys?",
+        "reversed-axes": "`.T` turns all axes round, so a batch no longer fits. "
+                         "Only the last two may change places.",
+        "no-scale": "The scale is gone. It was not wrong to have one: "
+                    "it was taken from the wrong axis.",
+        "no-keepdims": "You divide the exponentials by sums that have lost their last axis, so "
+                       "the shapes no longer fit. Look at `keepdims`.",
+        "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
+        "in-place": "Right numbers, but you changed the caller's query: "
                     "look for an operator that writes into its left side.",
-    }, pairs=[("not-squared", "no-half"), ("no-half", "over-queries"), ("no-half", "weights"),
-              ("over-queries", "weights"), ("not-squared", "over-queries"),
-              ("width-not-squared", "over-queries"), ("no-half", "underflow")]),
-    variants=(_regression_loops, _regression_torch),
+    }, pairs=[("axis-left", "scale-left"), ("no-scale", "axis-left"), ("no-scale", "axis-two"),
+              ("axis-two", "scale-left"), ("by-d_k", "axis-left"), ("no-scale", "over-queries"),
+              ("over-queries", "scale-left")]),
+    forbidden=READY_MADE,
+    variants=(_batch_einsum, _batch_torch, _batch_loops),
 )
 
 
@@ -219,7 +214,9 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
     scale = (1 if "no-scale" in faults else 1 / d_k if "by-d_k" in faults
              else math.sqrt(d_k) if "multiplied" in faults
              else 1 / math.sqrt(x.shape[-1]) if "by-root-d" in faults
-             else 1 / math.sqrt(x.shape[-2]) if "by-root-n" in faults else 1 / math.sqrt(d_k))
+             else 1 / math.sqrt(x.shape[-2]) if "by-root-n" in faults
+             else 1 / math.sqrt(value.shape[-1]) if "by-root-d_v" in faults
+             else 1 / math.sqrt(8) if "by-root-8" in faults else 1 / math.sqrt(d_k))
     scores = scores * scale
     axis = (-2 if "over-queries" in faults else (-2, -1) if "over-everything" in faults else -1)
     weights = _shares(scores, axis, overflow="overflow" in faults)
@@ -232,6 +229,8 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
             weights = parts / parts.sum(-1, keepdims=True)
     if "no-softmax" in faults:
         weights = scores
+    if "plain-mean" in faults:
+        weights = np.full_like(scores, 1 / x.shape[-2])
     if "largest-only" in faults:
         weights = np.eye(x.shape[-2])[scores.argmax(-1)]
     if "transposed" in faults:
@@ -291,8 +290,8 @@ _SELF_ATTENTION = Exercise(
         "After each, print the shape and say what a row and a column of it are.",
         "A batch puts an axis in front. `key.T` turns all axes round; "
         "`np.swapaxes(key, -1, -2)` only the last two. The softmax goes along the last axis.",
-        "Large scores overflow `np.exp`. Subtract each row's largest score first, "
-        "with `keepdims=True` so that the shapes still fit.",
+        "Large scores overflow `np.exp`. `attnlib.softmax` does not; or subtract each row's "
+        "largest score first, with `keepdims=True` so that the shapes still fit.",
     ),
     cases=_self_attention_cases,
     reference=_self_attention_reference,
@@ -306,6 +305,11 @@ _SELF_ATTENTION = Exercise(
                      "Which vectors are multiplied in a score, and how long are they?",
         "by-root-n": "You divided by the root of the number of words. "
                      "The scale belongs to the width of the vectors in the dot product.",
+        "by-root-d_v": "You divided by the root of the width of the values. A score is a dot "
+                       "product of a query and a key: how long are these?",
+        "by-root-8": "You divided by the root of 8, the width of one published example. "
+                     "Here the width is that of the queries and keys you are given.",
+        "plain-mean": "You mixed the values evenly, whatever the scores say.",
         "over-queries": "Your weights sum to one down each column: every key shares itself out "
                         "among the queries. Look at the axis of your softmax.",
         "over-everything": "Your softmax sums over all scores of a sentence at once. "
@@ -319,7 +323,7 @@ _SELF_ATTENTION = Exercise(
         "one-top": "Right for small scores. For large ones you subtract the largest score of all "
                    "rows, and in other rows every exponential rounds to 0: then 0/0.",
         "overflow": "Right for small scores. For large ones `exp` overflows, and the result is "
-                    "not a number. What may be subtracted from all scores of a row?",
+                    "not a number. `attnlib.softmax` minds that.",
         "swapped": "Queries and keys are swapped: your scores are the transpose of the right "
                    "ones. Who asks, the row or the column?",
         "no-projection": "You compared the embeddings themselves. "
@@ -345,99 +349,99 @@ _SELF_ATTENTION = Exercise(
 )
 
 
-# 1.4  Right for one sentence, wrong for two
+# 1.4  A dictionary that answers between its keys
 
-def _batch(query, key, value, *, faults=frozenset()):
+def _regression(queries, keys, values, width, *, faults=frozenset()):
     if "in-place" in faults:
-        query /= math.sqrt(key.shape[-1])
-    scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
-    if "in-place" not in faults and "no-scale" not in faults:
-        width = key.shape[1] if "scale-left" in faults else key.shape[-1]
-        scores = scores / (width if "by-d_k" in faults else math.sqrt(width))
-    axis = (1 if "axis-left" in faults else 2 if "axis-two" in faults
-            else -2 if "over-queries" in faults else -1)
-    if "top-left" in faults:
-        parts = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return parts / parts.sum(axis=-1, keepdims=True) @ value
-    if "no-keepdims" in faults:
-        parts = _exponentials(scores, -1)
-        return parts / parts.sum(axis=-1) @ value
-    return _shares(scores, axis) @ value
+        keys /= width
+        queries = queries / width
+        width = 1.0
+    distance = queries[:, None] - keys[None, :]  # (n_q, n_k)
+    square = np.abs(distance) if "not-squared" in faults else distance ** 2
+    below = width if "width-not-squared" in faults else width ** 2
+    scores = square / below if "no-half" in faults else square / (2 * below)
+    scores = scores if "farthest" in faults else -scores
+    weights = _shares(scores, 0 if "over-queries" in faults else 1)
+    if "nearest" in faults:
+        weights = np.eye(len(keys))[scores.argmax(1)]
+    if "not-normalised" in faults:
+        weights = np.exp(scores)
+    if "underflow" in faults:
+        weights = np.exp(scores)
+        with np.errstate(invalid="ignore"):
+            weights = weights / weights.sum(1, keepdims=True)
+    return weights if "weights" in faults else weights @ values
 
 
-def _batch_einsum(query, key, value):
-    scores = np.einsum("...ik,...jk->...ij", query, key) / key.shape[-1] ** 0.5
-    return np.einsum("...ij,...jv->...iv", _shares(scores, -1), value)
+def _regression_reference(queries, keys, values, width):
+    scores = -(queries[:, None] - keys[None, :]) ** 2 / (2 * width ** 2)
+    return softmax(scores) @ values
 
 
-def _batch_torch(query, key, value):
+def _regression_loops(queries, keys, values, width):
+    outputs = []
+    for query in queries:
+        scores = [-(query - key) ** 2 / (2 * width ** 2) for key in keys]
+        top = max(scores)
+        parts = [math.exp(score - top) for score in scores]
+        outputs.append(sum(p * v for p, v in zip(parts, values)) / sum(parts))
+    return np.array(outputs)
+
+
+def _regression_torch(queries, keys, values, width):
     import torch
-    scores = torch.matmul(query, key.transpose(-2, -1)) / query.size(-1) ** 0.5
-    return torch.matmul(torch.softmax(scores, dim=-1), value)
+    scores = -torch.cdist(queries[:, None], keys[:, None]) ** 2 / (2 * width ** 2)
+    return torch.softmax(scores, dim=-1) @ values
 
 
-def _batch_loops(query, key, value):
-    if query.ndim > 2:
-        return np.stack([_batch_loops(*one) for one in zip(query, key, value)])
-    rows = []
-    for one in query:
-        scores = np.array([one @ other for other in key]) / math.sqrt(len(one))
-        rows.append(sum(share * v for share, v in zip(_shares(scores, 0), value)))
-    return np.array(rows)
-
-
-def _batch_cases(seed):
+def _regression_cases(seed):
     rng = np.random.default_rng([seed, 14])
 
-    def case(*leading, n_q, n_k, d_k, d_v, size=1.0, hard=""):
-        shapes = (n_q, d_k), (n_k, d_k), (n_k, d_v)
-        query, key, value = (rng.normal(size=(*leading, *shape)) for shape in shapes)
-        return Case((size * 1.3 * query, 1.3 * key, value), hard=hard)
+    def case(n_q, n_k, width, *, shift=0.0, hard=""):
+        keys = rng.permutation(n_k) * 1.5 + rng.uniform(-0.4, 0.4, n_k)
+        queries = rng.uniform(0, 1.5 * n_k, n_q) + shift
+        return Case((queries, keys, rng.normal(0, 3, n_k), width), hard=hard)
 
-    return [case(n_q=5, n_k=4, d_k=3, d_v=2), case(6, n_q=3, n_k=5, d_k=2, d_v=4),
-            case(2, n_q=4, n_k=7, d_k=5, d_v=3),
-            case(2, 3, n_q=4, n_k=6, d_k=5, d_v=7, hard="two leading axes"),
-            case(4, n_q=3, n_k=5, d_k=6, d_v=2, size=300.0, hard="large scores"),
-            case(3, n_q=1, n_k=6, d_k=4, d_v=2, hard="a single query"),
-            case(5, n_q=4, n_k=1, d_k=3, d_v=2, hard="a single key")]
+    return [case(4, 7, 0.8), case(5, 3, 2.5), case(6, 8, 1.7),
+            case(3, 5, 0.3, shift=40.0, hard="a query far from every key"),
+            case(1, 6, 0.6, hard="a single query"), case(5, 1, 0.7, hard="a single key")]
 
 
-_BATCH = Exercise(
-    id="1.4", kind="find the bug", points=4, minutes=10, version=1,
+_REGRESSION = Exercise(
+    id="1.4", kind="write", points=3, minutes=12, version=2,
     hints=(
-        "Write the shape of `scores` beside its line, once for one sentence and once for a "
-        "batch. Which axis is number 1 in each?",
-        "Axes can be counted from the end. The keys are always the last axis of the scores, "
-        "whatever stands in front.",
-        "The same slip was made more than once: a number of an axis occurs in three lines.",
+        "Make the scores a matrix with a row per query and a column per key: "
+        "`queries[:, None] - keys[None, :]` holds every distance.",
+        "The score is equation (1.2). The softmax of equation (1.1) goes along one row, "
+        "so that each query's weights sum to one; then `weights @ values`.",
+        "Far from every key all exponentials round to 0, and 0/0 is not a number. "
+        "`attnlib.softmax` subtracts the largest score of each row first.",
     ),
-    cases=_batch_cases,
-    reference=attention,
-    mistakes=switched(_batch, {
-        "axis-left": "Print the sum of one row of your weights in a batch: "
-                     "the softmax goes along the wrong axis.",
-        "scale-left": "Your scale changes with the length of the sentence: "
-                      "what does `key.shape[1]` mean in a batch?",
-        "top-left": "Each row sums to one, but the number subtracted from the scores differs "
-                    "from key to key. Only what is the same for the whole row cancels.",
-        "axis-two": "Your axis is right for a batch, missing for one sentence, and another one "
-                    "with two leading axes. Count it from the other end.",
-        "over-queries": "Your weights sum to one over the queries. "
-                        "Which axis of the scores holds the keys?",
-        "reversed-axes": "`.T` turns all axes round, so a batch no longer fits. "
-                         "Only the last two may change places.",
-        "no-scale": "The scale is gone. It was not wrong to have one: "
-                    "it was taken from the wrong axis.",
-        "no-keepdims": "You divide the exponentials by sums that have lost their last axis, so "
-                       "the shapes no longer fit. Look at `keepdims`.",
-        "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
-        "in-place": "Right numbers, but you changed the caller's query: "
+    cases=_regression_cases,
+    reference=_regression_reference,
+    mistakes=switched(_regression, {
+        "not-squared": "Your scores fall with the distance itself. Equation (1.2) has a square.",
+        "no-half": "Your scores are twice as steep as equation (1.2) says. "
+                   "Look at what the squared distance is divided by.",
+        "width-not-squared": "You divided by twice the width. Check the units: minutes squared "
+                             "over minutes are not a number without a unit.",
+        "farthest": "The farthest key gets the largest weight. Look at the sign of your scores.",
+        "over-queries": "Your weights sum to one over the queries, for each key. "
+                        "Each query must share out one whole among the keys.",
+        "nearest": "Your answer jumps: each query takes one value only. "
+                   "Let every key have a say.",
+        "not-normalised": "You added up values times kernels, but never divided by the sum of "
+                          "the kernels. Look at what a query far from all keys gets.",
+        "underflow": "Right near the keys. Far from them every kernel rounds to 0, and 0/0 is "
+                     "not a number. `attnlib.softmax` minds that.",
+        "weights": "You returned the weights, a number per query and key. "
+                   "One more step turns them into one answer per query.",
+        "in-place": "Right numbers, but you changed the caller's keys on the way: "
                     "look for an operator that writes into its left side.",
-    }, pairs=[("axis-left", "scale-left"), ("no-scale", "axis-left"), ("top-left", "scale-left"),
-              ("axis-two", "scale-left"), ("by-d_k", "axis-left"), ("no-scale", "over-queries"),
-              ("over-queries", "scale-left")]),
-    forbidden=READY_MADE,
-    variants=(_batch_einsum, _batch_torch, _batch_loops),
+    }, pairs=[("not-squared", "no-half"), ("no-half", "over-queries"), ("no-half", "weights"),
+              ("over-queries", "weights"), ("not-squared", "over-queries"),
+              ("width-not-squared", "over-queries"), ("no-half", "underflow")]),
+    variants=(_regression_loops, _regression_torch),
 )
 
 
@@ -577,6 +581,7 @@ def _ask_cases(seed):
     keys = rng.normal(size=(4, 6))
     keys[2] = 3 * keys[1] + 0.5 * keys[2]
     return [case(3, 5, 1, 0.9), case(5, 7, 4, 0.75), case(4, 9, 0, 0.6), case(6, 8, 2, 0.99),
+            case(4, 6, 2, 0.05, hard="a share below one in four"), case(2, 3, 1, 0.5),
             Case((keys, 1, 0.8), hard="a longer key in nearly the same direction"),
             case(4, 5, 3, 0.9, size=0.02, hard="very short keys")]
 
@@ -587,7 +592,7 @@ def _ask(keys, index, share, *, faults=frozenset()):
         return keys[index].copy()
     others = 1 if "one-other" in faults else n_k - 1
     gap = math.log(share if "log-share" in faults else others * share / (1 - share))
-    gap = share if "share-as-score" in faults else gap
+    gap = share if "share-as-score" in faults else abs(gap) if "positive" in faults else gap
     wanted = gap * np.eye(n_k)[index] * (1 if "scale-forgotten" in faults else math.sqrt(d_k))
     if "scores" in faults:
         return wanted
@@ -625,12 +630,12 @@ def _ask_judge(cases, outcomes):
 
 
 _ASK = Exercise(
-    id="1.7", kind="open-ended", points=4, minutes=20, version=1,
+    id="1.7", kind="open-ended", points=4, minutes=20, version=2,
     hints=(
         "Choose the scores first, not the query. If all the other keys have the score 0, which "
         "score gives one key this share? Solve equation (1.1) for it.",
-        "You want `keys @ query` to be a vector that you choose: linear equations, with more "
-        "unknowns than equations. `np.linalg.lstsq` or `np.linalg.pinv` solves them.",
+        "You want `keys @ query` to be a vector that you choose: linear equations, solvable since "
+        "the keys are independent. `np.linalg.lstsq` or `np.linalg.pinv` solves them.",
         "Two things are easily lost: there are `n_k - 1` other keys, and the scores are divided "
         "by a root before the softmax.",
     ),
@@ -650,6 +655,8 @@ _ASK = Exercise(
         "log-share": "The logarithm of the share is its score only if the exponentials already "
                      "sum to one. What do the other keys add?",
         "one-other": "Your score would be right if there were one other key. Count them.",
+        "positive": "Your score is never below 0. A share smaller than an even one needs a score "
+                    "below the others'.",
         "scale-forgotten": "Your scores are right before they are divided by the root of the "
                            "width. After that they are too small.",
     }, pairs=[("log-share", "scale-forgotten"), ("one-other", "scale-forgotten"),
@@ -669,6 +676,17 @@ _WRONG_VERSIONS = {
     "softmax over the queries": lambda q, k, v: _shares(q @ k.T / math.sqrt(k.shape[1]), 0) @ v,
     "best key only": lambda q, k, v: v[(q @ k.T).argmax(1)],
     "plain mean": lambda q, k, v: np.broadcast_to(v.mean(0), (len(q), v.shape[1])),
+}
+
+
+_TELLING_WHY = {
+    "saturated": "Your scores are so far apart that the best key gets everything, whatever "
+                 "the scale. This is the mistake of the published test.",
+    "zeros": "All of your scores are 0, so every key gets the same weight under any scale.",
+    "one-key": "With a single key its weight is 1, whatever was done to its score.",
+    "one-wide": "With one feature the root of the width is 1: "
+                "no mistake in the scale can show.",
+    "equal-values": "All of your values are alike, so every mix of them is the same.",
 }
 
 
@@ -717,8 +735,15 @@ def _slipped_through(query, key, value, shapes):
     missed = [name for name, gap in gaps.items() if gap < 0.1]
     if not missed:
         return None
+    weights = attention_weights(query, key)
+    why = next((name for name, so in {
+        "one-key": len(key) == 1, "equal-values": not np.ptp(value, axis=0).any(),
+        "zeros": not (query @ key.T).any(), "one-wide": key.shape[1] == 1,
+        "saturated": (np.sort(weights, 1)[:, -2] < 0.01).all()}.items() if so), None)
     lines = [f"{name:26}{gap:9.3f}{'  <- passes' if name in missed else ''}"
              for name, gap in gaps.items()]
+    if why:
+        return Result("known_mistake", _TELLING_WHY[why], "\n".join([shapes, *lines]), mistake=why)
     return broken_law(f"{len(missed)} of {len(gaps)} wrong versions pass your test: "
                       f"{', '.join(missed)}.",
                       "\n".join([shapes, "largest difference from the right output:", *lines]))
@@ -734,15 +759,7 @@ _TELLING = Exercise(
     ),
     cases=lambda seed: [Case()],
     reference=None,
-    mistakes=switched(_telling, {
-        "saturated": "Your scores are so far apart that the best key gets everything, whatever "
-                     "the scale. This is the mistake of the published test.",
-        "zeros": "All of your scores are 0, so every key gets the same weight under any scale.",
-        "one-key": "With a single key its weight is 1, whatever was done to its score.",
-        "one-wide": "With one feature the root of the width is 1: "
-                    "no mistake in the scale can show.",
-        "equal-values": "All of your values are alike, so every mix of them is the same.",
-    }),
+    mistakes=switched(_telling, _TELLING_WHY),
     judge=_telling_judge,
     variants=(
         _telling,
@@ -750,4 +767,93 @@ _TELLING = Exercise(
     ),
 )
 
-EXERCISES = (_PAPER, _REGRESSION, _SELF_ATTENTION, _BATCH, _ADDITIVE, _PREDICTION, _ASK, _TELLING)
+
+# 1.9  Prove or refute: any share can be asked for
+
+_REFUTED_WHY = {
+    "same-keys": "Two of your keys are the same. The statement speaks of keys that differ.",
+    "too-many": "You have as many keys as features, or more. The statement speaks of fewer.",
+    "negative": "A number of your certificate is negative. Then the key lies outside the others, "
+                "and a query can put it ahead of them.",
+    "counts-itself": "Your certificate uses the key itself. The others must mix to it alone.",
+    "sum": "The numbers of your certificate do not sum to 1, so the mix is no mean of the others.",
+    "another-key": "The certificate mixes the others to something, but not to the key of your "
+                   "index.",
+    "independent": "Your keys are linearly independent, and then every share can be reached: "
+                   "exercise 1.7 finds the query.",
+}
+
+
+def _refuted(*, faults=frozenset()):
+    keys = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0.5, 0.5, 0, 0]])
+    index, certificate = 2, np.array([0.5, 0.5, 0.0])
+    if "same-keys" in faults:
+        keys, certificate = keys[[0, 1, 1]], np.array([0, 1.0, 0])
+    if "too-many" in faults:
+        keys = keys[:, :2]
+    if "negative" in faults:
+        keys[2], certificate = 2 * keys[0] - keys[1], np.array([2.0, -1.0, 0])
+    if "counts-itself" in faults:
+        certificate = np.array([0.25, 0.25, 0.5])
+    if "sum" in faults:
+        keys[2], certificate = keys[0] + keys[1], np.array([1.0, 1.0, 0])
+    if "another-key" in faults:
+        index, certificate = 0, np.array([0, 0.5, 0.5])
+    if "independent" in faults:
+        keys[2] = [0, 0, 1, 0]
+    return keys, index, certificate
+
+
+def _refuted_judge(cases, outcomes):
+    value = outcomes[0].value
+    if not isinstance(value, tuple | list) or len(value) != 3:
+        return broken_law("Return three things: `return keys, index, certificate`.")
+    keys, index, certificate = (finite_array(part) for part in value)
+    if any(part is None for part in (keys, index, certificate)):
+        return broken_law("Keys and certificate must be arrays of finite numbers, the index one "
+                          "whole number.")
+    shapes = f"keys {keys.shape}, index {index.shape}, certificate {certificate.shape}"
+    if keys.ndim != 2 or index.size != 1 or certificate.shape != (len(keys),) or len(keys) < 2:
+        return broken_law("Keys have shape (n_k, d_k), two or more of them; the certificate has a "
+                          "number for each key, and the index is one number.", shapes)
+    index = float(index.ravel()[0])
+    if index not in range(len(keys)):
+        return broken_law(f"The index counts the keys from 0 to {len(keys) - 1}.", f"index {index}")
+    index = int(index)
+    apart = np.abs(keys[:, None] - keys).max(-1) + np.eye(len(keys))
+    mixed = certificate @ keys
+    close = np.allclose(mixed, keys[index], atol=1e-6)
+    why = next((name for name, so in {
+        "same-keys": apart.min() < 1e-6, "too-many": len(keys) >= keys.shape[1],
+        "independent": np.linalg.matrix_rank(keys) == len(keys),
+        "negative": certificate.min() < -1e-9, "counts-itself": abs(certificate[index]) > 1e-9,
+        "sum": abs(certificate.sum() - 1) > 1e-6, "another-key": not close}.items() if so), None)
+    if why is None:
+        return None
+    return Result("known_mistake", _REFUTED_WHY[why], mistake=why, witness=(
+        f"{shapes}\nkey {index}: {keys[index].round(3)}\nmix of the others: {mixed.round(3)}"))
+
+
+_REFUTED = Exercise(
+    id="1.9", kind="open-ended", points=3, minutes=15, version=1,
+    hints=(
+        "Think of keys as points. Which point can never be the one furthest out, in whatever "
+        "direction you look?",
+        "A score is linear in the key. If a key lies halfway between two others, what is its "
+        "score, given theirs?",
+        "Three keys are enough, one of them a mean of the two others; features that nobody uses "
+        "may be 0.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=switched(_refuted, _REFUTED_WHY),
+    judge=_refuted_judge,
+    variants=(
+        _refuted,
+        lambda: ([[0, 0, 0, 0, 3], [1, 2, 3, 4, 5], [0.25, 0.5, 0.75, 1, 3.5]], 2,
+                 [0.75, 0.25, 0]),
+    ),
+)
+
+EXERCISES = (_PAPER, _BATCH, _SELF_ATTENTION, _REGRESSION, _ADDITIVE, _PREDICTION, _ASK, _TELLING,
+             _REFUTED)
