@@ -8,10 +8,12 @@ import builtins
 import functools
 import hashlib
 import json
+import os
 import re
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections import Counter
 from concurrent.futures import (
@@ -23,7 +25,6 @@ from concurrent.futures import (
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from os import cpu_count
 
 import numpy as np
 from rich.console import Console
@@ -579,7 +580,7 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
     jobs = (_job(kit, folder, grades, one, **how) for one in found)
     with Progress(*BAR, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(found))
-        for job, record in mapped(filter(None, jobs), workers or cpu_count(), scheduler):
+        for job, record in mapped(filter(None, jobs), workers or os.cpu_count(), scheduler):
             summary.graded += 1
             if record is None:
                 record = _failed(job)
@@ -717,11 +718,21 @@ def interrupts_held():
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def leave_with(parent):
+    """End this process, and with it its sandbox, when the one that started it is gone."""
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextmanager
 def executor(workers, scheduler=None):
     """An executor and how many jobs it does at a time; whoever interrupts it need not wait."""
     if scheduler is None:
-        pool = ProcessPoolExecutor(workers, get_context("spawn"))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), leave_with, (os.getpid(),))
         try:
             yield pool, workers
         except BaseException:
