@@ -123,3 +123,24 @@ def test_every_claim_says_what_is_known_elsewhere():
                             entry["elsewhere"].strip())
         assert said, entry
         assert f"- **{said[1]}.**" in references and f"({said[2]})" in references, entry
+
+
+@pytest.mark.parametrize("entry", yaml.safe_load((BOOK / "claims.yml").read_text(encoding="utf-8")),
+                         ids=lambda entry: entry["id"])
+def test_a_chapter_quotes_its_claim_word_for_word(entry):
+    """The quote in the notebook and the text on the claims page are one; formulas have dollars."""
+    from press.chapters import Chapter
+
+    quotes = [words(quote) for cell in Chapter(BOOK / f"{entry['chapter']}.ipynb").cells
+              if cell.cell_type == "markdown"
+              for quote in re.findall(r"(?:^>.*\n?)+", cell.source, re.MULTILINE)]
+    assert words(f"**Claim {entry['id']}.** {entry['text']}") in quotes
+
+
+def words(text):
+    """A text without marks of quotes, formulas and line breaks.
+
+    >>> words("> so $d_k$\\n> grows")
+    'so d_k grows'
+    """
+    return " ".join(re.sub(r"^> ?|\$|\\(?=[a-z])|[{}()]", "", text, flags=re.MULTILINE).split())
