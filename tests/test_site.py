@@ -105,7 +105,7 @@ def test_each_fault_is_told_with_file_cell_and_remedy_and_fails_the_build(tmp_pa
     book = faulty(tmp_path)
     command = [Path(sys.executable).with_name("jupyter-book"), "build", str(book), "--quiet"]
     for _ in range(2):  # and again, though nothing has changed
-        run = subprocess.run(command, capture_output=True, text=True)
+        run = subprocess.run(command, capture_output=True, text=True, cwd=book)
         said = run.stdout + run.stderr
         assert run.returncode != 0
         assert [line for line in TOLD if not re.search(line, said)] == [], said
