@@ -541,7 +541,7 @@ def _fair_cases(seed):
         return Case(([runs[i] for i in rng.permutation(len(runs))],), hard=hard)
 
     return [case((16,), (2, 64, 2048)), case((1024, 16), (128, 8, 512)),
-            case((7, 40), (64, 300)),
+            case((7, 40), (64, 256, 1024)),
             case((16, 128), (32, 64, 256), missing=(1, 6), hard="two runs are missing"),
             case((12, 100), (64, 1024), missing=(0, 3, 4), hard="three runs are missing")]
 
