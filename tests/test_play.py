@@ -582,6 +582,36 @@ def test_a_finger_drags_to_where_it_ends(opened, name, right, down):
     assert after == pytest.approx((x + right, y + down), abs=snap)
 
 
+def test_a_finger_on_the_middle_of_a_knob_has_that_knob(opened):
+    page = opened(**FINGER)
+    knobs = page.evaluate("""() => [...document.querySelectorAll("[data-play]")].flatMap((figure) =>
+        [...figure.shadowRoot.querySelectorAll(".handle")].map((knob) => {
+            knob.scrollIntoView({ block: "center" });
+            const box = knob.querySelector(".knob").getBoundingClientRect();
+            const hit = figure.shadowRoot.elementFromPoint(box.x + box.width / 2,
+                                                           box.y + box.height / 2);
+            return [figure.dataset.play, knob.getAttribute("aria-label"),
+                    hit.closest(".handle") === knob]; }))""")
+    assert len(knobs) > 30 and [knob for knob in knobs if not knob[2]] == []
+
+
+def test_the_query_stays_in_its_picture_however_it_is_turned(opened):
+    page = opened()
+    outside = page.evaluate("""() => {
+        const root = document.querySelector("[data-play=lookup]").shadowRoot;
+        const [direction, length] = root.querySelectorAll("input[type=range]");
+        const set = (slider, value) => { slider.value = value;
+            slider.dispatchEvent(new Event("input", { bubbles: true })); };
+        const knob = root.querySelector(".handle .knob"), plane = knob.ownerSVGElement;
+        return [-180, -135, -90, -45, 0, 45, 90, 135].filter((angle) => {
+            set(length, length.max); set(direction, angle);
+            const box = knob.getBoundingClientRect(), whole = plane.getBoundingClientRect();
+            return box.top < whole.top || box.bottom > whole.bottom
+                || box.left < whole.left || box.right > whole.right; });
+    }""")
+    assert outside == []
+
+
 def test_a_finger_paints_sideways_and_scrolls_down(opened):
     page = opened(**FINGER)
     grid = page.locator("[data-play=masks] .hit")

@@ -118,8 +118,9 @@ function frame(host, root, data) {
       pictures.push(picture);
       return picture;
     },
-    /** A knob to drag, `move(x, y)` in pixels; with arrow keys, `key(right, up)` in steps. */
-    handle(picture, { label, move, key }) {
+    /** A knob to drag, `move(x, y)` in pixels, `reach()` wide to either side; by arrow keys, `key(right, up)` in steps. */
+    handle(picture, { label, move, key, reach = () => 22 }) {
+      const area = h("svg:ellipse", { ry: 22, class: "reach" });
       const knob = h("svg:g", { class: "handle", tabindex: 0, role: "slider", "aria-label": label,
         onkeydown: (event) => {
           const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1], Home: [-1e6, 0], End: [1e6, 0] }[event.key];
@@ -127,11 +128,12 @@ function frame(host, root, data) {
           event.preventDefault();
           key(...way.map((d) => d * (event.shiftKey ? 5 : 1)));
           ui.refresh();
-        } }, h("svg:circle", { r: 22, class: "reach" }), h("svg:circle", { r: 9, class: "knob" }));
+        } }, area, h("svg:circle", { r: 9, class: "knob" }));
       knob.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // or the page scrolls
       ui.drag(knob, picture, move);
       picture.top.append(knob);
       return { knob, at(x, y, now, min, max, words) {
+        put(area, { rx: reach() });
         put(knob, { transform: `translate(${x} ${y})`, "aria-valuenow": now, "aria-valuemin": min,
           "aria-valuemax": max, "aria-valuetext": words });
       } };

@@ -27,7 +27,7 @@ const median = (list) => {
 };
 const mean = (list) => list.reduce((sum, x) => sum + x, 0) / list.length;
 const power = (x) => (x > 0 ? clamp(Math.log10(x), LEAST, MOST) : LEAST);
-const short = (x) => (x === 0 ? "0" : x >= 0.01 ? x.toFixed(2) : x < 1e-16 ? "below 10⁻¹⁶" : x.toExponential(0).replace("e-", " · 10^−"));
+const short = (x) => (x === 0 ? "0" : x >= 0.01 ? x.toFixed(2) : x < 1e-16 ? "below 10⁻¹⁶" : x.toExponential(0).replace(/e-(\d+)/, (_, power) => ` · 10⁻${[...power].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("")}`));
 
 function build(ui) {
   const { drawn } = ui.data;

@@ -46,7 +46,7 @@ function build(ui) {
       strip(now.chosen, `window, chosen chunks: ${now.order.length} means + ${many([...now.seen].filter((c) => c === "1").length, "key")}`, 2)]];
   });
   const set = (j, score) => { ui.state.scores[j] = clamp(Math.round(10 * score) / 10, LOW, HIGH); };
-  const handles = ui.data.state.scores.map((_, j) => ui.handle(picture, { label: `Score of key ${j + 1}. Arrow keys change it.`,
+  const handles = ui.data.state.scores.map((_, j) => ui.handle(picture, { label: `Score of key ${j + 1}. Arrow keys change it.`, reach: () => Math.min(22, room() / 2),
     move: (_, py) => set(j, HIGH - ((py - TOP) * (HIGH - LOW)) / UP), key: (right, up) => set(j, ui.state.scores[j] + (right || up) / 10) }));
   const slider = (label, name, max) => ui.slider({ label, min: 1, max, get: () => ui.state[name], set: (v) => { ui.state[name] = v; } });
   ui.add(h("style", {}, STYLE), picture.svg,
