@@ -41,7 +41,7 @@ def examples():
                     axes=("name", "action"), value_axes=("being", "doing")),
         play.masks({"causal": past, "a leak": leak}, WORDS, start="a leak"),
         play.reach(), play.rotary(np.tile([1.0, 0.0], 4), np.tile([1.0, 0.0], 4)),
-        play.scaling(), play.selection(rng.normal(size=12)),
+        play.scaling(), play.selection(rng.normal(size=24)),
         play.temperature(rng.normal(size=7), WORDS), play.tiles()]
 
 
