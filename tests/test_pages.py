@@ -233,6 +233,6 @@ def test_every_name_in_the_notation_is_one_of_attnlib():
     known |= set().union(*(names_of(method) for thing in things if inspect.isclass(thing)
                            for method in vars(thing).values() if inspect.isfunction(method)))
     known |= {"n_q", "n_k", "d_k", "d_v", "w_value", "out_proj", "output", "lse",
-              "latent"}  # no parameters
+              "latent", "width", "g", "gain_q", "gain_k"}  # no parameters
     assert len(named) > 40
     assert not named - known
