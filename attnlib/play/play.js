@@ -76,7 +76,7 @@ function frame(host, root, data) {
   const ui = {
     data, state: structuredClone(data.state),
     add: (...nodes) => body.append(...nodes),
-    reset() { ui.state = structuredClone(data.state); ui.refresh(); },
+    reset() { ui.state = structuredClone(data.state); ui.draw(); },
     refresh() { waiting ||= requestAnimationFrame(() => { waiting = 0; ui.draw(); }); },
     draw() { draw(); controls.forEach((show) => show()); },
     paint: () => pictures.forEach((picture) => picture.paint()),
