@@ -277,9 +277,17 @@ def _self_attention_cases(seed):
         return Case((rng.normal(size=(*leading, n, d)), strength * w_query * 1.3,
                      strength * w_key * 1.3, w_value), hard=hard)
 
+    def large():
+        """Every row's scores overflow, and the rows' largest ones lie far apart."""
+        while True:
+            found = case(n=4, d=7, d_k=3, d_v=5, size=2000.0, hard="scores far above 700")
+            x, w_query, w_key, _ = found.args
+            tops = ((x @ w_query) @ (x @ w_key).T / math.sqrt(3)).max(-1)
+            if tops.min() > 1000 and np.ptp(tops) > 1000:
+                return found
+
     return [case(n=5, d=4, d_k=3, d_v=2), case(n=3, d=6, d_k=2, d_v=4),
-            case(7, n=4, d=5, d_k=6, d_v=3), case(2, n=6, d=3, d_k=5, d_v=4),
-            case(n=4, d=7, d_k=3, d_v=5, size=2000.0, hard="scores far above 700"),
+            case(7, n=4, d=5, d_k=6, d_v=3), case(2, n=6, d=3, d_k=5, d_v=4), large(),
             case(n=1, d=3, d_k=2, d_v=4, hard="a sentence of one word")]
 
 

@@ -171,8 +171,10 @@ def _softmax_cases(seed):
         return Case((scores, axis), hard=hard)
 
     far = rng.normal(size=(3, 5)) + 2000.0 * rng.permutation(3)[:, None]
+    apart = np.array([[0, 0, 0, 3000], [0, 900, 900, 900], [0, 600, 1200, 1800]])  # mean, smallest
+    apart = rng.permuted(apart, axis=1) + rng.normal(size=(3, 4))
     return [case(4, axis=0), case(3, 6, axis=1), case(5, 2, axis=0), case(2, 3, 5, axis=1),
-            case(4, 3, 2, axis=-3), case(3, 4, axis=-1, size=800.0, hard="scores in the hundreds"),
+            case(4, 3, 2, axis=-3), Case((apart, -1), hard="scores hundreds apart"),
             Case((far, 1), hard="rows that lie far from each other"),
             case(2, 6, axis=-1, shift=-900.0, hard="scores far below 0"),
             case(5, 7, axis=0, hidden=0.4, hard="scores of minus infinity"),

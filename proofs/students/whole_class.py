@@ -92,6 +92,7 @@ WRONG = {  # {exercise: {mistake: (what stands in the right answer, what stands 
         "no-scale": (" / np.sqrt(key.shape[-1])", ""),
         "by-d_k": ("np.sqrt(key.shape[-1])", "key.shape[-1]"),
         "over-queries": ("axis=-1", "axis=-2"),
+        "overflow": (" - scores.max(axis=-1, keepdims=True)", ""),
         "weights": (" @ value", ""),
         "reversed-axes": ("np.swapaxes(key, -1, -2)", "key.T"),
     },
