@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attnlib.exercises.files import write_whole
 
-from .roster import DELIMITERS, alike, clean, decoded
+from .roster import alike, clean, rows_of
 
 NAME, COLUMNS = "overrides.csv", ("student", "exercise", "points", "comment")
 
@@ -48,9 +48,7 @@ def read(folder):
     path = Path(folder) / NAME
     if not path.exists():
         return {}
-    text = decoded(path)
-    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    rows = rows_of(path)
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     if not set(COLUMNS[:3]) <= set(head):
         raise ValueError(f"{path} needs the columns {', '.join(COLUMNS)} in its first line; found: "

@@ -1,6 +1,7 @@
 """The roster: who is in the class, as spreadsheets and learning platforms write it."""
 
 import csv
+import io
 import re
 import unicodedata
 from dataclasses import dataclass, field
@@ -62,13 +63,7 @@ def read_roster(path):
     Raises:
         ValueError: if there is no column that tells students apart, or an id stands there twice.
     """
-    text = decoded(path)
-    first, _, rest = text.partition("\n")
-    said = re.fullmatch(r"\W?sep=(.)\W*", first.strip("\r"))
-    text = rest if said else text
-    delimiter = said[1] if said else max(DELIMITERS, key=text.partition("\n")[0].count)
-    rows = [[clean(cell) for cell in row]
-            for row in csv.reader(text.splitlines(), delimiter=delimiter)]
+    rows = [[clean(cell) for cell in row] for row in rows_of(path)]
     head, rows = (rows[0], rows[1:]) if rows else ([], [])
     place = columns(head)
     if "student" not in place or not any(map(any, rows)):
@@ -79,6 +74,20 @@ def read_roster(path):
     students = [student for row in rows if (student := _student(head, place, row))]
     _each_once(path, students)
     return tuple(students)
+
+
+def rows_of(path):
+    """The rows of a CSV file, in whichever letters and between whichever signs it was written.
+
+    Raises:
+        ValueError: if it is a spreadsheet, and no text.
+    """
+    text = decoded(path)
+    first, _, rest = text.partition("\n")
+    said = re.fullmatch(r"\W?sep=(.)\W*", first.strip("\r"))
+    text = rest if said else text
+    delimiter = said[1] if said else max(DELIMITERS, key=text.partition("\n")[0].count)
+    return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def decoded(path):

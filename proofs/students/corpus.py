@@ -43,13 +43,18 @@ def is_check(cell, id=""):
     return text(cell).startswith(f'check("{id}')
 
 
-def changed(notebook, edit):
-    """A notebook in which ``edit(cell, id)`` gave the cells in the place of each answer's cell."""
+def replaced(notebook, found, edit):
+    """A notebook in which ``edit(cell, id)`` gave the cells in the place of those ``found``."""
     cells = []
     for cell in notebook["cells"]:
-        id = next((id for id in IDS if is_answer(cell, id)), None)
+        id = next((id for id in IDS if found(cell, id)), None)
         cells += [cell] if id is None else edit(cell, id)
     return notebook | {"cells": cells}
+
+
+def changed(notebook, edit):
+    """A notebook in which ``edit(cell, id)`` gave the cells in the place of each answer's cell."""
+    return replaced(notebook, is_answer, edit)
 
 
 def rewritten(notebook, how):
@@ -63,11 +68,7 @@ def rewritten(notebook, how):
 
 def around_checks(notebook, edit):
     """A notebook in which ``edit(cell, id)`` gave the cells in the place of each check."""
-    cells = []
-    for cell in notebook["cells"]:
-        id = next((id for id in IDS if is_check(cell, id)), None)
-        cells += [cell] if id is None else edit(cell, id)
-    return notebook | {"cells": cells}
+    return replaced(notebook, is_check, edit)
 
 
 def indented(source):
