@@ -57,26 +57,44 @@ def my_softmax(scores, axis):
 
 
 def main(pictures=None):
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        sys.exit("this needs chromium: on Debian or Ubuntu, sudo apt install chromium")
     with tempfile.TemporaryDirectory() as home:
-        shutil.copytree(ROOT / "student", Path(home) / "student")
-        with lab(Path(home)) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path,
-                                                 args=["--no-sandbox", "--disable-gpu"])
+        with browsing(Path(home)) as (address, new_page):
             for done, lesson in enumerate(LESSONS, 1):
-                page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
-                try:
+                with new_page(pictures, f"newcomer_{lesson.chapter}.png") as page:
                     take(page, address, lesson, done)
-                finally:
-                    if pictures:
-                        page.screenshot(path=Path(pictures) / f"newcomer_{lesson.chapter}.png")
-                page.context.close()
-            browser.close()
         record = json.loads((Path(home) / "progress.json").read_text(encoding="utf-8"))
     assert set(record["passed"]) == {lesson.id for lesson in LESSONS}, record
     print(f"The record of progress holds {', '.join(record['passed'])}.")
+
+
+@contextlib.contextmanager
+def browsing(home):
+    """JupyterLab in this folder with a copy of student/, and Chromium before it.
+
+    Yields:
+        Its address, and a function that opens a page, ``with new_page(folder, name) as page``,
+        whose last sight is stored in the folder, if there is one.
+    """
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        sys.exit("this needs chromium: on Debian or Ubuntu, sudo apt install chromium")
+    shutil.copytree(ROOT / "student", home / "student")
+    with lab(home) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path,
+                                             args=["--no-sandbox", "--disable-gpu"])
+
+        @contextlib.contextmanager
+        def new_page(pictures, name):
+            page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
+            try:
+                yield page
+            finally:
+                if pictures:
+                    page.screenshot(path=Path(pictures) / name)
+            page.context.close()
+
+        yield address, new_page
+        browser.close()
 
 
 @contextlib.contextmanager

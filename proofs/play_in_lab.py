@@ -7,18 +7,15 @@ that is not trusted must show the figure's words instead. It takes about two min
 """
 
 import json
-import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from press.chapters import ROOT
-
-from .newcomer import BROWSERS, SECONDS, lab
+from .newcomer import SECONDS, browsing
 
 WORDS = "to play with it, run this cell"
 
@@ -41,24 +38,11 @@ FIGURES = (
 
 
 def main(pictures=None):
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        sys.exit("this needs chromium: on Debian or Ubuntu, sudo apt install chromium")
-    with tempfile.TemporaryDirectory() as home:
-        shutil.copytree(ROOT / "student", Path(home) / "student")
-        with lab(Path(home)) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=path,
-                                                 args=["--no-sandbox", "--disable-gpu"])
-            for figure in FIGURES:
-                page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
-                try:
-                    play(page, address, Path(home) / "student", figure)
-                finally:
-                    if pictures:
-                        page.screenshot(path=Path(pictures) / f"lab_{figure.name}.png")
-                print(f"{figure.chapter}: {figure.name} is sound", flush=True)
-                page.context.close()
-            browser.close()
+    with tempfile.TemporaryDirectory() as home, browsing(Path(home)) as (address, new_page):
+        for figure in FIGURES:
+            with new_page(pictures, f"lab_{figure.name}.png") as page:
+                play(page, address, Path(home) / "student", figure)
+            print(f"{figure.chapter}: {figure.name} is sound", flush=True)
 
 
 def play(page, address, folder, figure):
