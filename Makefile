@@ -10,6 +10,8 @@ PY := $(BIN)/python
 SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
+# Where a container forbids bytecode, each of hundreds of kernels would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help book serve ready test test-site test-versions quick edit notebooks student bench proofs proofs-fresh lock clean
 
