@@ -176,8 +176,8 @@ _BATCH = Exercise(
                      "the softmax goes along the wrong axis.",
         "scale-left": "Your scale changes with the length of the sentence: "
                       "what does `key.shape[1]` mean in a batch?",
-        "axis-two": "Your axis is right for a batch, missing for one sentence, and another one "
-                    "with two leading axes. Count it from the other end.",
+        "axis-two": "Your axis is right for a batch, but for one sentence it is missing, "
+                    "and with two leading axes it is another one. Count it from the other end.",
         "over-queries": "Your weights sum to one over the queries. "
                         "Which axis of the scores holds the keys?",
         "reversed-axes": "`.T` turns all axes round, so a batch no longer fits. "
@@ -440,7 +440,7 @@ _REGRESSION = Exercise(
                    "Let every key have a say.",
         "not-normalised": "You added up values times kernels, but never divided by the sum of "
                           "the kernels. Look at what a query far from all keys gets.",
-        "underflow": "Right near the keys. Far from them every kernel rounds to 0, and 0/0 is "
+        "underflow": "Right near the keys. Far from all keys every kernel rounds to 0, and 0/0 is "
                      "not a number. `attnlib.softmax` minds that.",
         "weights": "You returned the weights, a number per query and key. "
                    "One more step turns them into one answer per query.",
@@ -665,8 +665,8 @@ _ASK = Exercise(
         "one-other": "Your score would be right if there were one other key. Count them.",
         "positive": "Your score is never below 0. A share smaller than an even one needs a score "
                     "below the others'.",
-        "scale-forgotten": "Your scores are right before they are divided by the root of the "
-                           "width. After that they are too small.",
+        "scale-forgotten": "Your scores are right, but attention divides them by the root of "
+                           "the width. After that they are too small.",
     }, pairs=[("log-share", "scale-forgotten"), ("one-other", "scale-forgotten"),
               ("share-as-score", "scale-forgotten"), ("scale-forgotten", "scores"),
               ("along-the-key", "scale-forgotten"), ("one-other", "along-the-key")]),

@@ -573,7 +573,8 @@ _FAIR = Exercise(
                         "list every fair comparison.",
         "vanishing-alone": "You keep what vanishes alone. List every fair comparison, also those "
                            "that speak against the report.",
-        "as-they-come": "Right comparisons, but not in rising order of `keys`, then `d_k`.",
+        "as-they-come": "Right comparisons, but they are not in rising order of `keys`, then "
+                        "`d_k`.",
         "width-first": "Your rows begin with the width. The number of keys comes first.",
     }, pairs=[("any-width", "turned"), ("any-keys", "turned"), ("as-they-come", "turned"),
               ("mean", "turned"), ("mean", "any-keys"), ("mean", "as-they-come"),

@@ -857,7 +857,7 @@ _TEMPERATURE = Exercise(
                    "That is another count; ours is in equation (3.5).",
         "bits": "You measured the entropy in bits, then raised e to it. "
                 "Base of the logarithm and base of the power must be one.",
-        "first-row": "Right for the first query. Asked for is the mean over all of them.",
+        "first-row": "Right for the first query. Asked for is the mean over all queries.",
         "mean-row": "You averaged the scores of all queries first. "
                     "Asked for is the mean of what each of them reaches.",
         "shared-softmax": "You shared one whole among all scores of all queries. "
@@ -962,7 +962,7 @@ _QUIET = Exercise(
                           "stayed a 1. What was it before the subtraction?",
         "ordinary": "Your shares sum to one: that is the ordinary softmax. "
                     "Something is missing below the fraction line.",
-        "overflow": "Right for small scores. For large ones `exp` overflows, "
+        "overflow": "Right for small scores. For large scores `exp` overflows, "
                     "and infinity over infinity is not a number.",
         "zero-not-seen": "Right unless all scores of a row are minus infinity: then your top is "
                          "too. What else could be the largest in that row?",
@@ -1078,7 +1078,8 @@ _FAIR = Exercise(
         "median": "You compare the runs in the middle. Asked for is the difference of the means.",
         "longest-alone": "You keep the longest training alone. That hides whether the effect "
                          "lasts: list every fair comparison.",
-        "as-they-come": "Right comparisons, but not in rising order of `steps`, then `step`.",
+        "as-they-come": "Right comparisons, but they are not in rising order of `steps`, then "
+                        "`step`.",
         "spread": "Your points say how far apart runs with one setting lie. Asked for is the "
                   "difference between the means of two settings.",
     }, pairs=[("turned", "shares"), ("any-step", "turned"), ("both-vary", "turned"),

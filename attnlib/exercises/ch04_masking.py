@@ -293,7 +293,8 @@ _RECENT = Exercise(
         "too-wide": "Your queries see one key too many. This is the most common mistake with "
                     "windows: count the keys of one row.",
         "too-narrow": "Your queries see one key too few. Their own counts as one of the window.",
-        "own-hidden": "Your queries see the right number of keys, but not their own.",
+        "own-hidden": "Your queries see the right number of keys, but their own is not "
+                      "among them.",
         "future": "Your mask ends the window in the past, but leaves the future open.",
         "two-sided": "Your window reaches to both sides. This one is causal.",
         "no-window": "Your mask is causal, but nothing is too old for it.",

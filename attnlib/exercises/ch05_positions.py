@@ -302,7 +302,7 @@ _TURN = Exercise(
     mistakes=switched(_turn, {
         "halves": "You paired each feature with one half the width away. That is the other "
                   "convention: here neighbours make a pair.",
-        "side-by-side": "The numbers are right, their order is not: all first features came out "
+        "side-by-side": "The numbers are right, but not their order: all first features came out "
                         "before all second ones. Put each back where it came from.",
         "clockwise": "You turned the other way. At positive angles the first feature moves "
                      "towards the second.",
@@ -533,7 +533,7 @@ _INTERLEAVED = Exercise(
         "first-head": "You reordered the first head alone. Each of them needs it.",
         "heads-inside": "You split the columns the wrong way round: the columns of one head "
                         "stand next to each other.",
-        "second-first": "The right pairs, but in each the second comes first: "
+        "second-first": "The right pairs, but in each pair the second comes first: "
                         "then the turn goes the other way.",
         "exchanged-halves": "You exchanged the halves of each head. Neighbours still come from "
                             "the same half.",
@@ -673,8 +673,8 @@ _LOOK_BACK = Exercise(
     cases=_look_back_cases,
     reference=None,
     mistakes=switched(_look_back, {
-        "too-even": "Your head looks at the right place, but not firmly: the weights are too "
-                    "even. What makes a softmax sharper?",
+        "too-even": "Your head looks at the right place, but your weights are too even. What "
+                    "makes a softmax sharper?",
         "forwards": "Your queries ask for a place after their own, and the mask hides it. "
                     "Look at the sign, and at rows against columns.",
         "no-shift": "Your queries ask for their own place. Which matrix moves an encoding?",

@@ -635,8 +635,8 @@ def _by_hand_cases(seed):
 
 
 _BY_HAND_SENTENCES = {
-    "too-even": "Your heads look at the right items, but not firmly. "
-                "What makes a softmax sharper?",
+    "too-even": "Your heads look at the right items, but they are not firm. What makes a softmax "
+                "sharper?",
     "avoids": "Your heads look at all items but the right one. Look at a sign.",
     "exchanged": "The right two labels, in the wrong order.",
     "one-ear": "Both of your heads look for the first key.",
@@ -645,7 +645,7 @@ _BY_HAND_SENTENCES = {
     "both-ears": "Both halves of your output are the same mixture of the two labels. Does each "
                  "head look for one key, and is what they find kept apart?",
     "mixed": "Your output adds what the two heads found. It should keep them apart.",
-    "halved": "Right labels, but half as large as they should be.",
+    "halved": "Right labels, but what you give is half as large as it should be.",
     "doubled": "Right labels, but twice as large as they should be.",
     "first-label": "Your output holds the first label alone.",
     "second-label": "Your output holds the second label alone.",
@@ -935,7 +935,8 @@ _ASKS = Exercise(
         "first-picture": "You used the first picture's mask for all pictures.",
         "mask-after": "You masked after the softmax: the weights no longer sum to one.",
         "times-mask": "You multiplied the scores by the mask. A score of 0 still gets a weight.",
-        "big-negative": "Right as long as something may be seen. Where nothing may, your weights "
+        "big-negative": "Right as long as something may be seen. Where nothing may be seen, your "
+                        "weights "
                         "are shared among what is hidden; the output should be 0.",
         "nan-rows": "Right as long as something may be seen. Where nothing may, you divide 0 by 0; "
                     "the output should be 0.",

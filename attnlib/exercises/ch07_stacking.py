@@ -204,8 +204,9 @@ _BLOCK = Exercise(
     mistakes=switched(_block, {
         "flag-turned": "You did post-norm when pre-norm was asked for, and the reverse. "
                        "Which of the two has the norm in front of the step?",
-        "always-pre": "Right with `pre_norm`. Without it, the norm belongs behind the sum.",
-        "always-post": "Right without `pre_norm`. With it, the norm belongs in front of the step.",
+        "always-pre": "Right with `pre_norm`. Without `pre_norm`, the norm belongs behind the sum.",
+        "always-post": "Right without `pre_norm`. With `pre_norm`, the norm belongs in front of "
+                       "the step.",
         "no-residual": "Your steps put their output in the place of their input. What is added "
                        "to what in (7.2)?",
         "normed-stream": "With `pre_norm` you added to the normalised input. The norm is for the "
@@ -545,7 +546,8 @@ _DOUBLE = Exercise(
     mistakes=switched(_double, {
         "one-step": "You follow one step more per layer. Look at the query and at what is handed "
                     "over: how many steps has each token made by then?",
-        "soft": "The right places, but blurred over all tokens. What makes a softmax pick one?",
+        "soft": "The right places, but your rows are blurred over all tokens. What makes a "
+                "softmax pick one?",
         "asks-itself": "Your rows are still `aim`: nobody gets any further. What do your tokens "
                        "for, by what are they found, and what do they hand over?",
         "backwards": "Queries and keys are exchanged: you go against the arrows.",
@@ -553,7 +555,8 @@ _DOUBLE = Exercise(
         "causal": "You used a causal mask. The order of the tokens means nothing here.",
         "one-too-few": "You did one layer too few.",
         "one-too-many": "You did one layer too many.",
-        "numbers": "The right places, as numbers. Asked are rows with a single 1, as in `aim`.",
+        "numbers": "The right places, but you return numbers. Asked are rows with a single 1, as "
+                   "in `aim`.",
     }, pairs=[("one-step", "soft"), ("one-step", "backwards"), ("one-step", "one-too-few"),
               ("one-step", "one-too-many"), ("soft", "backwards"),
               ("soft", "causal"), ("soft", "one-too-few"),

@@ -309,8 +309,8 @@ _CHOOSY = Exercise(
         "one-for-all": "The k-th largest is sought in the whole array. "
                        "Each row has its own k tokens.",
         "first-axis": "You share out along the first axis. The tokens lie along the last.",
-        "zero-nan": "Right but at temperature 0, where you divide by 0.",
-        "overflow": "Right for small scores. For large ones `exp` overflows: "
+        "zero-nan": "Right, but at temperature 0 you divide by 0.",
+        "overflow": "Right for small scores. For large scores `exp` overflows: "
                     "see equation (3.3).",
         "k-too-large": "Right unless `k` is larger than the number of tokens: then the k-th "
                        "largest does not exist, and all of them may be drawn.",
@@ -434,7 +434,7 @@ _MATCH = Exercise(
         "first-token": "You compare only the first token of each row.",
         "lengths": "You compare how long the rows are, not what they say.",
         "any-order": "The right tokens in the wrong order count as right with you.",
-        "number": "You return how many rows are right. Their share is asked for.",
+        "number": "You return the number of right rows. Their share is asked for.",
         "errors": "You return the share of wrong rows.",
     }, pairs=[("no-end-needed", "errors"), ("no-end-needed", "number"), ("said-prefix", "number"),
               ("said-prefix", "errors"), ("any-order", "number"), ("any-order", "errors")]),

@@ -51,7 +51,7 @@ def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
             ``faults=frozenset()``; with no faults it equals the reference.
         sentences: ``{fault: sentence}``, in the order in which they are tried.
         pairs: ``(fault, fault)`` that one person could make together; such a pair is the mistake
-            ``a+b``, with both sentences.
+            ``a+b``, with both sentences (see `joined`).
 
     Returns:
         Tuple of `Mistake`: the single faults, then the pairs.
@@ -62,11 +62,48 @@ def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
     >>> nothing.name, nothing.answer(3)
     ('nothing', 3)
     """
-    def mistake(*faults):
-        return Mistake(name="+".join(faults), sentence=" ".join(sentences[f] for f in faults),
-                       answer=functools.partial(faulty, faults=frozenset(faults)))
+    def answer(*faults):
+        return functools.partial(faulty, faults=frozenset(faults))
 
-    return (*(mistake(fault) for fault in sentences), *(mistake(*pair) for pair in pairs))
+    single = {fault: Mistake(fault, sentence, answer(fault))
+              for fault, sentence in sentences.items()}
+    both = [replace(joined(single[a], single[b]), answer=answer(a, b)) for a, b in pairs]
+    return (*single.values(), *both)
+
+
+def joined(*mistakes) -> Mistake:
+    """Mistakes made at once: what is said of each, but for what it calls right in the rest.
+
+    Args:
+        mistakes: one, two or three `Mistake`.
+
+    >>> def mistake(name, sentence):
+    ...     return Mistake(name, sentence, abs)
+    >>> both = joined(mistake("a", "The scale is gone. It was right."),
+    ...               mistake("b", "Right, but for an empty row: 0/0 is not a number."))
+    >>> both.name, both.sentence
+    ('a+b', 'Two things: (1) The scale is gone. (2) For an empty row: 0/0 is not a number.')
+    """
+    if len(mistakes) == 1:
+        return mistakes[0]
+    listed = " ".join(f"({i}) {_beside_another(mistake.sentence)}"
+                      for i, mistake in enumerate(mistakes, 1))
+    return Mistake(name="+".join(mistake.name for mistake in mistakes),
+                   sentence=f"{('Two', 'Three')[len(mistakes) - 2]} things: {listed}",
+                   answer=mistakes[0].answer, credit=min(mistake.credit for mistake in mistakes))
+
+
+def _beside_another(sentence):
+    """A sentence without what it calls right, which it is not where something else is wrong too."""
+    parts = re.split(r"(?<=[.?!]) ", sentence)
+    parts = [re.sub(r"^[^:]*\b[Rr]ight\b[^:]*?,? but ", "", part) for part in parts]
+    parts = [re.sub(r"^Right unless (.*?): then ", r"Where \1, ", part) for part in parts]
+    parts = [re.sub(r"^Right [^:]*: ", "", part) for part in parts]
+    kept = [part for part, after in zip(parts, [*parts[1:], ""])
+            if not re.match(r"Right\b|.* (is|are|was) right\b", part)
+            and not (re.search(r"\bright\b", part) and after.startswith("But "))]
+    kept = [part.removeprefix("But ") for part in kept]
+    return " ".join(part[0].upper() + part[1:] for part in kept)
 
 
 def flipped(words, faults) -> dict[str, str]:

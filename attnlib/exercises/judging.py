@@ -14,7 +14,7 @@ import numpy as np
 from ..running.outcome import Other, Outcome
 from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
-from .core import Result
+from .core import Result, joined
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
 ENTRIES_SHOWN = 24
@@ -41,8 +41,8 @@ def judge(exercise, cases, outcomes, expected=None) -> Result:
         if result is None:
             result = Result("passed", _tried(exercise, cases), credit=1.0)
         else:
-            mistake, departs = _known_mistake(exercise, cases, outcomes, expected)
-            result = result if mistake is None else _named(mistake, result, departs)
+            mistake, words = _known_mistake(exercise, cases, outcomes, expected)
+            result = result if mistake is None else _named(mistake, result, words)
     return replace(result, exercise=exercise.id)
 
 
@@ -176,48 +176,101 @@ def _tried(exercise, cases):
 
 
 def _known_mistake(exercise, cases, outcomes, expected):
-    """The mistake that did what this answer did, and where it did not; None if none did.
+    """What this answer did wrong, if it is known; and where it goes wrong in another way.
 
-    One that did the same everywhere comes first; then one that did not change its inputs as this
-    answer does; then the one that is most like it among those that did the same on every ordinary
-    input, where it shows.
+    A mistake that did the same everywhere comes first; then one that did not change its inputs as
+    this answer does. Else what counts is where the answer is wrong: a mistake must have done the
+    same on each ordinary input of these. The one comes first that explains most of the hard ones,
+    and others beside it that explain what it leaves. By hand, each number or word is such a place.
 
     Returns:
-        mistake: `Mistake` or None.
-        departs: the hard cases on which this answer does something else again.
+        mistake: `Mistake` or None; several at once are `joined`.
+        words: what there is to add to its sentence.
     """
     if any(outcome.timed_out for outcome in outcomes):
-        return None, ()
+        return None, ""
     changes_inputs = any(outcome.changed for outcome in outcomes)
-    ordinary = [i for i, case in enumerate(cases) if not case.hard]
-    beside, nearest, fewest = None, None, ()
-    for mistake in exercise.mistakes:
+    names, alike = _places_of(exercise, cases, expected)
+    wrong = {i for i, same in enumerate(alike(outcomes, expected)) if not same} if expected else ()
+    beside, near = None, []
+    for mistake in _possible(exercise, cases, outcomes, wrong):
         others = behaviour(exercise, mistake.answer, cases)
-        apart = [i for i, pair in enumerate(zip(outcomes, others, strict=True))
-                 if not _same(exercise, *pair, 1.0, True)]
+        apart = {i for i, same in enumerate(alike(outcomes, others)) if not same}
         if not apart:
-            return mistake, ()
+            return mistake, ""
         if (changes_inputs and beside is None and not any(other.changed for other in others)
                 and same(exercise, outcomes, others, changes=False)):
             beside = mistake
-        if (expected and not set(apart) & set(ordinary)
-                and (nearest is None or len(apart) < len(fewest))
-                and not all(_same(exercise, others[i], expected[i], 1.0, True)
-                            for i in ordinary)):
-            nearest, fewest = mistake, apart
-    if beside:
-        return beside, ()
-    return nearest, [cases[i] for i in fewest]
+        left = apart.intersection(wrong)
+        if wrong and left != wrong and all(names[i] for i in left):
+            unlike = [i for i in apart if not names[i]]
+            near.append((len(left), len(unlike), len(apart), len(near), mistake, left))
+    if beside or not near:
+        return beside, ""
+    near.sort()
+    _, right, _, *first, left = near[0]
+    found = [first]
+    for *_, order, other, without in near:
+        if left and not right and len(without & left) < len(left) and len(found) < 3:
+            found.append([order, other])
+            left = left & without
+    words = _where_else(exercise, cases, names, left, wrong if right else ())
+    return joined(*(mistake for _, mistake in sorted(found))), words
 
 
-def _named(mistake, wrong, departs):
+def _places_of(exercise, cases, expected):
+    """Where an answer can be right and wrong: at each case; by hand, at each of its numbers.
+
+    Returns:
+        names: of the places, empty for an ordinary input.
+        alike: ``alike(outcomes, others)`` gives a list of whether two did the same, by place.
+    """
+    wanted = expected and expected[0].value
+    if exercise.kind not in BY_HAND or not isinstance(wanted, dict):
+        return [case.hard for case in cases], lambda outcomes, others: [
+            _same(exercise, *pair, 1.0, True) for pair in zip(outcomes, others, strict=True)]
+
+    def alike(outcomes, others):
+        (outcome,), (other,) = outcomes, others
+        got = outcome.value
+        if not isinstance(got, dict) or set(got) != set(wanted) or other.raised:
+            return [_same(exercise, outcome, other, 1.0, True)] * len(wanted)
+        return [_same(exercise, replace(outcome, value=got[name]),
+                      replace(other, value=other.value[name]), 1.0, True) for name in wanted]
+
+    return [f'"{name}"' for name in wanted], alike
+
+
+def _possible(exercise, cases, outcomes, wrong):
+    """The mistakes that did the same on one ordinary input, a wrong one; most end there."""
+    ordinary = [not case.hard for case in cases]
+    first = _smallest(cases, [plain and i in wrong for i, plain in enumerate(ordinary)])
+    if first is None:
+        first = _smallest(cases, ordinary)
+    if len(cases) == 1 or first is None or outcomes[first].raised:
+        return exercise.mistakes
+    case, outcome = cases[first:first + 1], outcomes[first:first + 1]
+    return (mistake for mistake in exercise.mistakes if same(
+        exercise, outcome, behaviour(exercise, mistake.answer, case), changes=False))
+
+
+def _where_else(exercise, cases, names, left, wrong):
+    """What is added to a mistake's sentence: where else something is wrong, or where nothing is."""
+    words = ""
+    if wrong:
+        words = f" (On {len(wrong)} of {len(cases)} inputs; the others are right.)"
+    if left:
+        places = _listed_in_words([names[i] for i in sorted(left)])
+        words += (f" (And something else is wrong in {places}.)" if exercise.kind in BY_HAND
+                  else f" (And something else happens with {places}.)")
+    return words
+
+
+def _named(mistake, wrong, words):
     """A known mistake's own sentence, with the evidence that was found without knowing it."""
     tells = wrong.status in SHOWS_THE_SENTENCE
     witness = "\n".join(filter(None, [wrong.sentence * tells, wrong.witness]))
-    sentence = mistake.sentence
-    if departs:
-        sentence += f" (And something else happens with {_reasons(departs)}.)"
-    return Result("known_mistake", sentence, witness, mistake=mistake.name,
+    return Result("known_mistake", mistake.sentence + words, witness, mistake=mistake.name,
                   credit=mistake.credit)
 
 
@@ -330,7 +383,8 @@ def _differs(exercise, cases, outcomes, expected):
         sentence = "Not all of it is right." + (
             " It looks rounded: give four digits, or the sum that makes it." if rounded else "")
     elif 2 * len(amiss) <= len(cases):
-        where_not = _reasons(amiss) if all(case.hard for case in amiss) else "the rest"
+        hard = [case.hard for case in amiss]
+        where_not = _listed_in_words(hard) if all(hard) else "the rest"
         sentence = (f"Right on {len(cases) - len(amiss)} of {len(cases)} inputs; wrong with "
                     f"{where_not}.")
     else:
@@ -348,9 +402,9 @@ def _rounded(exercise, got, wanted, masks):
         for digits in (1, 2, 3)) for (_, ours), (_, right), mask in pairs if mask.any())
 
 
-def _reasons(cases):
-    """The hard cases by their names: "an empty row and large scores"."""
-    names = [*dict.fromkeys(case.hard for case in cases)]
+def _listed_in_words(names):
+    """ "an empty row and large scores", each name once."""
+    names = [*dict.fromkeys(names)]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 

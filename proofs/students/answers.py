@@ -38,7 +38,13 @@ def judged(exercise, answer, seed, seconds=runner.SECONDS):
     expected = exercise.reference and behaviour(exercise, exercise.reference, seed)
     outcomes = runner.run(answer, cases, takes=exercise.takes, forbidden=exercise.forbidden,
                           names=judging.argument_names(exercise), seconds=seconds)
-    with mock.patch.object(judging, "behaviour", lambda e, f, cases: behaviour(e, f, seed)):
+    number = len(cases)
+
+    def known(exercise, answer, cases):
+        whole = len(cases) == number
+        return behaviour(exercise, answer, seed) if whole else BEHAVIOUR(exercise, answer, cases)
+
+    with mock.patch.object(judging, "behaviour", known):
         return judging.judge(exercise, cases, outcomes, expected)
 
 
