@@ -1,12 +1,22 @@
 """Chapter 4, "Masking": what its exercises ask, and what people answer."""
 
+import functools
 import math
 
 import numpy as np
 
 from ..attention import attention, softmax
 from ..masks import window_mask
-from .core import READY_MADE, Case, Exercise, broken_law, switched, with_numbers
+from .core import (
+    READY_MADE,
+    Case,
+    Exercise,
+    Mistake,
+    Result,
+    broken_law,
+    switched,
+    with_numbers,
+)
 
 
 def _shares(scores, axis=-1, overflow=False, empty_is_nan=False):
@@ -160,6 +170,7 @@ def _masked_cases(seed):
     empty[[1, 3]] = False
     return [plain, batch, Case((rng.normal(0, 2, (2, 3, 5, 4)), some(3, 1, 4))),
             Case((rng.normal(0, 2, (2, 4, 7)), some(1, 7))),
+            Case((rng.normal(0, 2, (4, 3)), np.ones(3, bool)), hard="nothing hidden"),
             Case((large, mask), hard="hidden scores far above the others"),
             Case((deep, some(5, 3)), hard="scores of -100,000"),
             Case((rng.normal(0, 2, (5, 7)), empty), hard="empty rows"),
@@ -168,7 +179,7 @@ def _masked_cases(seed):
 
 
 _MASKED = Exercise(
-    id="4.2", kind="write", points=4, minutes=12, version=1,
+    id="4.2", kind="write", points=4, minutes=12, version=2,
     hints=(
         "What score must a hidden key have so that its exponential is exactly 0, whatever the "
         "other scores are? `np.where(mask, scores, ...)` puts it in.",
@@ -186,12 +197,12 @@ _MASKED = Exercise(
                       "exponential of 0 is not 0.",
         "added": "You added the mask to the scores. True counts as 1 there: visible keys gain a "
                  "little, and nothing is hidden.",
-        "filled": "Where nothing is visible, all scores are your big negative number, so the "
-                  "hidden keys share everything evenly.",
-        "small-fill": "Your fill is not low enough: look at the rows whose visible scores are "
-                      "lower than it. Which number is lower than every score?",
-        "added-big": "A big negative number is added to every score of an empty row, and a softmax "
-                     "does not notice what is added to a whole row.",
+        "filled": "In an empty row your hidden keys share everything evenly. That happens where "
+                  "all scores of a row are one number, whatever that number is.",
+        "small-fill": "Your hidden keys come back in rows whose visible scores are very low. "
+                      "Which number is lower than every score?",
+        "added-big": "In an empty row your weights are those without any mask: a softmax does "
+                     "not notice what is added to a whole row.",
         "nan-rows": "An empty row becomes NaN: 0/0, or minus infinity minus itself. It should be "
                     "0.",
         "overflow": "For large scores `exp` overflows; subtract something from each row first.",
@@ -216,6 +227,8 @@ def _recent(n_q, n_k, window, *, faults=frozenset()):
     newest, oldest = 0, window - 1  # how far back the nearest and the farthest visible key lie
     if "too-wide" in faults:
         oldest += 1
+    if "twice" in faults:
+        oldest += window
     if "too-narrow" in faults:
         oldest -= 1
     if "own-hidden" in faults:
@@ -229,6 +242,10 @@ def _recent(n_q, n_k, window, *, faults=frozenset()):
     if "ahead" in faults:
         newest, oldest = -oldest, newest
     allowed = (back >= newest) & (back <= oldest)
+    if "suffix" in faults:  # the window's far end as if the first query stood at the first key
+        allowed = (back >= newest) & (back - offset <= oldest)
+    if "newest-keys" in faults:
+        allowed = (back >= newest) & (np.arange(n_k) >= n_k - window)
     if "polarity" in faults:
         allowed = ~allowed
     if "transposed" in faults:
@@ -293,6 +310,11 @@ _RECENT = Exercise(
         "too-wide": "Your queries see one key too many. This is the most common mistake with "
                     "windows: count the keys of one row.",
         "too-narrow": "Your queries see one key too few. Their own counts as one of the window.",
+        "twice": "Your queries see twice as many keys as the window has.",
+        "suffix": "Your window's far end is counted from the first new query, as if no key stood "
+                  "before it: keys from the cache that are too old stay visible.",
+        "newest-keys": "All your queries share one window, the newest keys. Each has a window "
+                       "that ends at its own place.",
         "own-hidden": "Your queries see the right number of keys, but their own is not "
                       "among them.",
         "future": "Your mask ends the window in the past, but leaves the future open.",
@@ -308,89 +330,115 @@ _RECENT = Exercise(
               ("top-left", "too-narrow"), ("top-left", "two-sided"), ("top-left", "polarity"),
               ("polarity", "too-wide"), ("polarity", "numbers"), ("numbers", "too-wide"),
               ("numbers", "top-left"), ("two-sided", "too-wide"), ("bias", "top-left"),
-              ("polarity", "no-window"), ("bias", "too-wide")]),
+              ("polarity", "no-window"), ("bias", "too-wide"), ("suffix", "too-wide")]),
     forbidden=("attnlib.window_mask", "attnlib.causal_mask"),
     variants=(_recent_loops, _recent_bands, _recent_torch),
 )
 
 
-# 4.4  Packed documents
+# 4.4  Packed, and filled up
 
-def _packed(lengths, *, faults=frozenset()):
-    n, ends = int(lengths.sum()), np.cumsum(lengths)
-    place = np.arange(n)
+def _packed(lengths, n, *, faults=frozenset()):
+    lengths = np.asarray(lengths)
+    total, ends = int(lengths.sum()), np.cumsum(lengths)
+    at = np.arange(n)
+    owner = np.searchsorted(ends, at, side="left" if "late" in faults else "right")
     if "equal-lengths" in faults:
-        owner = place // max(n // len(lengths), 1)
-    elif "late" in faults:
-        owner = np.searchsorted(ends, place, side="left")
-    elif "marks" in faults:
+        owner = at // max(total // len(lengths), 1)
+    if "by-length" in faults:  # np.repeat(lengths, lengths)
+        owner = np.append(lengths, -1)[np.minimum(owner, len(lengths))]
+    if "marks" in faults:
         marks = np.zeros(n, int)
         marks[ends[:-1]] += 1
         owner = np.cumsum(marks)
-    else:
-        owner = np.searchsorted(ends, place, side="right")
     apart = owner[:, None] - owner[None, :]
-    allowed = (apart == 0 if "across" not in faults else np.ones((n, n), bool))
+    allowed = apart == 0 if "across" not in faults else np.ones((n, n), bool)
     if "previous-too" in faults:
         allowed = (apart == 0) | (apart == 1)
-    back = place[:, None] - place[None, :]
+    back = at[:, None] - at[None, :]
     if "both-ways" not in faults:
         allowed = allowed & (back > 0 if "strict" in faults else
                              back <= 0 if "ahead" in faults else back >= 0)
+    real = at < total
+    if "padding-seen" not in faults:
+        allowed = allowed & real[:, None] & real[None, :]
     if "polarity" in faults:
         allowed = ~allowed
-    return allowed.astype(float) if "numbers" in faults else allowed
+    starts = np.append(ends - lengths, total)
+    places = np.where(real, at - starts[np.searchsorted(ends, at, side="right")], 0)
+    if "running" in faults:
+        places = np.where(real, at, 0)
+    if "running-padding" in faults:
+        places = at
+    if "from-one" in faults:
+        places = np.where(real, places + 1, 0)
+    if "padding-counted" in faults:
+        places = np.where(real, places, at - total)
+    if "owners" in faults:
+        places = owner
+    if "numbers" in faults:
+        allowed = allowed.astype(float)
+    return allowed if "mask-alone" in faults else (allowed, places)
 
 
-def _packed_reference(lengths):
-    return _packed(np.asarray(lengths))
+def _packed_reference(lengths, n):
+    return _packed(lengths, n)
 
 
-def _packed_repeat(lengths):
+def _packed_repeat(lengths, n):
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    return np.equal.outer(owner, owner) & np.tri(len(owner), dtype=bool)
+    owner = np.append(owner, np.full(n - len(owner), -1))  # padding belongs to nobody
+    mask = np.equal.outer(owner, owner) & np.tri(n, dtype=bool) & (owner >= 0)
+    return mask, np.where(owner >= 0, mask.sum(axis=1) - 1, 0)
 
 
-def _packed_loops(lengths):
-    n = int(sum(lengths))
-    allowed, start = np.zeros((n, n), dtype=bool), 0
+def _packed_loops(lengths, n):
+    mask, places, start = np.zeros((n, n), dtype=bool), np.zeros(n, dtype=int), 0
     for length in lengths:
-        for i in range(start, start + int(length)):
-            allowed[i, start:i + 1] = True
+        for i in range(int(length)):
+            mask[start + i, start:start + i + 1] = True
+            places[start + i] = i
         start += int(length)
-    return allowed
+    return mask, places
 
 
-def _packed_torch(lengths):
+def _packed_torch(lengths, n):
     import torch
+    total = int(lengths.sum())
     blocks = [torch.ones(int(length), int(length)).tril() for length in lengths]
-    return torch.block_diag(*blocks).bool()
+    mask = torch.block_diag(*blocks, torch.zeros(n - total, n - total)).bool()
+    return mask, (mask.sum(dim=1) - 1).clamp(min=0)
 
 
 def _packed_cases(seed):
     rng = np.random.default_rng([seed, 44])
 
-    def case(*lengths, shuffled=True, hard=""):
-        lengths = np.array(lengths) + rng.integers(0, 3)
-        return Case((rng.permutation(lengths) if shuffled else lengths,), hard=hard)
+    def case(*lengths, spare=None, shuffled=True, hard=""):
+        lengths = np.array(lengths)
+        lengths = np.where(lengths > 0, lengths + rng.integers(0, 3), 0)
+        lengths = rng.permutation(lengths) if shuffled else lengths
+        spare = int(rng.integers(2, 6)) if spare is None else spare
+        return Case((lengths, int(lengths.sum()) + spare), hard=hard)
 
-    def gap(*lengths, hard):
-        return Case((np.array(lengths) + rng.integers(1, 3) * (np.array(lengths) > 0),), hard=hard)
-
-    return [case(3, 5, 4), case(2, 6, 1, 3), case(4, 1, 7, 2, 3),
-            gap(4, 0, 3, hard="an empty document"),
-            gap(0, 2, 5, 3, hard="the first document is empty"),
-            gap(3, 5, 0, hard="the last document is empty"),
-            case(6, hard="a single document")]
+    return [case(3, 5, 4), case(2, 6, 1, 3), case(4, 1, 7, 2, 3), case(3, 5, 3, shuffled=False),
+            case(4, 2, 2, 3, shuffled=False, hard="neighbours of one length"),
+            case(4, 0, 3, shuffled=False, hard="an empty document"),
+            case(0, 2, 5, 3, shuffled=False, hard="the first document is empty"),
+            case(3, 5, 0, shuffled=False, hard="the last document is empty"),
+            case(2, 4, 3, spare=0, hard="no padding"), case(6, hard="a single document"),
+            case(4, 2, 0, spare=0, shuffled=False, hard="no padding, the last document is empty"),
+            case(0, 0, hard="nothing but padding")]
 
 
 _PACKED = Exercise(
-    id="4.4", kind="write", points=3, minutes=12, version=1,
+    id="4.4", kind="write", points=4, minutes=15, version=2,
     hints=(
-        "First find out, for every position, which document it belongs to. "
-        "`np.repeat` can write a document's number as often as it is long.",
-        "Two rules, joined with `&`: the same document, and not later. Compare every position with "
-        "every other by `[:, None]` and `[None, :]`.",
+        "First find out, for every position, which document it belongs to. `np.repeat` can write "
+        "a document's number as often as it is long; give the padding a number of its own.",
+        "Two rules for the mask, joined with `&`: the same document, and not later. Padding would "
+        "see itself by these two: a third rule is needed.",
+        "A place is how many tokens of its own document stand before it. Which rows or columns of "
+        "your mask can tell that?",
     ),
     cases=_packed_cases,
     reference=_packed_reference,
@@ -402,21 +450,45 @@ _PACKED = Exercise(
         "ahead": "Your positions look at themselves and at what follows. Which side is the past?",
         "previous-too": "Each document of yours also sees the one before it.",
         "equal-lengths": "You cut the row into pieces of equal length. The lengths are given.",
+        "by-length": "Your documents are told apart by their lengths: two of one length see each "
+                     "other. What else is different for every document?",
         "late": "Your documents begin one position late: the first position of each belongs to the "
                 "one before. Look at what happens at a boundary.",
-        "marks": "Right where every document has a position. Marks at the borders fall on one "
-                 "another, or off the end, where a document is empty.",
+        "marks": "A border between your documents falls off the end of the row: where the last one "
+                 "is empty and there is no padding, no position begins it.",
+        "padding-seen": "Your padding looks at itself. It should neither see nor be seen.",
         "polarity": "Your mask is True where a position may *not* look.",
         "numbers": "Your mask is made of numbers. Return a boolean array.",
+        "running": "Your places are counted through the whole row. They start again with each "
+                   "document.",
+        "running-padding": "Your places are counted through the whole row, padding and all.",
+        "from-one": "Your places are counted from 1.",
+        "padding-counted": "Your places go on counting in the padding, where 0 was asked for.",
+        "owners": "Your second array says which document a position belongs to. Asked for is its "
+                  "place within the document.",
+        "mask-alone": "You return the mask alone. Return two things: `return mask, places`.",
     }, pairs=[("both-ways", "late"), ("both-ways", "polarity"), ("both-ways", "numbers"),
               ("strict", "late"), ("strict", "across"), ("equal-lengths", "both-ways"),
               ("polarity", "across"), ("numbers", "across"), ("ahead", "across"),
-              ("polarity", "numbers"), ("late", "numbers")]),
+              ("polarity", "numbers"), ("late", "numbers"), ("padding-seen", "running"),
+              ("padding-seen", "from-one"), ("across", "running"), ("padding-seen", "numbers"),
+              ("padding-seen", "padding-counted"), ("padding-seen", "mask-alone"),
+              ("padding-seen", "both-ways"), ("padding-seen", "running-padding")]),
     variants=(_packed_repeat, _packed_loops, _packed_torch),
 )
 
 
 # 4.5  Right when there is one head
+
+_FILLS = {"zero-scores": 0.0, "tiny-fill": -100.0, "small-fill": -1e4, "average": -1e9}
+
+
+def _low(rng, *shape, at=-30_000):
+    """Query and key, whole numbers of width 4, whose scaled scores lie around `at`, exactly."""
+    query, key = 2 * rng.integers(-2, 3, shape), rng.integers(-2, 3, shape)
+    query[..., 0], key[..., 0] = 2 * at, 1
+    return query.astype(float), key.astype(float)
+
 
 def _attend(query, key, value, lengths, *, faults=frozenset()):
     n, d_k = key.shape[-2:]
@@ -426,13 +498,15 @@ def _attend(query, key, value, lengths, *, faults=frozenset()):
     if "in-place" not in faults and "no-scale" not in faults:
         scores = scores / math.sqrt(d_k)
     lengths = lengths[:1] if "first-length" in faults else lengths
+    if "one-short" in faults:
+        lengths = lengths - 1
     limit = lengths[:, None, None] if "rank" in faults else lengths[:, None, None, None]
     real = np.arange(n) <= limit if "inclusive" in faults else np.arange(n) < limit
     if "polarity" in faults:
         real = ~real
     turned = np.swapaxes(real, -1, -2)
     mask = turned if "queries" in faults else real & turned if "both-sides" in faults else real
-    fill = 0.0 if "zero-scores" in faults else -1e9 if "average" in faults else -np.inf
+    fill = next((fill for fault, fill in _FILLS.items() if fault in faults), -np.inf)
     hidden = np.where(mask, scores, fill)
     if "hidden-top" in faults:
         hidden = np.where(mask, scores - scores.max(axis=-1, keepdims=True), -np.inf)
@@ -476,11 +550,13 @@ def _attend_cases(seed):
             case(rng.permutation([2, 5, 0]), 3, 6, 2, 4, hard="as many heads as sentences"),
             case([0, 4, 2], 4, 5, 2, 6, hard="a sentence without words"),
             case([3, 2, 1, 4], 2, 5, 3, 6, size=900.0, hard="large scores"),
-            case([2], 3, 4, 5, 6, hard="a single sentence")]
+            case([2], 3, 4, 5, 6, hard="a single sentence"),
+            Case((*_low(rng, 3, 2, 6, 4), rng.normal(size=(3, 2, 6, 5)) + 1, np.array([4, 2, 5])),
+                 hard="scores of -30,000")]
 
 
 _ATTEND = Exercise(
-    id="4.5", kind="find the bug", points=5, minutes=15, version=1,
+    id="4.5", kind="find the bug", points=5, minutes=15, version=2,
     hints=(
         "Write the shapes of `scores` and `mask` under each other, lined up from the right. "
         "Which axis of the scores does the mask's batch meet?",
@@ -494,8 +570,12 @@ _ATTEND = Exercise(
     mistakes=switched(_attend, {
         "rank": "The mask lines up with the wrong axis: with as many heads as sentences, each "
                 "*head* gets a sentence's length.",
-        "average": "A sentence without words gets the mean of its padding. A big negative number "
-                   "hides nothing where all scores are that number.",
+        "average": "A sentence without words gets the mean of its padding: where all scores are "
+                   "one number, nothing is hidden.",
+        "small-fill": "Where real scores are very low, your padding takes over: a hidden score "
+                      "must be lower than every score that there is.",
+        "tiny-fill": "Your padding comes back as soon as scores are large. Which number is lower "
+                     "than every score?",
         "nan-rows": "A sentence without words gives NaN. It should give zeros.",
         "queries": "Your mask hides rows: padded *queries* see nothing, while padded keys are "
                    "seen.",
@@ -503,6 +583,7 @@ _ATTEND = Exercise(
                       "padded positions ask does no harm.",
         "first-length": "Every sentence gets the length of the first one.",
         "inclusive": "Your sentences see one key too many. Positions are counted from 0.",
+        "one-short": "Your sentences see one key too few. Positions are counted from 0.",
         "polarity": "Your sentences see their padding and nothing else.",
         "zero-scores": "You gave hidden keys the score 0. Its exponential is 1, so they keep a "
                        "share.",
@@ -599,7 +680,7 @@ _COUNT = Exercise(
 # 4.7  Attention that remembers
 
 def _remember(query, key, value, past_key, past_value, *, faults=frozenset()):
-    d_k, n_past = key.shape[1], len(past_key)
+    d_k, n_past, n_new = key.shape[1], len(past_key), len(key)
     order = slice(None, None, -1) if "new-first" in faults else slice(None)
     keys = np.concatenate([past_key, key][order])
     values = np.concatenate([past_value, value][order])
@@ -616,8 +697,13 @@ def _remember(query, key, value, past_key, past_value, *, faults=frozenset()):
                      n_past - 1 if "strict" in faults else n_past, dtype=bool)
     if "past-only" in faults:
         allowed = np.broadcast_to(np.arange(len(keys)) < n_past, scores.shape)
+    if "square" in faults:
+        allowed = np.tri(n_new, dtype=bool)
+    if "square-keys" in faults:
+        allowed = np.tri(len(keys), dtype=bool)
     if "no-mask" not in faults:
-        scores = np.where(allowed, scores, -np.inf)
+        fill = next((fill for fault, fill in _FILLS.items() if fault in faults), -np.inf)
+        scores = np.where(allowed, scores, fill)
     weights = _shares(scores, 0 if "over-queries" in faults else 1,
                       overflow="overflow" in faults, empty_is_nan=True)
     return weights @ values, *kept
@@ -655,11 +741,13 @@ def _remember_cases(seed):
 
     return [case(3, 5, 4, 2), case(4, 2, 3, 5), case(5, 7, 6, 3), case(2, 6, 5, 4),
             case(4, 0, 5, 3, hard="nothing earlier"), case(1, 4, 3, 2, hard="a single new token"),
-            case(6, 4, 3, 5, size=2000.0, hard="large scores")]
+            case(6, 4, 3, 5, size=2000.0, hard="large scores"),
+            Case((*_low(rng, 3, 4), rng.normal(size=(3, 5)), _low(rng, 6, 4)[1],
+                  rng.normal(size=(6, 5))), hard="scores of -30,000")]
 
 
 _REMEMBER = Exercise(
-    id="4.7", kind="write", points=5, minutes=20, version=1,
+    id="4.7", kind="write", points=5, minutes=20, version=2,
     hints=(
         "Join past and new first, past before new. Everything else is causal attention in which "
         "there are more keys than queries.",
@@ -677,6 +765,14 @@ _REMEMBER = Exercise(
         "strict": "Your new tokens do not see themselves.",
         "past-only": "Your new tokens see only what is earlier, not themselves and each other.",
         "new-only": "Your new tokens see each other, but nothing from the cache.",
+        "square": "Your mask has a row and a column for each *new* token. There are more keys than "
+                  "that as soon as something is cached.",
+        "square-keys": "Your mask has a row for every key. There is a query for each new token "
+                       "alone.",
+        "small-fill": "Where scores are very low, your new tokens see the future: a hidden score "
+                      "must be lower than every score that there is.",
+        "zero-scores": "You gave hidden keys the score 0. Its exponential is 1, so they keep a "
+                       "share.",
         "new-first": "You put the new keys before the old ones. A cache grows at its end.",
         "not-kept": "You return only the new keys and values. The next step would have forgotten "
                     "everything earlier.",
@@ -723,11 +819,20 @@ def _two_steps(n, *, faults=frozenset()):
     return allowed.astype(float) if "numbers" in faults else allowed
 
 
+def _as_mask(value):
+    """An answer as a boolean array, lists of True and False among them; None if it is none."""
+    try:
+        mask = np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return None
+    return mask if mask.dtype == bool else None
+
+
 def _two_steps_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         n, = case.args
-        allowed = outcome.value
-        if not isinstance(allowed, np.ndarray) or allowed.dtype != bool or allowed.shape != (n, n):
+        allowed = _as_mask(outcome.value)
+        if allowed is None or allowed.shape != (n, n):
             return broken_law(f"For n = {n} a mask is a boolean array of shape ({n}, {n}).")
         if np.triu(allowed, 1).any():
             i, j = np.argwhere(np.triu(allowed, 1))[0]
@@ -796,7 +901,240 @@ _TWO_STEPS = Exercise(
         "numbers": "Your mask is made of numbers. Return a boolean array.",
     }),
     judge=_two_steps_judge,
-    variants=(_two_steps, _two_steps_strided, _two_steps_torch),
+    variants=(_two_steps, _two_steps_strided, _two_steps_torch,
+              lambda n: _two_steps(n).tolist()),
 )
 
-EXERCISES = (_PAPER, _MASKED, _RECENT, _PACKED, _ATTEND, _COUNT, _REMEMBER, _TWO_STEPS)
+
+# 4.9  A mask as a rule
+
+def _rule(query, key, starts, asked, *, faults=frozenset()):
+    if "matrix" in faults:
+        n = int(max(np.max(query), np.max(key))) + 1
+        np.ones((n, n), dtype=bool)
+    side = "left" if "late" in faults else "right"
+    own, other = (np.searchsorted(starts, at, side=side) - 1 for at in (query, key))
+    question = key < asked[other] + (0 if "from-the-row" in faults else starts[other])
+    if "one-more" in faults:
+        question = key <= starts[other] + asked[other]
+    if "asking" in faults:
+        question = query < starts[own] + asked[own]
+    if "first-question" in faults:
+        question = key < starts[other] + asked[0]
+    back = np.asarray(query) - key
+    past = back > 0 if "strict" in faults else back <= 0 if "ahead" in faults else back >= 0
+    seen = past if "causal" in faults else past & question if "and" in faults else past | question
+    if "question-alone" in faults:
+        seen = question & (back == back)
+    if "across" not in faults:
+        seen = seen & (own == other)
+    if "polarity" in faults:
+        seen = ~seen
+    return seen.astype(float) if "numbers" in faults else seen
+
+
+def _rule_reference(query, key, starts, asked):
+    return _rule(query, key, starts, asked)
+
+
+def _rule_counting(query, key, starts, asked):
+    """Documents counted by comparing with every start; ends of questions looked up."""
+    query, key = np.asarray(query), np.asarray(key)
+    own = (query[..., None] >= starts).sum(-1) - 1
+    other = (key[..., None] >= starts).sum(-1) - 1
+    return (own == other) & ((key <= query) | (key < (starts + asked)[other]))
+
+
+def _rule_loops(query, key, starts, asked):
+    def one(i, j):
+        for start, end, many in zip(starts, [*starts[1:], np.inf], asked):
+            if start <= i < end:
+                return bool(start <= j < end and (j <= i or j < start + many))
+        return False
+
+    rows, columns = np.broadcast_arrays(query, key)
+    return np.array([one(i, j) for i, j in zip(rows.ravel(), columns.ravel())],
+                    dtype=bool).reshape(rows.shape)
+
+
+def _rule_torch(query, key, starts, asked):
+    import torch
+    query, key, starts, asked = (torch.as_tensor(part) for part in (query, key, starts, asked))
+    own, other = (torch.bucketize(at, starts, right=True) - 1 for at in (query, key))
+    return (own == other) & ((key <= query) | (key - starts[other] < asked[other]))
+
+
+def _rule_cases(seed):
+    rng = np.random.default_rng([seed, 49])
+
+    def documents(*lengths, far=1):
+        lengths = far * (np.array(lengths) + rng.integers(0, 2))
+        starts = np.cumsum(lengths) - lengths
+        return starts, rng.integers(1, lengths), int(lengths.sum())
+
+    def square(*lengths, hard=""):
+        starts, asked, n = documents(*lengths)
+        return Case((np.arange(n)[:, None], np.arange(n - 1), starts, asked), hard=hard)
+
+    def some(*lengths, many=60, far=1, hard=""):
+        starts, asked, n = documents(*lengths, far=far)
+        near = np.clip(starts + asked + rng.integers(-2, 3, len(starts)), 0, n - 1)
+        query, key = (np.append(rng.integers(n, size=many), near) for _ in "12")
+        return Case((query, rng.permutation(key), starts, asked), hard=hard)
+
+    starts, asked, n = documents(4, 5, 4)
+    whole = np.array([4, 0, 3])
+    return [square(5, 4, 7), square(3, 6, 2, 4), some(9, 12, 7), some(5, 8, 6, 11),
+            Case((np.arange(12)[:, None], np.arange(11), np.array([0, 4, 9]), whole),
+                 hard="a document that is all question, and one without any"),
+            Case((7, 5, np.array([0, 4, 9]), np.array([1, 2, 1])), hard="one query and one key"),
+            square(8, hard="a single document"),
+            some(6, 9, 5, far=5_000_000, hard="positions of many millions")]
+
+
+_RULE = Exercise(
+    id="4.9", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "Which document does a position belong to? `np.searchsorted` says how many starts lie at "
+        "or below it; mind on which side it puts a position that *is* a start.",
+        "Three comparisons make the rule: two documents are the same; the key is not later; the "
+        "key lies in the question of its own document.",
+        "Two of the three are joined by `|`, since either is enough. The documents come with `&`.",
+    ),
+    cases=_rule_cases,
+    reference=_rule_reference,
+    mistakes=switched(_rule, {
+        "across": "Your documents see each other.",
+        "causal": "Your rule is causal and no more. The question is read in both directions.",
+        "question-alone": "Your rule shows the questions alone. An answer also sees its own past.",
+        "and": "Your keys must lie in the past *and* in the question. Either is enough.",
+        "asking": "Your rule lets the queries in a question see everything of their document. It "
+                  "is the *key* that must lie in the question.",
+        "from-the-row": "Your questions are counted from the beginning of the row. Each begins "
+                        "where its document does.",
+        "first-question": "All your questions are as long as the first one.",
+        "one-more": "Your questions are one token too long. Positions are counted from 0.",
+        "late": "Your documents begin one position late: the first position of each belongs to the "
+                "one before.",
+        "strict": "Your positions do not see themselves.",
+        "ahead": "Your positions look at what follows. Which side is the past?",
+        "matrix": "You build the matrix of all pairs. With millions of positions it does not fit; "
+                  "the rule must answer for the pairs that it is asked about.",
+        "polarity": "Your rule is True where a query may *not* look.",
+        "numbers": "Your rule gives numbers. Return True and False.",
+    }, pairs=[("across", "one-more"), ("across", "late"), ("causal", "late"), ("across", "strict"),
+              ("across", "causal"), ("causal", "strict"), ("causal", "numbers"),
+              ("polarity", "causal"), ("from-the-row", "strict"), ("asking", "strict"),
+              ("across", "polarity"), ("causal", "matrix")]),
+    variants=(_rule_counting, _rule_loops, _rule_torch),
+)
+
+
+# 4.10  None of them causal
+
+def _roundabout(n, *, kind=""):
+    """Masks of three layers: the first one first."""
+    turned, causal = np.eye(n, dtype=bool)[::-1], np.tri(n, dtype=bool)
+    rolled = np.roll(np.eye(n, dtype=bool), 1, axis=1)
+    return {
+        "": (turned, causal.T, turned),
+        "rolled": (rolled, rolled @ causal @ rolled.T, rolled.T),
+        "all-causal": (causal, causal, causal),
+        "some-causal": (turned, turned, causal),
+        "leaks": (causal.T, causal.T, causal.T),
+        "misses": (turned, np.roll(np.eye(n, dtype=bool), 1, axis=0), turned),
+        "exchanged": (rolled.T, rolled @ causal @ rolled.T, rolled),
+        "numbers": (turned.astype(float), causal.T.astype(float), turned.astype(float)),
+    }[kind]
+
+
+def _roundabout_rolled(n):
+    return _roundabout(n, kind="rolled")
+
+
+def _roundabout_lists(n):
+    return [mask.tolist() for mask in _roundabout(n)]
+
+
+def _reached(first, middle, last):
+    """Which inputs each output hears of, through three layers: (n, n)."""
+    return last @ middle @ first  # booleans: "or" of "and"
+
+
+def _roundabout_judge(cases, outcomes):
+    found = []
+    for case, outcome in zip(cases, outcomes):
+        n, = case.args
+        try:
+            masks = [np.asarray(mask) for mask in outcome.value]
+        except (TypeError, ValueError):
+            masks = []
+        if len(masks) != 3 or any(mask.shape != (n, n) for mask in masks):
+            return broken_law(f"For n = {n} return three masks of shape ({n}, {n}): "
+                              "`return first, middle, last`.")
+        found.append((n, masks))
+    sentences = {mistake.name: mistake.sentence for mistake in _ROUNDABOUT.mistakes}
+
+    def known(name, n, masks, told):
+        drawn = "\n".join(f"{which}\n{mask.astype(int)}" for which, mask in zip(
+            ("first", "middle", "last"), masks) if n < 7)
+        return Result("known_mistake", sentences[name], f"n = {n}: {told}\n{drawn}".strip(),
+                      mistake=name)
+
+    for n, masks in found:
+        if any(mask.dtype != bool for mask in masks):
+            return known("numbers", n, masks, ", ".join(str(mask.dtype) for mask in masks))
+    causal = [sum(not np.triu(mask, 1).any() for mask in masks) for _, masks in found]
+    for many, name in ((3, "all-causal"), (1, "some-causal")):
+        for count, (n, masks) in zip(causal, found):
+            if count >= many:
+                return known(name, n, masks, f"{count} of 3 masks are causal")
+    for n, masks in found:
+        wanted, reached = np.tri(n, dtype=bool), _reached(*masks)
+        if (reached == wanted).all():
+            continue
+        if all((_reached(*others[::-1]) == np.tri(m, dtype=bool)).all() for m, others in found):
+            return known("exchanged", n, masks, "right in the other order")
+        name = "leaks" if (reached & ~wanted).any() else "misses"
+        i, j = np.argwhere(reached & ~wanted if name == "leaks" else wanted & ~reached)[0]
+        return known(name, n, masks, f"output {i} {'hears' if name == 'leaks' else 'never hears'} "
+                                     f"of word {j}")
+    return None
+
+
+def _roundabout_cases(seed):
+    rng = np.random.default_rng([seed, 410])
+    sizes = [3, 4, int(rng.integers(5, 9)), int(rng.integers(9, 20)), int(rng.integers(20, 40))]
+    return [Case((n,)) for n in sizes] + [Case((2,), hard="two positions")]
+
+
+_ROUNDABOUT = Exercise(
+    id="4.10", kind="open-ended", points=4, minutes=20, version=1,
+    hints=(
+        "Nothing says that the rows between the layers must stand in the order of the words. A "
+        "mask with one True in each row and column moves the words to other places.",
+        "Move them in the first layer, and back in the last. What must the middle one look like, "
+        "so that every word still hears of itself and of the words before it?",
+        "Turn the whole text round: then the past lies on the other side of the diagonal.",
+    ),
+    cases=_roundabout_cases,
+    reference=None,
+    mistakes=tuple(Mistake(name, sentence, functools.partial(_roundabout, kind=name))
+                   for name, sentence in {
+        "numbers": "Your masks are made of numbers. Return boolean arrays.",
+        "all-causal": "All your masks are causal. That such a stack is causal is what the proof "
+                      "says; the question is whether it must be like that.",
+        "some-causal": "One of your masks, or two, have nothing above the diagonal. None may be "
+                       "causal.",
+        "exchanged": "Your first and last mask have changed places: what the first layer moves, "
+                     "the last must move back.",
+        "leaks": "In your stack an output hears of a later word. Follow it from layer to layer.",
+        "misses": "In your stack nothing leaks, but an output misses a word that it should hear "
+                  "of.",
+    }.items()),
+    judge=_roundabout_judge,
+    variants=(_roundabout, _roundabout_rolled, _roundabout_lists),
+)
+
+EXERCISES = (_PAPER, _MASKED, _RECENT, _PACKED, _ATTEND, _COUNT, _REMEMBER, _TWO_STEPS, _RULE,
+             _ROUNDABOUT)
