@@ -482,8 +482,8 @@ def english() -> str:
     """Real English that is there wherever Python is: paragraphs of its own help texts.
 
     They are those that read the same in Python 3.11, 3.12, 3.13 and 3.14, so that what is
-    learned from them is the same too. ``english.sha256`` lists them in their order, each by the
-    first 8 digits of its SHA-256; a paragraph that a later Python has lost is left out.
+    learned from them is the same too. ``pydoc_paragraphs.sha256`` lists them in their order,
+    each by the first 8 digits of its SHA-256; a paragraph that a later Python has lost is left out.
 
     Returns:
         One string of about 300 000 characters, paragraphs with an empty line between them.
@@ -498,8 +498,9 @@ def english() -> str:
     paragraphs = (part.strip("\n") for topic in topics.values()
                   for part in re.split(r"\n\s*\n", topic))
     known = {hashlib.sha256(part.encode()).hexdigest()[:8]: part for part in paragraphs}
-    wanted = resources.files(__package__).joinpath("english.sha256").read_text("ascii").split()
-    return "\n\n".join(known[name] for name in wanted if name in known)
+    listed = resources.files(__package__).joinpath("pydoc_paragraphs.sha256")
+    return "\n\n".join(known[name] for name in listed.read_text("ascii").split()
+                       if name in known)
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .export import FORMATS
+from .sandbox.limits import SECONDS, usual_total
+
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
 console = Console()
 
@@ -134,7 +137,8 @@ def collect_(submissions, kit_folder, roster_file, first, trust):
 @click.option("--yes", is_flag=True,
               help="Grade although it is in doubt whose some uploads are, as `collect` shows it.")
 @click.option("--seconds", type=click.FloatRange(min=1), metavar="S",
-              help="Processor time for a whole submission; else 10 for each exercise and 30 more.")
+              help=f"Processor time for a whole submission; else {usual_total(0):g}, and "
+                   f"{SECONDS:g} more for each exercise.")
 @click.option("--only", multiple=True, metavar="ID",
               help="Grade this exercise again and keep the other marks. Can be repeated.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; else one for each core.")
@@ -210,8 +214,7 @@ def review(kit_folder, grades, port, no_browser):
 
 
 @classroom.command(no_args_is_help=True)
-@click.option("--format", "form", type=click.Choice(["csv", "canvas", "moodle", "feedback"]),
-              required=True,
+@click.option("--format", "form", type=click.Choice(FORMATS), required=True,
               help="Who is to read it; feedback is an archive of the students' pages, for Canvas "
                    "or Moodle to give to them.")
 @click.option("--grades", type=EXISTING, required=True, help="The folder that `grade` wrote.")

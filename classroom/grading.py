@@ -35,7 +35,7 @@ from attnlib.exercises import judging
 from attnlib.exercises.core import Exercise, Result
 from attnlib.running import plain
 from attnlib.running.outcome import Outcome
-from attnlib.running.runner import SECONDS, changed
+from attnlib.running.runner import changed
 from attnlib.running.watching import CHARACTERS_SHOWN, WATCHED
 from press.chapters import marker
 
@@ -43,6 +43,7 @@ from .answers import Cell, find
 from .gradebook import Mark, Record, claim, read_record, write_record
 from .kit import Kit
 from .sandbox import server
+from .sandbox.limits import SECONDS, usual_total
 from .sandbox.outside import NoSandbox, Sandbox, file_array, probe
 from .submissions import InDoubt, Submission, collect, content
 
@@ -555,7 +556,7 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
         trust: whether to run students' code without bubblewrap.
         yes: whether to grade although it is in doubt whose some uploads are.
         seconds: of processor time for each of a notebook's cells, and for an answer.
-        total: the same for a whole submission; else `usual_total`.
+        total: the same for a whole submission; else `limits.usual_total`.
 
     Returns:
         `Summary`.
@@ -576,7 +577,7 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
     claim(kit, grades)
     found = collected.submissions
     how = dict(only=tuple(only), trust=trust, seconds=seconds,
-               total=usual_total(kit) if total is None else total)
+               total=usual_total(len(kit.tasks)) if total is None else total)
     jobs = (_job(kit, folder, grades, one, **how) for one in found)
     with Progress(*BAR, console=Console(stderr=True)) as bar:
         task = bar.add_task("", total=len(found))
@@ -590,11 +591,6 @@ def grade(kit, folder, grades, *, roster=(), first=False, only=(), workers=None,
         bar.update(task, completed=len(found))
     summary.kept = len(found) - summary.graded
     return summary
-
-
-def usual_total(kit):
-    """Seconds of processor time for a submission: its cells are run once for each exercise."""
-    return 30.0 + SECONDS * len(kit.tasks)
 
 
 def with_variants(kit, roster):

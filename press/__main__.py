@@ -20,7 +20,7 @@ def notebooks(names):
 
 
 @press.command(name="edit")
-@click.argument("name")
+@click.argument("name", default="")
 def edit_as_text(name):
     """Write the chapter NAME as text, or what you have made of it back into its notebook."""
     from . import editing  # jupytext is there for whoever edits

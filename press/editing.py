@@ -31,10 +31,12 @@ def edit(name):
     import jupytext
     from jupytext.combine import combine_inputs_with_outputs
 
-    path = next((path for path in chapter_paths() if path.stem == name), None)
-    if path is None:
-        raise ValueError(f"There is no chapter {name!r}: there are "
-                         f"{', '.join(path.stem for path in chapter_paths())}.")
+    chapters = {path.stem: path for path in chapter_paths()}
+    if name not in chapters:
+        wrong = f"There is no chapter {name!r}" if name else "Say which chapter"
+        raise ValueError(f"{wrong}: `make edit NAME={min(chapters)}`, or one of "
+                         f"{', '.join(sorted(chapters)[1:])}.")
+    path = chapters[name]
     FOLDER.mkdir(exist_ok=True)
     draft, memory = FOLDER / f"{name}.py", FOLDER / f"{name}.json"
     notebook = nbformat.read(path, as_version=4)

@@ -157,7 +157,7 @@ def mutants(exercise, known):
     """How many mutants of the solution were made, change what it does, and are refused."""
     if exercise.kind not in core.CODE_KINDS:
         return {}
-    from proofs.solutions import broken  # needs mutmut
+    from proofs.broken_solutions import broken  # needs mutmut
     found, reasons = broken(exercise), known.get("survivors", {})
     return {"made": found["made"], "changed": found["changed"],
             "refused": found["changed"] - len(found["survivors"]),

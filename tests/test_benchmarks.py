@@ -8,7 +8,8 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import contenders, measure, report, ring
-from benchmarks.__main__ import MEMORY, RACES, machine, method
+from benchmarks.__main__ import machine, method
+from benchmarks.races import MEMORY, RACES
 
 PEERS = Path(report.__file__).parent / "requirements.txt"
 

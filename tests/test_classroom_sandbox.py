@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import attnlib
 from attnlib.running import plain
-from classroom.sandbox import calls, limits, outside, server
+from classroom.sandbox import outside, server, system_calls
+from classroom.sandbox.call_numbers import NUMBER
 from classroom.sandbox.outside import NoSandbox, Sandbox, probe
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="bubblewrap is for Linux")
@@ -95,7 +96,7 @@ def test_what_enters_is_this_and_nothing_else():
             "outcome", "plain", "runner", "watching")),
         "attnlib.exercises", "classroom", "classroom.sandbox",
         *(f"classroom.sandbox.{name}" for name in (
-            "answer", "bans", "calls", "limits", "reading"))}
+            "answer", "bans", "call_numbers", "limits", "reading", "system_calls"))}
     assert outside.sources()["attnlib.exercises"] == outside.CHECK
     assert outside.sources()["classroom"] == outside.sources()["classroom.sandbox"] == ""
 
@@ -413,7 +414,7 @@ def test_bytes_from_anybody_are_a_message_or_refused(data):
 
 def numbers():
     """``{name: number}`` of this machine's calls, as its C headers have them."""
-    names = list(calls.NUMBER) if platform.machine() == "x86_64" else list(limits.REFUSED)
+    names = list(NUMBER) if platform.machine() == "x86_64" else list(system_calls.REFUSED)
     try:
         found = subprocess.run(["cc", "-E", "-P", "-"], text=True, capture_output=True, check=True,
                                input="#include <sys/syscall.h>\n"
@@ -426,7 +427,8 @@ def numbers():
 
 @linux
 def test_the_calls_have_the_numbers_that_the_kernel_gives_them():
-    ours = calls.NUMBER if platform.machine() == "x86_64" else limits.REFUSED | limits.OWN
+    elsewhere = system_calls.REFUSED | system_calls.OWN
+    ours = NUMBER if platform.machine() == "x86_64" else elsewhere
     found = numbers()
     assert len(found) > 30 and {name: ours[name] for name in found} == found
 
@@ -439,9 +441,9 @@ def verdict(program, machine, number, *arguments):
     while True:
         code, if_true, if_false, k = (int.from_bytes(lines[at][:2], "little"), lines[at][2],
                                       lines[at][3], int.from_bytes(lines[at][4:], "little"))
-        if code == limits.LOAD:
+        if code == system_calls.LOAD:
             x = words[k]
-        elif code == limits.ANSWER:
+        elif code == system_calls.ANSWER:
             return k
         else:
             true = {0x15: x == k, 0x35: x >= k, 0x45: bool(x & k)}[code]
@@ -449,26 +451,26 @@ def verdict(program, machine, number, *arguments):
         at += 1
 
 
-ALLOW, REFUSE = limits.ALLOW, 0x50000 | limits.EPERM
-UNKNOWN = 0x50000 | limits.ENOSYS
-THREAD = limits.AS_THREAD | 0xF00
+ALLOW, REFUSE = system_calls.ALLOW, 0x50000 | system_calls.EPERM
+UNKNOWN = 0x50000 | system_calls.ENOSYS
+THREAD = system_calls.AS_THREAD | 0xF00
 
 
 def test_on_x86_64_these_calls_are_allowed_and_no_others():
-    program = limits.calls_filter("x86_64", 77)
-    allowed = {calls.NUMBER[name] for name in limits.ALLOWED}
-    with_values = {calls.NUMBER[name] for name in limits.WITH} | {limits.CLONE["x86_64"]}
+    program = system_calls.calls_filter("x86_64", 77)
+    allowed = {NUMBER[name] for name in system_calls.ALLOWED}
+    with_values = {NUMBER[name] for name in system_calls.WITH} | {system_calls.CLONE["x86_64"]}
     for number in set(range(600)) - with_values:
-        assert verdict(program, limits.X86_64, number) == (
+        assert verdict(program, system_calls.X86_64, number) == (
             ALLOW if number in allowed else UNKNOWN), number
-    assert verdict(program, limits.X86_64, limits.X32 | 59) == REFUSE
-    assert verdict(program, limits.AARCH64, 1) == REFUSE
-    assert verdict(program, limits.X86_64, limits.CLONE["x86_64"], THREAD) == ALLOW
-    assert verdict(program, limits.X86_64, limits.CLONE["x86_64"], 17) == REFUSE
-    trap = limits.calls_filter("x86_64", 77, trap=True)
-    assert verdict(trap, limits.X86_64, 59) == limits.TRAP
+    assert verdict(program, system_calls.X86_64, system_calls.X32 | 59) == REFUSE
+    assert verdict(program, system_calls.AARCH64, 1) == REFUSE
+    assert verdict(program, system_calls.X86_64, system_calls.CLONE["x86_64"], THREAD) == ALLOW
+    assert verdict(program, system_calls.X86_64, system_calls.CLONE["x86_64"], 17) == REFUSE
+    trap = system_calls.calls_filter("x86_64", 77, trap=True)
+    assert verdict(trap, system_calls.X86_64, 59) == system_calls.TRAP
     assert not {"setxattr", "socket", "fork", "execve", "ptrace", "mount", "symlink", "flock",
-                "memfd_create", "pipe2", "keyctl"} & {*limits.ALLOWED, *limits.WITH}
+                "memfd_create", "pipe2", "keyctl"} & {*system_calls.ALLOWED, *system_calls.WITH}
 
 
 @pytest.mark.parametrize("name, arguments, answer", [
@@ -479,21 +481,22 @@ def test_on_x86_64_these_calls_are_allowed_and_no_others():
     ("ioctl", (3, 0x5401), ALLOW), ("ioctl", (3, 0x5412), REFUSE), ("prctl", (22,), REFUSE),
 ])
 def test_calls_that_could_name_another_are_allowed_for_oneself(name, arguments, answer):
-    program = limits.calls_filter("x86_64", 77)
-    assert verdict(program, limits.X86_64, calls.NUMBER[name], *arguments) == answer
+    program = system_calls.calls_filter("x86_64", 77)
+    assert verdict(program, system_calls.X86_64, NUMBER[name], *arguments) == answer
 
 
 def test_on_other_machines_these_are_refused():
-    program = limits.calls_filter("aarch64", 77)
-    refused = {*limits.REFUSED.values()}
-    for number in set(range(600)) - {*limits.OWN.values(), limits.CLONE3, limits.CLONE["aarch64"]}:
-        assert verdict(program, limits.AARCH64, number) == (
+    program = system_calls.calls_filter("aarch64", 77)
+    refused = {*system_calls.REFUSED.values()}
+    clones = {system_calls.CLONE3, system_calls.CLONE["aarch64"]}
+    for number in set(range(600)) - {*system_calls.OWN.values()} - clones:
+        assert verdict(program, system_calls.AARCH64, number) == (
             REFUSE if number in refused else ALLOW), number
-    for name, number in limits.OWN.items():
-        assert verdict(program, limits.AARCH64, number, 77) == ALLOW
-        assert verdict(program, limits.AARCH64, number, 1) == REFUSE, name
-    assert verdict(program, limits.AARCH64, limits.CLONE3) == UNKNOWN
-    assert verdict(program, limits.AARCH64, limits.CLONE["aarch64"], 17) == REFUSE
+    for name, number in system_calls.OWN.items():
+        assert verdict(program, system_calls.AARCH64, number, 77) == ALLOW
+        assert verdict(program, system_calls.AARCH64, number, 1) == REFUSE, name
+    assert verdict(program, system_calls.AARCH64, system_calls.CLONE3) == UNKNOWN
+    assert verdict(program, system_calls.AARCH64, system_calls.CLONE["aarch64"], 17) == REFUSE
 
 
 @linux
@@ -501,7 +504,7 @@ def test_on_other_machines_these_are_refused():
 @pytest.mark.parametrize("call, library", [("openat", "numpy"), ("lseek", "numpy")])
 def test_the_self_test_names_a_call_that_is_wanted_and_refused(monkeypatch, call, library):
     sources = outside.sources()
-    sources["classroom.sandbox.limits"] += f"\nALLOWED.remove({call!r})\n"
+    sources["classroom.sandbox.system_calls"] += f"\nALLOWED.remove({call!r})\n"
     monkeypatch.setattr(outside, "sources", lambda: dict(sources))
     with Sandbox() as box, pytest.raises(NoSandbox) as told:
         probe(box)

@@ -4,8 +4,10 @@ import shutil
 
 import nbformat
 import pytest
+from click.testing import CliRunner
 
 from press import editing
+from press.__main__ import press
 from press.chapters import chapter_paths
 
 NAME = "05_positions"
@@ -86,5 +88,12 @@ def test_a_text_whose_memory_is_lost_is_not_overwritten(paths):
 
 
 def test_a_chapter_that_is_not_there_is_named():
-    with pytest.raises(ValueError, match="no chapter '5': there are 01_qkv, "):
+    rest = "`make edit NAME=01_qkv`, or one of 02_scaling, 03_softmax, "
+    with pytest.raises(ValueError, match=f"^There is no chapter '5': {rest}"):
         editing.edit("5")
+
+
+def test_make_edit_without_a_name_says_what_to_type():
+    said = CliRunner().invoke(press, ["edit"])
+    assert said.exit_code == 1
+    assert said.output.startswith("Error: Say which chapter: `make edit NAME=01_qkv`, or one of ")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from attnlib.exercises import get
+from proofs import broken_solutions
 from proofs import exercises as proof
-from proofs import solutions
 
 STORED = proof.TABLE.read()
 
@@ -59,8 +59,8 @@ def test_a_check_that_lets_something_pass_is_found_out():
 def test_the_comparison_sees_what_changes_and_nothing_else():
     exercise = get("1.3")
     right = exercise.variants[0]
-    compare = solutions.Comparison(exercise, right)
-    assert len(compare.inputs) == solutions.INPUTS
+    compare = broken_solutions.Comparison(exercise, right)
+    assert len(compare.inputs) == broken_solutions.INPUTS
     assert not compare.changes(lambda *a: right(*a)) and not compare.changes(exercise.reference)
     for wrong in (lambda *a: right(*a) + 1e-6, lambda *a: right(*a).astype(np.float32),
                   lambda *a: list(right(*a)), lambda *a: 1 / 0, lambda x, *a: x.fill(0)):

@@ -629,6 +629,59 @@ def test_a_finger_paints_sideways_and_scrolls_down(opened):
     assert after[0][4] == before[0][4][:2] + [not before[0][4][2]] * 5
 
 
+@pytest.mark.parametrize("name", ["temperature", "chunks"])
+def test_a_finger_hides_a_key_and_shows_it_again(opened, name):
+    page = opened(**FINGER)
+    button = page.locator(f"[data-play={name}] [aria-label^='hide ']").nth(2)
+    scores = f"document.querySelector('[data-play={name}]').play.ui.state.scores"
+    first = page.evaluate(scores)
+    for hidden in (True, False):
+        button.tap()
+        page.wait_for_function(f"({scores}[2] === null) === {str(hidden).lower()}")
+        assert button.get_attribute("aria-pressed") == str(hidden).lower()
+    assert page.evaluate(scores) == first
+
+
+def test_controls_stay_where_they_are_when_layers_are_added(opened):
+    page = opened()
+    places = page.evaluate("""async () => {
+        const { shadowRoot } = document.querySelector("[data-play=reach]");
+        const [slider] = shadowRoot.querySelectorAll("input[type=range]"), places = [];
+        for (let depth = 1; depth <= 8; depth += 1) {
+            slider.value = depth;
+            slider.dispatchEvent(new Event("input", { bubbles: true }));
+            await new Promise(requestAnimationFrame);
+            await new Promise(requestAnimationFrame);
+            places.push(slider.getBoundingClientRect().top);
+        }
+        return places; }""")
+    assert len(set(places)) == 1, places
+
+
+def test_the_legend_of_the_masks_has_every_kind_of_cell(opened):
+    page = opened()
+    kinds = page.evaluate("""() => {
+        const { shadowRoot, play } = document.querySelector("[data-play=masks]");
+        play.ui.state.depth = 3;
+        play.ui.draw();
+        const kinds = (css) => [...new Set([...shadowRoot.querySelectorAll(css)].map((cell) =>
+            cell.getAttribute("class")))].sort();
+        return [kinds("g > .cell:not(.none)"), kinds(".key .cell")]; }""")
+    assert kinds[0] == kinds[1] and len(kinds[1]) == 4
+
+
+def test_start_again_goes_back_to_the_first_cell_of_the_masks(opened):
+    page = opened()
+    state = "document.querySelector('[data-play=masks]').play.ui.state.here"
+    first = page.evaluate(state)
+    page.locator("[data-play=masks] .hit[tabindex='0']").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate(state) == [first[0] + 1, first[1]]
+    page.locator("[data-play=masks] header button").click()
+    assert page.evaluate(state) == first
+    assert page.locator("[data-play=masks] .says").inner_text().find(f"“{WORDS[first[0]]}”") > 0
+
+
 def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page = chromium.new_page()
     page.goto(f"{site}/site.html")
@@ -844,3 +897,15 @@ def test_nbval_compares_the_numbers_and_not_the_code(tmp_path):
     assert run.returncode == 0, run.stdout
     output.data["text/html"] = output.data["text/html"].replace('"here":0', '"here":1')
     assert nbval().returncode == 1
+
+
+def test_the_first_chapter_passes_as_a_reader_types_it():
+    import os
+    import subprocess
+    import sys
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    run = subprocess.run(["pytest", "--nbval", "book/01_qkv.ipynb"], text=True, capture_output=True,
+                         cwd=FOLDER.parents[1], env=kept | {"PATH": os.pathsep.join(
+                             (str(Path(sys.executable).parent), kept["PATH"]))})
+    assert run.returncode == 0, run.stdout

@@ -1,10 +1,13 @@
 """Tables of results: the same numbers as text and as HTML; bad rows are named."""
 
+import re
+
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 
 from attnlib.tables import table
+from press.chapters import Chapter, chapter_paths
 
 
 def shown():
@@ -37,3 +40,24 @@ def test_floats_are_written_as_asked(form, wanted):
 def test_a_row_of_another_length_is_named():
     with pytest.raises(ValueError, match="row 'x' has 1 cells for 2 columns"):
         table({"x": [1]}, ["a", "b"])
+
+
+def test_a_referee_s_table_has_the_numbers_that_the_chapter_printed():
+    """Exercise 2.7 is about the chapter's own measurement: its statement repeats two tables."""
+    chapter = Chapter(next(path for path in chapter_paths() if path.stem == "02_scaling"))
+    printed = {}
+    for cell in chapter.notebook.cells:
+        for output in cell.get("outputs", ()):
+            lines = output.get("data", {}).get("text/plain", "").splitlines()
+            if lines and lines[0].split() == ["d_k", "scaled", "unscaled", "times", "as", "large"]:
+                printed |= {("16", d): (scaled, one)
+                            for d, scaled, one, _ in map(str.split, lines[1:])}
+            for line in lines:
+                if found := re.match(r"(\d+) keys, d_k (\d+) +(\S+) +(\S+)", line):
+                    printed[found[1], found[2]] = found[3], found[4]
+    statement, = (cell.source for cell in chapter.notebook.cells
+                  if cell.source.startswith("### Exercise 2.7 "))
+    told = re.findall(r"^\| (\d+) \| (\d+) \| (\S+) \| (\S+) \|$", statement, re.M)
+    assert len(told) == 7 and {row[:2]: row[2:] for row in told}.items() <= printed.items()
+    assert all(number in statement.partition("|")[0] for number in (
+        printed["16", "2"][1], printed["16", "2048"][1]))

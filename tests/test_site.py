@@ -26,8 +26,8 @@ from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
 from press.site import fonts, ledger, svg, weights
 from press.site.elements import ICONS
-from press.site.house import House
 from press.site.mathml import display, mathml
+from press.site.page import Page
 from press.site.shelf import shelf
 
 PAGES = toc_files()
@@ -676,12 +676,12 @@ def test_with_an_address_every_way_leads_there(monkeypatch):
     class App:
         builder, outdir = Builder(), "."
 
-    house = House(App, "book/01_qkv")
+    page = Page(App, "book/01_qkv")
     colab = ("https://colab.research.google.com/github/us/book/blob/main/student/01_qkv.ipynb")
-    assert house.run == {
+    assert page.run == {
         "colab": colab, "download": "../_downloads/01_qkv.ipynb",
         "binder": "https://mybinder.org/v2/gh/us/book/main"
                   "?urlpath=lab/tree/student/01_qkv.ipynb"}
-    assert f'href="{colab}#scrollTo=stub-1-1"' in house.colab("stub-1-1")
-    assert (house.repository, house.issues) == (
+    assert f'href="{colab}#scrollTo=stub-1-1"' in page.colab("stub-1-1")
+    assert (page.repository, page.issues) == (
         "https://github.com/us/book", "https://github.com/us/book/issues/new")

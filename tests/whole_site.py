@@ -148,17 +148,18 @@ def test_a_screen_reader_hears_a_chapter_in_order(visit, name):
 OVERLAPS = """() => { const found = [];
     for (const svg of document.querySelectorAll(':is(figure, .drawn) > svg')) {
         const frame = svg.getBoundingClientRect();
-        const scale = Math.max(1, frame.width / svg.viewBox.baseVal.width);
         const texts = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim());
         const corners = texts.map(t => { const b = t.getBBox(), m = t.getScreenCTM();
             return [[b.x, b.y], [b.x + b.width, b.y], [b.x + b.width, b.y + b.height],
                     [b.x, b.y + b.height]].map(([x, y]) => [m.a * x + m.c * y + m.e,
                                                             m.b * x + m.d * y + m.f]); });
+        const tall = b => Math.hypot(b[3][0] - b[0][0], b[3][1] - b[0][1]);
+        // above and below its ink a line of letters has room, to its left and right it has none
         const apart = (p, q) => [p, q].some(r => r.some((_, i) => {
             const [a, b] = [r[i], r[(i + 1) % 4]];
             const n = [b[1] - a[1], a[0] - b[0]];
             const on = s => s.map(([x, y]) => n[0] * x + n[1] * y);
-            const slack = 2 * scale * Math.hypot(...n);
+            const slack = (i % 2 ? 0 : 0.15 * Math.min(tall(p), tall(q))) * Math.hypot(...n);
             const [s, t] = [on(p), on(q)];
             return Math.max(...s) - slack < Math.min(...t)
                 || Math.max(...t) - slack < Math.min(...s);

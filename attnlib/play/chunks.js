@@ -55,12 +55,12 @@ function build(ui) {
       })]];
   });
   const set = (j, score) => { ui.state.scores[j] = clamp(Math.round(10 * score) / 10, LOW, HIGH); };
+  const toggle = (j) => { ui.state.scores[j] = ui.state.scores[j] === null ? first[j] : null; };
   const handles = first.map((_, j) => {
     const handle = ui.handle(picture, { label: `Score of key ${j + 1}. Arrow keys change it, Delete hides the key.`,
       move: (_, py) => set(j, HIGH - ((py - TOP) * (HIGH - LOW)) / UP), key: (right, up) => set(j, (ui.state.scores[j] ?? LOW) + (right || up) / 10) });
-    const hide = () => { ui.state.scores[j] = ui.state.scores[j] === null ? first[j] : null; ui.refresh(); };
-    handle.knob.addEventListener("dblclick", hide);
-    handle.knob.addEventListener("keydown", (event) => { if (event.key === "Delete") hide(); });
+    handle.knob.addEventListener("dblclick", () => { toggle(j); ui.refresh(); });
+    handle.knob.addEventListener("keydown", (event) => { if (event.key === "Delete") { toggle(j); ui.refresh(); } });
     return handle;
   });
   const place = (i, at) => { // a divider stays between its neighbours; two at one place make an empty chunk
@@ -73,6 +73,7 @@ function build(ui) {
 
   const sums = h("span"), crude = h("span"), error = h("span");
   ui.add(h("style", {}, STYLE), picture.svg,
+    ui.hiders("key", first.map((_, j) => j + 1), (j) => ui.state.scores[j] === null, toggle),
     h("div", { class: "row" }, ui.slider({ label: "add to all scores", min: -300, max: 300, step: 10, show: (v) => (v < 0 ? `− ${-v}` : `+ ${v}`), get: () => ui.state.shift, set: (v) => { ui.state.shift = v; } }),
       ui.tick({ label: "forget the log-sum-exp (mean of the outputs)", get: () => ui.state.forget, set: (v) => { ui.state.forget = v; } })),
     h("div", { class: "facts" }, sums, error, crude));

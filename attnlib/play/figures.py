@@ -297,13 +297,14 @@ def heads(n=3, d=8, *, heads=2, title="Splitting and merging heads"):
                        for path in ("right", "split by reshape", "merge by reshape")])
 
 
-def reach(n=32, *, long=8192, window=4, depth=3, title="What can reach an output"):
+def reach(n=32, *, long=8192, window=4, depth=3, globals=0, title="What can reach an output"):
     """Chapters 7 and 8: window, gap, global words and depth; what arrives, and what it costs.
 
     Args:
         n: number of words that are drawn, 8 to 48.
         long: a longer text, of which only the number of pairs is shown.
         window, depth: how many keys a query sees, and how many layers there are, to begin with.
+        globals: how many first words all see and see all, to begin with.
         title: the figure's heading.
 
     Returns:
@@ -311,13 +312,14 @@ def reach(n=32, *, long=8192, window=4, depth=3, title="What can reach an output
 
     Raises:
         TypeError: if a number is not whole.
-        ValueError: if ``n`` is out of range, or another number below 1.
+        ValueError: if ``n`` is out of range, or another number is too small.
 
     >>> reach()
     Figure to play with: What can reach an output
     """
     for name, number in dict(n=n, long=long, window=window, depth=depth).items():
         whole_number(name, number, 1)
+    whole_number("globals", globals, 0)
     if not 8 <= n <= 48:
         raise ValueError(f"n must lie between 8 and 48, got {n}")
 
@@ -346,8 +348,8 @@ def reach(n=32, *, long=8192, window=4, depth=3, title="What can reach an output
              dict(depth=3, causal=True, window=3, gap=1, globals=0, grow=True),
              dict(depth=8, causal=False, window=2, gap=8, globals=0)]
     return Play("reach", title=title, n=n, long=long,
-                state=dict(causal=True, window=window, gap=1, globals=0, depth=depth, grow=False,
-                           output=n - 1),
+                state=dict(causal=True, window=window, gap=1, globals=globals, depth=depth,
+                           grow=False, output=n - 1),
                 cases=[case(**kind) for kind in kinds])
 
 
@@ -466,7 +468,7 @@ def tiles(n=16, d=4, *, rows=4, columns=4, title="Attention in tiles, and what t
 
     Raises:
         TypeError: if a number is not whole.
-        ValueError: if ``n`` is out of range, or another number below 1.
+        ValueError: if ``n`` is out of range, or another number is too small.
 
     >>> tiles()
     Figure to play with: Attention in tiles, and what travels

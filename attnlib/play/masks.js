@@ -20,7 +20,7 @@ const count = (list, test) => list.filter(test).length;
 function build(ui) {
   const { names, presets } = ui.data, n = names.length;
   const all = names.flatMap((_, i) => names.map((_, j) => [i, j]));
-  let now, side = 400, brush = true, last = "", here = ui.data.state.here;
+  let now, side = 400, brush = true, last = "";
   const used = () => ui.state.masks.slice(0, ui.state.depth);
   const painted = () => (ui.state.paint === "all" ? used() : [ui.state.masks[ui.state.paint]]);
   const open = (i, j) => painted().some((mask) => mask[i][j]);
@@ -46,7 +46,7 @@ function build(ui) {
     const stairs = names.map((_, i) => `V${y(i + 1)}${i < n - 1 ? `H${x(i + 2)}` : ""}`).join("");
     return [y(n) + 6, [
       names.map((name, i) => [
-        h("svg:text", { class: i === here[0] ? "word here" : "word", x: gutter - 7, y: y(i + 0.5) + 4, "text-anchor": "end" }, name),
+        h("svg:text", { class: i === ui.state.here[0] ? "word here" : "word", x: gutter - 7, y: y(i + 0.5) + 4, "text-anchor": "end" }, name),
         h("svg:text", { class: "word", transform: `translate(${x(i + 0.5) + 3} ${top - 7}) rotate(-55)` }, name)]),
       all.map(([i, j]) => {
         const having = ALL.slice(0, ui.state.depth).filter((layer) => ui.state.masks[layer][i][j]);
@@ -75,7 +75,7 @@ function build(ui) {
     ui.refresh();
   };
   const rows = names.map((_, i) => h("svg:g", { role: "row" }, names.map((_, j) => h("svg:rect", { role: "gridcell", class: "hit",
-    onfocus: () => { here = [i, j]; ui.refresh(); }, onkeydown: (event) => walk(event, i, j) }))));
+    onfocus: () => { ui.state.here = [i, j]; ui.refresh(); }, onkeydown: (event) => walk(event, i, j) }))));
   const cells = rows.map((row) => [...row.children]);
   picture.top.append(...rows);
   ui.drag(picture.svg, picture, (x, y, first) => {
@@ -90,16 +90,17 @@ function build(ui) {
   const buttons = Object.keys(presets).map((name) => h("button", { type: "button", onclick: () => take(name) }, name));
   ui.add(h("style", {}, STYLE), h("div", { class: "panes" }, picture.svg, h("div", {},
     h("div", { class: "h for-hands" }, "begin with"), h("div", { class: "row" }, buttons),
-    h("div", { class: "row" }, ui.choice({ label: "layers", options: [[1, "1"], [2, "2"], [3, "3"]],
+    h("div", { class: "row" }, ui.choice({ label: "how many layers", options: [[1, "1"], [2, "2"], [3, "3"]],
       get: () => ui.state.depth, set: (v) => { ui.state.depth = v; if (ui.state.paint >= v) ui.state.paint = "all"; } })),
-    h("div", { class: "row" }, ui.choice({ label: "paint in", options: [["all", "all"], [0, "1"], [1, "2"], [2, "3"]],
+    h("div", { class: "row" }, ui.choice({ label: "paint in", options: [["all", "every layer"], [0, "the first"], [1, "the second"], [2, "the third"]],
       get: () => ui.state.paint, set: (v) => { ui.state.paint = v; if (v !== "all") ui.state.depth = Math.max(ui.state.depth, v + 1); } })),
     ui.tick({ label: "the future is forbidden", get: () => ui.state.judge, set: (v) => { ui.state.judge = v; } }),
-    h("ul", { class: "key" }, [["fine may", "may attend"], ["fine late", "may not, but can know of it"], ["leak may", "the future leaks"]]
+    h("ul", { class: "key" }, [["fine may", "may attend"], ["fine late", "may not, but can know of it"], ["leak may", "the future leaks"],
+      ["leak late", "the future leaks, passed on by other words"]]
       .map(([kind, words]) => h("li", {}, h("svg:svg", { class: "box", viewBox: "0 0 16 16", "aria-hidden": "true" },
         h("svg:rect", { class: `cell ${kind}`, width: 16, height: 16, rx: 3 }),
         kind === "fine late" && h("svg:circle", { class: "bead", cx: 8, cy: 8, r: 3 }),
-        kind === "leak may" && h("svg:text", { class: "sign", x: 8, y: 13, "text-anchor": "middle" }, "!")), words))))));
+        kind.startsWith("leak") && h("svg:text", { class: kind === "leak may" ? "sign" : "sign pale", x: 8, y: 13, "text-anchor": "middle" }, "!")), words))))));
 
   return () => {
     ui.state.masks ??= ui.state.layers.map(unpack);
@@ -107,13 +108,13 @@ function build(ui) {
     ui.paint();
     cells.forEach((row, i) => row.forEach((node, j) => {
       const c = cell(), word = open(i, j) ? "may" : "may not";
-      put(node, { x: gutter + j * c, y: top + i * c, width: c, height: c, tabindex: i === here[0] && j === here[1] ? 0 : -1,
+      put(node, { x: gutter + j * c, y: top + i * c, width: c, height: c, tabindex: i === ui.state.here[0] && j === ui.state.here[1] ? 0 : -1,
         "aria-selected": String(open(i, j)), "aria-label": `${names[i]} ${word} attend to ${names[j]}${!open(i, j) && known(i, j) ? ", but can know of it" : ""}` });
     }));
     buttons.forEach((button) => button.setAttribute("aria-pressed", button.textContent === ui.state.preset));
     const { depth } = ui.state, leaks = count(all, ([i, j]) => future(i, j) && known(i, j));
     const holes = count(all, ([i, j]) => future(i, j) && used().some((mask) => mask[i][j]));
-    const empty = Math.max(...now.empty), [row] = here;
+    const empty = Math.max(...now.empty), [row] = ui.state.here;
     ui.say([`After ${many(depth, "layer")}, “${names[row]}” can know ${count([...now.reach[row]], (c) => c === "1")} of ${n} words.`,
       !ui.state.judge ? "" : leaks ? `The future leaks into ${many(leaks, "pair")}, through ${many(holes, "cell")} of a mask.` : "No future word reaches an output.",
       empty ? `${many(empty, "row")} empty (∅): attention gives 0 there, only the residual goes on.` : ""].filter(Boolean).join(" "));

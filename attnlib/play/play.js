@@ -42,7 +42,7 @@ export function figure(name, { compute, build }) {
   }
 }
 
-/** Follow the page's colours, and let go of a figure that is gone: a cell may be run a hundred times. */
+/** Follow the page's colours; let go of a figure that is gone: a cell may be run again. */
 function follow(kept) {
   const scheme = matchMedia("(prefers-color-scheme: dark)"), pages = new MutationObserver(look);
   for (const node of [document.documentElement, document.body]) pages.observe(node, { attributes: true });
@@ -104,6 +104,14 @@ function frame(host, root, data) {
     tick({ label, get, set }) {
       return h("label", { class: "tick" }, control("checkbox", {}, (node) => { node.checked = get(); },
         (node) => set(node.checked)), h("span", {}, label));
+    },
+    /** A button for each name, pressed while it is hidden. */
+    hiders(what, names, gone, toggle) {
+      return h("div", { class: "row for-hands" }, h("span", {}, `hide a ${what}`), names.map((name, j) => {
+        const button = h("button", { type: "button", "aria-label": `hide ${name}`, onclick: () => { toggle(j); ui.refresh(); } }, name);
+        controls.push(() => put(button, { "aria-pressed": String(gone(j)) }));
+        return button;
+      }));
     },
     /** A picture in pixels; `paint(width)` returns [height, shapes]. */
     picture(label, paint) {

@@ -21,9 +21,9 @@ from packaging.requirements import Requirement
 import attnlib
 from attnlib.running import plain
 from attnlib.running.outcome import Outcome
-from attnlib.running.runner import SECONDS
 
-from . import calls, server
+from . import call_numbers, server
+from .limits import SECONDS
 
 SCRATCH, SCRATCH_BYTES = "/scratch", 64 * 2**20
 ENVIRONMENT = {
@@ -46,7 +46,7 @@ def hint(*_, **__):
 progress = hint
 """  # in the place of attnlib's exercises: it notes what a check is given
 START, SLACK = 120.0, 60.0  # seconds for it to start, and to answer after a child's time is over
-INSIDE = ("answer", "bans", "calls", "limits", "reading")  # and server.py
+INSIDE = ("answer", "bans", "call_numbers", "limits", "reading", "system_calls")  # and server.py
 SITE = ("numpy", "torch", "IPython", "array_api_compat", "matplotlib")  # and what these need
 PACKAGES = tuple(f"{place}/lib/python*/*-packages"  # other libraries of this computer
                  for place in ("/usr", "/usr/local", sys.base_prefix))
@@ -318,7 +318,7 @@ def refused(sandbox, cell):
     if platform.machine() != "x86_64":
         return "it ended otherwise."
     state, message, _ = _seen(sandbox, cell, {"trap": True})
-    names = {number: name for name, number in calls.NUMBER.items()}
+    names = {number: name for name, number in call_numbers.NUMBER.items()}
     listed = [names.get(number, f"number {number}") for number in message.get("refused", ())]
     return f"refused were the system calls {', '.join(listed)}." if listed else (
         f"it ended otherwise ({state['ended']}: {message}).")

@@ -9,11 +9,11 @@ mathml.py     formulas
 highlight.py  Python in colour
 figures.py    pictures; svg.py the drawn ones, in the page's letters and colours
 shelf.py      what the pages know of each other
-house.py      what a page needs of the site: ways to pages, pictures, notebooks
+page.py       a page as the site sees it: its kind, its ways to pages, pictures, notebooks
 chapter.py    the components of a chapter
 links.py      what the text names is a link, and a link shows where it leads
 search.py     the index of the search
-pages.py      the opening page, the claims, the reader's predictions
+special_pages.py   the opening page, the claims, the reader's predictions
 card.py       the picture that a link to the book shows elsewhere
 fonts.py      cuts the fonts; run by hand, its result is committed
 theme/ static/
@@ -35,10 +35,10 @@ from ..chapters import settings, toc, toc_files
 from ..editions import STUDENT
 from . import faults, links, search, weights, writer
 from .chapter import dress as dress_chapter
-from .house import House
 from .mathml import inline, visit_displaymath, visit_math
-from .pages import claims_page, landing, predictions_page
+from .page import Page
 from .shelf import shelf
+from .special_pages import claims_page, landing, predictions_page
 
 HERE = Path(__file__).parent
 PLAY = Path(attnlib.__file__).parent / "play"
@@ -111,45 +111,45 @@ def dress(app, doctree, docname):
     for node in list(doctree.findall(nodes.raw)):
         if re.search("thebe-config|kernelName", node.astext()):
             node.parent.remove(node)  # of the stock theme's live code
-    house = House(app, docname)
-    if house.here:
-        dress_chapter(doctree, house.here, house)
-    elif house.kind == "landing":
-        landing(doctree, house)
-    elif house.kind == "claims":
-        claims_page(doctree, house)
-    elif house.kind == "predictions":
-        predictions_page(doctree, house)
-    if house.kind in ("chapter", "plain"):
-        links.link_mentions(doctree, house)
+    page = Page(app, docname)
+    if page.here:
+        dress_chapter(doctree, page.here, page)
+    elif page.kind == "landing":
+        landing(doctree, page)
+    elif page.kind == "claims":
+        claims_page(doctree, page)
+    elif page.kind == "predictions":
+        predictions_page(doctree, page)
+    if page.kind in ("chapter", "plain"):
+        links.link_mentions(doctree, page)
 
 
 def furnish(app, pagename, templatename, context, doctree):
     """Gives the page frame what it shows."""
-    house = House(app, pagename)
+    page = Page(app, pagename)
 
     def entry(name):
         known = shelf().get(Path(name).name)
         title = known.title if known else app.env.titles[name].astext()
-        return dict(url=house.to(name), number=known and known.number, title=title,
+        return dict(url=page.to(name), number=known and known.number, title=title,
                     current=name == pagename, question=known and inline(known.question))
 
     parts = [dict(caption=part.get("caption", ""), numbered=bool(part.get("numbered")),
-                  pages=[dict(entry(page["file"]),
-                              pages=[entry(below["file"]) for below in page.get("sections", ())],
-                              open=pagename.startswith(page["file"]))
-                         for page in part["chapters"]]) for part in toc().get("parts", ())]
+                  pages=[dict(entry(one["file"]),
+                              pages=[entry(below["file"]) for below in one.get("sections", ())],
+                              open=pagename.startswith(one["file"]))
+                         for one in part["chapters"]]) for part in toc().get("parts", ())]
     chapters = [f"book/{stem}" for stem in shelf()]
-    at = chapters.index(pagename) if house.here else None
-    title = house.here.title if house.here else plain(context.get("title") or app.config.html_title)
-    description = (re.sub(r"[$\\]", "", house.here.question) if house.here else
-                   PROMISE if house.kind in ("landing", "claims") else f"{title}. {PROMISE}")
-    if house.kind in ("chapter", "plain"):
+    at = chapters.index(pagename) if page.here else None
+    title = page.here.title if page.here else plain(context.get("title") or app.config.html_title)
+    description = (re.sub(r"[$\\]", "", page.here.question) if page.here else
+                   PROMISE if page.kind in ("landing", "claims") else f"{title}. {PROMISE}")
+    if page.kind in ("chapter", "plain"):
         context["body"] += links.templates(context.get("body", ""), links.things())
     context["book"] = dict(
-        kind=house.kind, heading=title, description=description, parts=parts,
-        sections=sections(doctree) if doctree and house.kind in ("chapter", "plain") else [],
-        run=house.run, repository=house.repository, issues=house.issues, mark=MARK,
+        kind=page.kind, heading=title, description=description, parts=parts,
+        sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
+        run=page.run, repository=page.repository, issues=page.issues, mark=MARK,
         name=settings()["title"], author=settings()["author"],
         home=address.site(), page=f"{pagename}.html", lost=pagename == "404",
         base=f"{urlparse(address.site() or '').path}/",

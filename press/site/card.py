@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .pages import arc, looks
+from .special_pages import arc, looks
 
 CARD = Path(__file__).parent / "static" / "card.png"
 PAPER, INK, BLUE = "#fbfaf6", "#1d1c1a", "#0b5c8c"

@@ -36,15 +36,15 @@ LEVELS = ("easy", "medium", "hard")
 PAPER = re.compile(r"([A-Z][\w-]+)(?: and [A-Z][\w-]+| and others|,)*[^.;]*$")
 
 
-def dress(doctree, here, house):
+def dress(doctree, here, page):
     """Dress, in place, the page of the chapter `here`.
 
     Args:
         doctree: the page's nodes.
         here: the chapter on the shelf.
-        house: what the page needs of the site, a `House`.
+        page: the page as the site sees it, a `Page`.
     """
-    Dresser(doctree, here, house)()
+    Dresser(doctree, here, page)()
 
 
 def cell_index(node):
@@ -66,8 +66,8 @@ def starts(node, words):
 class Dresser:
     """Dresses one chapter; keeps its counts."""
 
-    def __init__(self, doctree, here, house):
-        self.doctree, self.here, self.house = doctree, here, house
+    def __init__(self, doctree, here, page):
+        self.doctree, self.here, self.page = doctree, here, page
         self.figures = 0
 
     def __call__(self):
@@ -91,7 +91,7 @@ class Dresser:
                 node.replace_self(getattr(self, f"{role}_cell")(cell))
             except (KeyError, ValueError) as error:
                 place = self.here.chapter.where(cell_index(node))
-                self.house.fault(f"{place}: {error.args[0]}")
+                self.page.fault(f"{place}: {error.args[0]}")
                 node.parent.remove(node)
 
     def dressed(self, role, *children):
@@ -137,7 +137,7 @@ class Dresser:
         shown = "".join(out.data["text/html"] for out in cell.get("outputs", ())
                         if "text/html" in out.get("data", {}))
         names = re.findall(r"data-play='(\w+)'", shown)
-        modules = "".join(f'<script type="module" src="{self.house.root}_static/play/{name}.js">'
+        modules = "".join(f'<script type="module" src="{self.page.root}_static/play/{name}.js">'
                           "</script>" for name in names)
         node = raw(re.sub(r"<script>.*?</script>", "", shown, flags=re.DOTALL) + modules)
         node["told"] = True
@@ -165,7 +165,7 @@ class Dresser:
         words = fold("In words", f"<p>{escape(said)}</p>", class_="fold more") if said else ""
         code = folded_code(cell.source, "Code") if "figure" in tags(cell) else ""
         name = f"fig-{number.replace('.', '-')}"
-        shown = picture(data, alt, name, self.house.pictures, self.house.root)
+        shown = picture(data, alt, name, self.page.pictures, self.page.root)
         return raw(f'<figure id="{name}">{shown}<figcaption>'
                    f"<p><b>Figure {number}</b> {inline(caption_of(cell))}</p>{words}{code}"
                    "</figcaption></figure>")
@@ -201,7 +201,7 @@ class Dresser:
         return (
             f'<section class="claim {verdict.kind}" id="{anchor}" aria-labelledby="{anchor}-id">'
             f'<p class="label" id="{anchor}-id">Claim {about.id}'
-            f'<a href="{self.house.to("book/claims")}#{about.id.lower()}">all claims</a></p>'
+            f'<a href="{self.page.to("book/claims")}#{about.id.lower()}">all claims</a></p>'
             f'<p class="statement">{curly(about.text)}</p>'
             f'<p class="verdict">{icon(verdict.kind)}<span><strong>{verdict.words}</strong>{when}'
             f'</span></p><p class="bet" data-bet="{key}" data-kind="{verdict.kind}" hidden></p>'
@@ -224,7 +224,7 @@ class Dresser:
             except KeyError as error:
                 at = next(i for i, cell in enumerate(self.here.chapter.cells)
                           if f"**Claim {said[1]}.**" in cell.source)
-                self.house.fault(f"{self.here.chapter.where(at)}: {error.args[0]}")
+                self.page.fault(f"{self.here.chapter.where(at)}: {error.args[0]}")
                 continue
             after = quote.next_node(descend=False, siblings=True)
             if is_cell(after) and f'id="claim-{about.id.lower()}"' in after.astext():
@@ -326,11 +326,11 @@ class Dresser:
     def tally(self):
         """How the reader's predictions did; filled by the browser from what it keeps."""
         if self.here.predictions:
-            page = self.house.to("book/predictions")
+            others = self.page.to("book/predictions")
             self.doctree[0] += raw(
                 f'<aside class="tally js-only" data-tally="{self.here.stem}" hidden '
                 f'aria-label="Your predictions"><p class="label">Your predictions</p>'
-                f'<p data-said></p><p><a href="{page}">All of your predictions</a></p></aside>')
+                f'<p data-said></p><p><a href="{others}">All of your predictions</a></p></aside>')
 
     # Exercises
 
@@ -360,7 +360,7 @@ class Dresser:
             f'{"★" * stars}<s>{"★" * (3 - stars)}</s></span><span class="about">about '
             f'{exercise.minutes} minutes · {points}</span></p>'
             f'<h3 id="{anchor}-t">{inline(heading["title"])}</h3></header>')
-        colab = self.house.colab(stub["id"])
+        colab = self.page.colab(stub["id"])
         section += raw(f'<div class="cell stub">{code}{colab}</div>')
         for number, hint in enumerate(exercise.hints, 1):
             section += raw(fold(f'Hint {number}<span class="vh"> for exercise {id}</span>',
@@ -457,8 +457,8 @@ class Dresser:
             facts.append(f'<li><a href="#exercises"><b>{len(here.exercises)}</b> exercises, '
                          f"<b>{here.exercise_minutes}</b> minutes</a></li>")
         if here.claims:
-            page = self.doctree.findall(nodes.raw)
-            trials = {id for node in page for id in re.findall(r'id="(trial-\w+)"', node.astext())}
+            raws = self.doctree.findall(nodes.raw)
+            trials = {id for node in raws for id in re.findall(r'id="(trial-\w+)"', node.astext())}
             marks = " ".join(
                 f'<a href="#{"trial" if f"trial-{c.id.lower()}" in trials else "claim"}-'
                 f'{c.id.lower()}">{c.id}</a>' for c in here.claims)

@@ -42,7 +42,7 @@ def things():
     return found
 
 
-def link_mentions(doctree, house):
+def link_mentions(doctree, page):
     """Make links, in place, of what the text names."""
     known = things()
     for text in list(doctree.findall(nodes.Text)):
@@ -51,7 +51,7 @@ def link_mentions(doctree, house):
         parts, at = [], 0
         for match in NAMED.finditer(text):
             kind = match.lastgroup.removesuffix("_id")
-            target = address(kind, match[f"{kind}_id"].lower(), known, house)
+            target = address(kind, match[f"{kind}_id"].lower(), known, page)
             if target:
                 parts += [nodes.Text(text[at:match.start()]),
                           nodes.reference("", match[0], refuri=target, internal=True,
@@ -62,7 +62,7 @@ def link_mentions(doctree, house):
     for link in doctree.findall(nodes.reference):  # [4.3](04_masking.ipynb) is an exercise
         id = link.astext()
         if re.fullmatch(r"\d\.\d+", id) and "#" not in link.get("refuri", "#"):
-            target = address("ex", id, known, house)
+            target = address("ex", id, known, page)
             if target and target.partition("#")[0] in ("", link["refuri"]):
                 link["refuri"] = target
 
@@ -76,15 +76,15 @@ def inside(node, kinds):
     return False
 
 
-def address(kind, id, known, house):
+def address(kind, id, known, page):
     """The way to a thing; None if the book has none of this name."""
     if (kind, id) not in known:
         return None
     stem = known[kind, id][0]
     if kind == "chapter":
-        return None if stem == house.stem else house.to(f"book/{stem}")
+        return None if stem == page.stem else page.to(f"book/{stem}")
     place = f"#{kind}-{id.replace('.', '-')}"
-    return place if stem == house.stem else house.to(f"book/{stem}") + place
+    return place if stem == page.stem else page.to(f"book/{stem}") + place
 
 
 def templates(body, known):

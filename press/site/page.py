@@ -1,4 +1,4 @@
-"""What a page needs of the site: ways to other pages, to pictures, and to its notebook."""
+"""A page as the site sees it: its kind, its ways to other pages, pictures, and its notebook."""
 
 import html
 from pathlib import Path
@@ -12,8 +12,8 @@ from .shelf import shelf
 KINDS = {"book/intro": "landing", "book/claims": "claims", "book/predictions": "predictions"}
 
 
-class House:
-    """The site as one page sees it."""
+class Page:
+    """What a page is, and how it reaches the rest of the site."""
 
     def __init__(self, app, docname):
         self.app, self.docname = app, docname
@@ -38,8 +38,8 @@ class House:
     @property
     def how(self):
         """The paragraph that says how this copy gets an address, while it has none."""
-        page, heading = address.HOW
-        return f"{self.to(page)}#{heading}"
+        docname, heading = address.HOW
+        return f"{self.to(docname)}#{heading}"
 
     @property
     def repository(self):

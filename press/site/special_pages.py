@@ -61,7 +61,7 @@ def short(w):
     return "" if w < .005 else "1" if w >= .995 else f"{w:.2f}".lstrip("0")
 
 
-def landing(doctree, house):
+def landing(doctree, page):
     """The opening page, round the text of `book/intro.md`."""
     page, chapters = doctree[0], list(shelf().values())
     paragraphs = [node for node in page.children if isinstance(node, nodes.paragraph)]
@@ -70,35 +70,35 @@ def landing(doctree, house):
     tail = [s for s in page.children if isinstance(s, nodes.section)
             and s["ids"][0] != "the-chapters"]
     claims = [claim for here in chapters for claim in here.claims]
-    first = house.to(f"book/{chapters[0].stem}")
-    listed = house.to("book/claims")
+    first = page.to(f"book/{chapters[0].stem}")
+    listed = page.to("book/claims")
     page[:] = [
         el("header", raw(f"<h1>Attention <i>by</i> Experiment</h1>{live(*looks())}"),
            el("div", el("p", *lead.children, class_="lead"),
               raw(f'<p class="go"><a class="do" href="{first}">Begin with chapter 1</a>'
                   "<span>No installation, no GPU, no account.</span></p>"), class_="start"),
            class_="hero"),
-        raw(doors(house, chapters, first)),
+        raw(doors(page, chapters, first)),
         el("section", raw(f"<h2>{len(claims)} things that are said about attention</h2>"),
            promise, raw(strip(claims, listed)),
            raw(f'<p><a href="{listed}">Read the verdicts</a>, or hide them and '
                f'<a href="{listed}#guess">guess first</a>.</p>'), class_="trials", id="claims"),
         raw(f'<section class="chapters" id="chapters"><h2>The chapters</h2><ol>'
-            f'{"".join(chapter_card(here, house) for here in chapters)}</ol></section>'),
+            f'{"".join(chapter_card(here, page) for here in chapters)}</ol></section>'),
         el("div", *about, *tail, class_="prose")]
 
 
-def doors(house, chapters, first):
+def doors(page, chapters, first):
     """Three ways in: read, run, assign."""
     exercises = sum(len(here.exercises) for here in chapters)
-    run = house.runs(chapters[0].stem).get("colab") or house.to("book/running")
+    run = page.runs(chapters[0].stem).get("colab") or page.to("book/running")
     return f"""<section class="doors" aria-label="Three ways in">
 <a href="{first}"><span class="label">Read</span><b>Nine chapters, a question each.</b><span>You
 predict, the page shows what was measured. Works on a phone and without a network.</span></a>
 <a href="{html.escape(run)}"><span class="label">Run</span><b>Every number comes out of a cell.</b>
 <span>Open a chapter in Colab or Binder, change a line, and see what becomes of the
 claim.</span></a>
-<a href="{house.to("book/instructors")}"><span class="label">Assign</span><b>{exercises} exercises
+<a href="{page.to("book/instructors")}"><span class="label">Assign</span><b>{exercises} exercises
 that say what went wrong.</b><span>Hand out, grade a class in a sandbox, export the marks: one
 command each.</span></a></section>"""
 
@@ -122,11 +122,11 @@ def strip(claims, listed):
     return f'<ol class="strip">{marks}</ol><p class="legend">{legend}</p>'
 
 
-def chapter_card(here, house):
+def chapter_card(here, page):
     """A chapter with its question."""
     marks = "".join(icon(claim.verdict.kind) for claim in here.claims)
     marks = f' · {marks}<span class="vh">{len(here.claims)} claims</span>' if marks else ""
-    return (f'<li><a href="{house.to(f"book/{here.stem}")}"><span class="n">{here.number}</span> '
+    return (f'<li><a href="{page.to(f"book/{here.stem}")}"><span class="n">{here.number}</span> '
             f"<h3>{here.title}</h3><p>{inline(here.question)}</p>"
             f"<small>{len(here.exercises)} exercises{marks}</small></a></li>")
 
@@ -134,7 +134,7 @@ def chapter_card(here, house):
 # The claims
 
 
-def claims_page(doctree, house):
+def claims_page(doctree, page):
     """All claims, to be searched, filtered and guessed."""
     page, chapters = doctree[0], list(shelf().values())
     claims = [claim for here in chapters for claim in here.claims]
@@ -144,9 +144,9 @@ def claims_page(doctree, house):
         f'<label><input type="radio" name="v" id="v-{kind}">{icon(kind)}{label_of(kind)} '
         f"<small>{n}</small></label>" for kind, n in counts.items())
     items = "".join(
-        f'<li class="chapter"><h2><a href="{house.to(f"book/{here.stem}")}"><span class="n">'
+        f'<li class="chapter"><h2><a href="{page.to(f"book/{here.stem}")}"><span class="n">'
         f"{here.number}</span> {here.title}</a></h2></li>"
-        + "".join(claim_item(claim, house) for claim in here.claims)
+        + "".join(claim_item(claim, page) for claim in here.claims)
         for here in chapters if here.claims)
     page[:] = [raw(f"""
 <header class="opening"><h1>The claims</h1><p class="question">{escape(question)}.</p>
@@ -160,10 +160,10 @@ verdicts</label><p class="vh" id="left" role="status"></p></form>
 <ol class="claims">{items}</ol>""")]
 
 
-def claim_item(claim, house):
+def claim_item(claim, page):
     """A claim in the list: statement, verdict or bet, what was measured."""
     verdict, id = claim.verdict, claim.id.lower()
-    cell = f"{house.to(f'book/{claim.stem}')}#claim-{id}"
+    cell = f"{page.to(f'book/{claim.stem}')}#claim-{id}"
     lead = "" if verdict.words.endswith("when") or not verdict.when else "when "
     scale = f"<p><span class=label>At</span> {numbers(verdict.scale)}</p>" if verdict.scale else ""
     elsewhere = (f'<p class="elsewhere"><span class="label">Elsewhere</span> '
@@ -185,10 +185,10 @@ def claim_item(claim, house):
 # The reader's predictions
 
 
-def predictions_page(doctree, house):
+def predictions_page(doctree, page):
     """The table that the browser fills from what it keeps; export and deletion."""
     asked = [dict(stem=here.stem, title=f"{here.number} · {here.title}",
-                  url=house.to(f"book/{here.stem}"), predictions=here.predictions,
+                  url=page.to(f"book/{here.stem}"), predictions=here.predictions,
                   claims={claim.id: claim.verdict.kind for claim in here.claims})
              for here in shelf().values()]
     known = json.dumps(asked, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
