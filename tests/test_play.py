@@ -663,6 +663,7 @@ def test_the_legend_of_the_masks_has_every_kind_of_cell(opened):
     kinds = page.evaluate("""() => {
         const { shadowRoot, play } = document.querySelector("[data-play=masks]");
         play.ui.state.depth = 3;
+        for (const mask of play.ui.state.masks) mask[6][0] = false;  // known through the others
         play.ui.draw();
         const kinds = (css) => [...new Set([...shadowRoot.querySelectorAll(css)].map((cell) =>
             cell.getAttribute("class")))].sort();
