@@ -63,16 +63,16 @@ def short(w):
 
 def landing(doctree, page):
     """The opening page, round the text of `book/intro.md`."""
-    page, chapters = doctree[0], list(shelf().values())
-    paragraphs = [node for node in page.children if isinstance(node, nodes.paragraph)]
+    text, chapters = doctree[0], list(shelf().values())
+    paragraphs = [node for node in text.children if isinstance(node, nodes.paragraph)]
     lead, promise = paragraphs[:2]
     about = [p for p in paragraphs[2:] if isinstance(p[0], nodes.strong)]
-    tail = [s for s in page.children if isinstance(s, nodes.section)
+    tail = [s for s in text.children if isinstance(s, nodes.section)
             and s["ids"][0] != "the-chapters"]
     claims = [claim for here in chapters for claim in here.claims]
     first = page.to(f"book/{chapters[0].stem}")
     listed = page.to("book/claims")
-    page[:] = [
+    text[:] = [
         el("header", raw(f"<h1>Attention <i>by</i> Experiment</h1>{live(*looks())}"),
            el("div", el("p", *lead.children, class_="lead"),
               raw(f'<p class="go"><a class="do" href="{first}">Begin with chapter 1</a>'
@@ -136,9 +136,9 @@ def chapter_card(here, page):
 
 def claims_page(doctree, page):
     """All claims, to be searched, filtered and guessed."""
-    page, chapters = doctree[0], list(shelf().values())
+    text, chapters = doctree[0], list(shelf().values())
     claims = [claim for here in chapters for claim in here.claims]
-    question, _, rest = page[1].astext().replace("\n", " ").partition(". ")
+    question, _, rest = text[1].astext().replace("\n", " ").partition(". ")
     counts = {kind: sum(claim.verdict.kind == kind for claim in claims) for kind in ICONS}
     filters = "".join(
         f'<label><input type="radio" name="v" id="v-{kind}">{icon(kind)}{label_of(kind)} '
@@ -148,7 +148,7 @@ def claims_page(doctree, page):
         f"{here.number}</span> {here.title}</a></h2></li>"
         + "".join(claim_item(claim, page) for claim in here.claims)
         for here in chapters if here.claims)
-    page[:] = [raw(f"""
+    text[:] = [raw(f"""
 <header class="opening"><h1>The claims</h1><p class="question">{escape(question)}.</p>
 <p>{escape(rest)}</p></header>
 <form class="filter" id="guess" aria-label="Filter the claims"><fieldset>
