@@ -131,8 +131,8 @@ def prepared(kit, id, variant):
     cases = exercise.cases(kit.case_seed(id))
     inputs = [(case.args, case.kwargs) for case in cases]
     text, arrays = plain.pack([Outcome(value=inputs)])
-    request = {"do": "answer", "cases": text, "takes": exercise.takes,
-               "forbidden": exercise.forbidden, "names": judging.argument_names(exercise)}
+    request = {"do": "answer", "cases": text, "rooms": [case.room for case in cases],
+               "takes": exercise.takes, "forbidden": exercise.forbidden, "names": judging.argument_names(exercise)}
     return Prepared(exercise, cases, judging.expect(exercise, cases), request, arrays)
 
 

@@ -305,10 +305,11 @@ def test_by_hand_a_mistake_is_known_by_the_numbers_that_it_makes_wrong():
     for changes, name in [(dict(half=2), "turned"), (dict(half=1, word="other"), "other+doubled"),
                           (dict(weights=[0.75, 0.25], word="other"), "turned+other")]:
         assert said(answer(**changes), exercise).mistake == name
-    result = said(answer(word="other", half=7), exercise)
-    assert result.mistake == "other"
+    result = said(answer(weights=[0.75, 0.25], word="other", half=7), exercise)
+    assert result.mistake == "turned+other"
     assert result.sentence.endswith('(And something else is wrong in "half".)')
-    assert said(answer(half=7), exercise).status == "differs"
+    for changes in (dict(half=7), dict(word="other", half=7)):  # not more than half is explained
+        assert said(answer(**changes), exercise).status == "differs"
 
 
 def deep(query):
@@ -1036,3 +1037,36 @@ def test_every_argument_has_a_name():
         if any(case.args for case in exercise.cases(0)) and exercise.reference:
             longest = max(len(case.args) for case in exercise.cases(0))
             assert len(judging.argument_names(exercise)) >= longest, exercise.id
+
+
+def test_how_much_an_answer_holds_at_once_is_watched():
+    def case(room):
+        return Case((np.ones((40, 3)),), room=room)
+
+    exercise = replace(OPEN, judge=None, mistakes=(), reference=lambda x: x.sum(0),
+                       cases=lambda seed: [case(0), case(20_000)])
+    assert said(lambda x: x.sum(0), exercise)
+    result = said(lambda x: np.add.outer(x.ravel(), x.ravel())[0] @ np.tile(np.eye(3), (40, 1))
+                  - 120, exercise)
+    assert result.status == "differs"  # what is wrong is said first
+    result = said(lambda x: (np.add.outer(x.ravel(), x.ravel()), x.sum(0))[1], exercise)
+    assert result.status == "broken_law", result.sentence
+    torch = pytest.importorskip("torch")
+    result = said(lambda x: (torch.ones(120, 120), x.sum(0))[1], exercise)
+    assert result.status == "broken_law" and "57,600 bytes" in result.sentence, result.sentence
+
+
+def test_a_prediction_is_told_its_words():
+    exercise = replace(BY_HAND, kind="predict", reference=lambda: {"a": "same", "b": "same"},
+                       mistakes=(Mistake("a", "Case a.", lambda: {"a": "other", "b": "same"}),))
+    for wrong in ({"a": "yes", "b": "same"}, {"a": True, "b": "same"}):
+        assert 'one of these words: "other", "same".' in said(lambda: wrong, exercise).sentence
+    assert "these words" not in said(lambda: {"a": "same", "b": "other"}, exercise).sentence
+
+
+def test_a_terminal_writes_nothing_before_a_result():
+    source = "from attnlib.exercises import check\ncheck('1.1', lambda: 1)\n3\n"
+    done = subprocess.run([sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner"],
+                          input=source, capture_output=True, text=True)
+    assert "is not right yet" in done.stdout, done.stderr
+    assert "Out[2]" not in done.stdout and "Out[3]: 3" in done.stdout

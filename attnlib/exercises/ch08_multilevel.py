@@ -197,10 +197,6 @@ def _pieces(query, key, value, chunk, *, faults=frozenset()):
     return output if "undivided" in faults else output / total
 
 
-def _pieces_reference(query, key, value, chunk):
-    return attention(query, key, value)
-
-
 def _pieces_loops(query, key, value, chunk):
     rows = []
     for q in query:
@@ -227,29 +223,34 @@ def _pieces_by_lse(query, key, value, chunk):
 
 
 def _pieces_torch(query, key, value, chunk):
-    scores = query @ key.mT / query.shape[-1] ** 0.5
-    blocks = [block - scores.amax(-1, keepdim=True) for block in scores.split(chunk, -1)]
-    output = sum(block.exp() @ v for block, v in zip(blocks, value.split(chunk)))
-    return output / sum(block.exp().sum(-1, keepdim=True) for block in blocks)
+    import torch
+    parts, sums = [], []
+    for k, v in zip(key.split(chunk), value.split(chunk)):
+        scores = query @ k.mT / query.shape[-1] ** 0.5
+        parts.append(torch.softmax(scores, dim=-1) @ v)
+        sums.append(torch.logsumexp(scores, dim=-1))
+    shares = torch.softmax(torch.stack(sums), dim=0)  # (chunks, n_q)
+    return torch.einsum("cq,cqd->qd", shares, torch.stack(parts))
 
 
 def _pieces_cases(seed):
     rng = np.random.default_rng([seed, 83])
 
-    def case(n_q, n_k, chunk, size=1.5, order=None, below=False, hard=""):
+    def case(n_q, n_k, chunk, size=1.5, order=None, below=False, hard="", room=0):
         query, key = rng.normal(size=(n_q, 6)) * size, rng.normal(size=(n_k, 6)) * size
         if below:  # every score far below 0
             query, key = np.abs(query) + size, -np.abs(key) - size
         if order:  # the best keys first, or last
             key = key[np.argsort(key @ query.mean(0))[::order]]
-        return Case((query, key, rng.normal(size=(n_k, 3)), chunk), hard=hard)
+        return Case((query, key, rng.normal(size=(n_k, 3)), chunk), hard=hard, room=room)
 
     return [case(4, 12, 5), case(7, 15, 4, order=1), case(5, 16, 8, order=-1), case(2, 9, 1),
             case(4, 11, 5, size=40, hard="scores in the thousands"),
             case(5, 13, 4, size=40, order=-1, hard="scores in the thousands, falling"),
             case(5, 14, 4, size=30, below=True, hard="scores far below 0"),
             case(4, 7, 20, hard="a chunk longer than the text"),
-            case(1, 10, 3, hard="a single query")]
+            case(1, 10, 3, hard="a single query"),
+            case(10, 1600, 40, room=10 * 1600 * 4, hard="a long text")]  # all, in float32
 
 
 _PIECES = Exercise(
@@ -262,7 +263,7 @@ _PIECES = Exercise(
         "Both the sum and the weighted values shrink by that factor. Divide once, at the end.",
     ),
     cases=_pieces_cases,
-    reference=_pieces_reference,
+    reference=_pieces,
     mistakes=switched(_pieces, {
         "no-scale": "Your scores are not scaled: see equation (1.6).",
         "width-of-values": "You scaled by the width of the values. Which vectors are multiplied?",

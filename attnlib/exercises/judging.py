@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..running.outcome import Other, Outcome
+from ..running.outcome import Case, Other, Outcome
 from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
 from .core import Result, joined
@@ -181,7 +181,8 @@ def _known_mistake(exercise, cases, outcomes, expected):
     A mistake that did the same everywhere comes first; then one that did not change its inputs as
     this answer does. Else what counts is where the answer is wrong: a mistake must have done the
     same on each ordinary input of these. The one comes first that explains most of the hard ones,
-    and others beside it that explain what it leaves. By hand, each number or word is such a place.
+    and others beside it that explain what it leaves; where hard ones alone are wrong, more than
+    half of them must be explained. By hand, each number or word is such a place.
 
     Returns:
         mistake: `Mistake` or None; several at once are `joined`.
@@ -202,9 +203,10 @@ def _known_mistake(exercise, cases, outcomes, expected):
                 and same(exercise, outcomes, others, changes=False)):
             beside = mistake
         left = apart.intersection(wrong)
-        if wrong and left != wrong and all(names[i] for i in left):
+        if wrong and left != wrong and all(names[i] for i in left) and "+" not in mistake.name:
             unlike = [i for i in apart if not names[i]]
-            near.append((len(left), len(unlike), len(apart), len(near), mistake, left))
+            if len(unlike) <= len(wrong - left):
+                near.append((len(left), len(unlike), len(apart), len(near), mistake, left))
     if beside or not near:
         return beside, ""
     near.sort()
@@ -214,6 +216,8 @@ def _known_mistake(exercise, cases, outcomes, expected):
         if left and not right and len(without & left) < len(left) and len(found) < 3:
             found.append([order, other])
             left = left & without
+    if 2 * len(left) >= len(wrong) and all(names[i] for i in wrong):
+        return None, ""
     words = _where_else(exercise, cases, names, left, wrong if right else ())
     return joined(*(mistake for _, mistake in sorted(found))), words
 
@@ -279,7 +283,7 @@ def _named(mistake, wrong, words):
 
 def _wrong(exercise, cases, outcomes, expected):
     for look in (_raised, _timed_out, _changed, _wrong_kind, _not_finite, _broken_law,
-                 _not_repeatable, _differs):
+                 _not_repeatable, _differs, _too_large):
         result = look(exercise, cases, outcomes, expected)
         if result is not None:
             return result
@@ -330,7 +334,8 @@ def _wrong_kind(exercise, cases, outcomes, expected):
     bad = _smallest(cases, [*map(bool, misfits)])
     if bad is None:
         return None
-    return Result("wrong_kind", misfits[bad], "\n".join(_inputs(exercise, cases[bad])))
+    words = _words(exercise, outcomes[bad], expected[bad])
+    return Result("wrong_kind", misfits[bad] + words, "\n".join(_inputs(exercise, cases[bad])))
 
 
 def _not_finite(exercise, cases, outcomes, expected):
@@ -380,7 +385,7 @@ def _differs(exercise, cases, outcomes, expected):
              if any(mask.any() for mask in masks)]
     if exercise.kind in BY_HAND:
         rounded = _rounded(exercise, outcomes[bad], expected[bad], wrong[bad])
-        sentence = "Not all of it is right." + (
+        sentence = "Not all of it is right." + _words(exercise, outcomes[bad], expected[bad]) + (
             " It looks rounded: give four digits, or the sum that makes it." if rounded else "")
     elif 2 * len(amiss) <= len(cases):
         hard = [case.hard for case in amiss]
@@ -392,6 +397,20 @@ def _differs(exercise, cases, outcomes, expected):
                     f"(on {len(amiss)} of {len(cases)} inputs).")
     return Result("differs", sentence, _witness(exercise, cases[bad], outcomes[bad], expected[bad],
                                                 wrong[bad]))
+
+
+def _words(exercise, got, wanted):
+    """Which words a prediction is made of, if this one has others."""
+    words = {x for _, x in leaves(aligned(exercise, wanted, wanted)[0]) if isinstance(x, str)}
+    if exercise.kind != "predict" or not words:
+        return ""
+    for mistake in exercise.mistakes:
+        words |= {x for _, x in leaves(aligned(exercise, *behaviour(
+            exercise, mistake.answer, [Case()]) * 2)[0]) if isinstance(x, str)}
+    said = [x for _, x in leaves(aligned(exercise, got, wanted)[0]) if x is not None]
+    if all(isinstance(x, str) and x in words for x in said):
+        return ""
+    return " Each is one of these words: " + ", ".join(f'"{word}"' for word in sorted(words)) + "."
 
 
 def _rounded(exercise, got, wanted, masks):
@@ -406,6 +425,18 @@ def _listed_in_words(names):
     """ "an empty row and large scores", each name once."""
     names = [*dict.fromkeys(names)]
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _too_large(exercise, cases, outcomes, expected):
+    """The watch over what an answer holds at once."""
+    bad = _smallest(cases, [bool(case.room) and outcome.used > case.room
+                            for case, outcome in zip(cases, outcomes)])
+    if bad is None:
+        return None
+    return Result("broken_law", "Right numbers, but it takes too much room: on one input it held "
+                  f"{outcomes[bad].used:,} bytes at once, and {cases[bad].room:,} are plenty. "
+                  "Which array is made whole that should be made in pieces?",
+                  "\n".join(_inputs(exercise, cases[bad])))
 
 
 # The evidence.

@@ -244,6 +244,9 @@ def _keep_names():
                               f"`{name}` is the book's own again. Call yours something else."))
 
     shell.events.register("post_run_cell", look)
+    if not hasattr(shell, "kernel"):  # a terminal writes "Out[1]: " before what shows nothing
+        trap, echo = shell.display_trap, shell.display_trap.hook
+        trap.hook = lambda value: None if isinstance(value, Result) else echo(value)
 
 
 _keep_names()

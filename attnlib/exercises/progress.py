@@ -40,6 +40,9 @@ def progress(save=None, restore=None) -> None:
             record = merged(record, read(Path(restore)))
             notes.append(f"Restored from {restore}." if _write_mine(record) else
                          f"Read {restore}; it was not kept, since nobody sits here.")
+        if my_file() is None:
+            notes.append("Nothing is kept here: either nobody sits at this prompt (a script, a "
+                         "notebook that runs by itself), or ATTNLIB_PROGRESS is off.")
         if save is not None:
             write(Path(save), record)
             notes.append(f"Saved to {save}.")

@@ -12,6 +12,7 @@ class Case:
             lists, tuples and dicts of them. The runner copies them and turns arrays into the
             exercise's kind.
         hard: why this is a hard one ("an empty row"); empty if it is not.
+        room: how many bytes an answer may hold at once while it is called; 0 if nobody looks.
 
     >>> Case(args=(1, 2), hard="large numbers").hard
     'large numbers'
@@ -20,6 +21,7 @@ class Case:
     args: tuple = ()
     kwargs: dict = field(default_factory=dict)
     hard: str = ""
+    room: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Outcome:
         untouched: whether the function's body is still ``...``; then it was not called.
         timed_out: whether it ran out of time.
         printed: the first lines of what it printed.
+        used: how many bytes it held at once, where somebody looks (`Case.room`).
     """
 
     value: object = None
@@ -67,3 +70,4 @@ class Outcome:
     untouched: bool = False
     timed_out: bool = False
     printed: str = ""
+    used: int = 0

@@ -134,7 +134,7 @@ def unpack(text, arrays) -> list[Outcome]:
         for name in ("changed", "forbidden", "replaced"):
             record[name] = tuple(str(item) for item in record[name])
         for name, field in Outcome.__dataclass_fields__.items():
-            if field.type in (str, bool) and type(record[name]) is not field.type:
+            if field.type in (str, bool, int) and type(record[name]) is not field.type:
                 raise TypeError(f"{name} must be of type {field.type.__name__}")
         if type(record["again"]) is not tuple:
             raise TypeError("again must be a tuple")

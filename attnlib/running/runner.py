@@ -4,6 +4,7 @@ It knows nothing of exercises, references or right and wrong: whatever it return
 in another process.
 """
 
+import contextlib
 import dis
 import functools
 import inspect
@@ -24,6 +25,7 @@ from .watching import (
     LINES_SHOWN,
     FirstLines,
     Limit,
+    Room,
     Watch,
     imported,
     replaced_functions,
@@ -103,7 +105,7 @@ def run_own(answer, cases, *, takes="numpy", names=()) -> list[Outcome]:
     1
     """
     call = functools.partial(_call, answer, watch=Watch(()), limit=Limit(0), names=names)
-    return _try_kinds({}, cases, _kinds(takes), call)
+    return _try_kinds({}, [replace(case, room=0) for case in cases], _kinds(takes), call)
 
 
 def is_untouched(answer) -> bool:
@@ -174,10 +176,13 @@ def _call(answer, case, kind, watch, limit, names, after=False):
     kwargs = {name: of_kind(x, kind) for name, x in case.kwargs.items()}
     before = plain((args, kwargs))
     printed, raised, notes = FirstLines(), {}, Notes()
+    room = Room() if case.room else contextlib.nullcontext()
     with warnings.catch_warnings(), watch, streams_to(printed):
         warnings.simplefilter("ignore")
         try:
-            value = plain(answer(*args, **kwargs), notes)
+            with room:
+                value = answer(*args, **kwargs)
+            value = plain(value, notes)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: nothing may leave the notebook
@@ -187,7 +192,7 @@ def _call(answer, case, kind, watch, limit, names, after=False):
     left = plain((args, kwargs))
     return Outcome(value=value, half=notes.half, kind=kind, forbidden=watch.seen(),
                    changed=changed(before, left, names), after=left if after else None,
-                   printed=printed.text(), **raised)
+                   printed=printed.text(), used=getattr(room, "used", 0), **raised)
 
 
 def _kinds(takes):

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import tracemalloc
 import types
 from _thread import interrupt_main
 from collections.abc import Callable
@@ -194,6 +195,51 @@ def is_over(seconds, wall, processor) -> bool:
     """
     return (processor >= seconds or wall >= 10 * seconds
             or wall >= seconds and processor < wall / 20)
+
+
+class Room:
+    """Notices how many bytes numpy and Python hold at once, or the largest tensor torch makes.
+
+    >>> with Room() as room:
+    ...     _ = np.zeros(10_000)
+    >>> 80_000 <= room.used < 90_000
+    True
+    """
+
+    used = 0
+
+    def __enter__(self):
+        self.tensors = _largest_tensor() if "torch" in sys.modules else contextlib.nullcontext()
+        self.tensors.__enter__()
+        self.was_on = tracemalloc.is_tracing()
+        if not self.was_on:
+            tracemalloc.start()
+        tracemalloc.reset_peak()
+        self.before = tracemalloc.get_traced_memory()[0]
+        return self
+
+    def __exit__(self, *_):
+        self.used = tracemalloc.get_traced_memory()[1] - self.before
+        if not self.was_on:
+            tracemalloc.stop()
+        self.tensors.__exit__(None, None, None)
+        self.used = max(self.used, getattr(self.tensors, "bytes", 0))
+
+
+def _largest_tensor():
+    from torch.overrides import TorchFunctionMode
+
+    class Largest(TorchFunctionMode):
+        bytes = 0
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            for tensor in made if isinstance(made, (list, tuple)) else [made]:
+                if type(tensor).__module__ == "torch" and hasattr(tensor, "nbytes"):
+                    self.bytes = max(self.bytes, tensor.nbytes)
+            return made
+
+    return Largest()
 
 
 class Limit:

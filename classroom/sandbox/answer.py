@@ -51,7 +51,9 @@ def answer(request, arrays, out, packed, refused=None):
     if not callable(function):
         out.write(packed({"missing": request["name"], **told}))
         return
-    cases = [Case(args=args, kwargs=kwargs) for args, kwargs in inputs.value]
+    rooms = request.get("rooms") or [0] * len(inputs.value)
+    cases = [Case(args=args, kwargs=kwargs, room=room)
+             for (args, kwargs), room in zip(inputs.value, rooms, strict=True)]
     outcomes = runner.run(function, cases, takes=request["takes"], seconds=request["seconds"],
                           forbidden=request["forbidden"], names=request["names"], after=True)
     text, values = plain.pack(outcomes)
