@@ -132,7 +132,8 @@ def prepared(kit, id, variant):
     inputs = [(case.args, case.kwargs) for case in cases]
     text, arrays = plain.pack([Outcome(value=inputs)])
     request = {"do": "answer", "cases": text, "rooms": [case.room for case in cases],
-               "takes": exercise.takes, "forbidden": exercise.forbidden, "names": judging.argument_names(exercise)}
+               "takes": exercise.takes, "forbidden": exercise.forbidden,
+               "names": judging.argument_names(exercise)}
     return Prepared(exercise, cases, judging.expect(exercise, cases), request, arrays)
 
 

@@ -1060,7 +1060,8 @@ def test_a_prediction_is_told_its_words():
     exercise = replace(BY_HAND, kind="predict", reference=lambda: {"a": "same", "b": "same"},
                        mistakes=(Mistake("a", "Case a.", lambda: {"a": "other", "b": "same"}),))
     for wrong in ({"a": "yes", "b": "same"}, {"a": True, "b": "same"}):
-        assert 'one of these words: "other", "same".' in said(lambda: wrong, exercise).sentence
+        assert 'one of these words: "other", "same".' in said(lambda wrong=wrong: wrong,
+                                                                 exercise).sentence
     assert "these words" not in said(lambda: {"a": "same", "b": "other"}, exercise).sentence
 
 
