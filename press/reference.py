@@ -24,6 +24,7 @@ MODULES = {  # in the order of the book
     "heads": "Heads",
     "layers": "Layers",
     "multilevel": "Multi-level attention",
+    "parts": "Parts of a Transformer",
     "diagnostics": "Diagnostics",
     "tasks": "Tasks",
     "training": "Training",

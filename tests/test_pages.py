@@ -224,6 +224,13 @@ def names_of(thing):
     return {thing.__name__, *inspect.signature(thing).parameters}
 
 
+def test_a_symbol_of_the_notation_has_one_meaning():
+    text = page("notation").replace("\\mid", "")
+    cells = re.findall(r"^\| (\$[^|]+\$) \|", text, re.MULTILINE)
+    symbols = [symbol for cell in cells for symbol in cell.replace("$", "").split(", ")]
+    assert len(symbols) > 45 and sorted(set(symbols)) == sorted(symbols)
+
+
 def test_every_name_in_the_notation_is_one_of_attnlib():
     columns = re.findall(r"^\|[^|]*\| (`[^|]+) \|[^|]*\|(?:[^|]*\|)?$", page("notation"),
                          re.MULTILINE)

@@ -27,12 +27,13 @@ def test_every_public_name_is_described():
     described = {(name.module, name.path) for name in NAMES if "." not in name.path}
     wanted = {(getattr(attnlib, name).__module__.removeprefix("attnlib."), name)
               for name in attnlib.__all__}
-    for module in ("tasks", "training", "tables", "plots", "claims"):
+    for module in ("parts", "tasks", "training", "tables", "plots", "claims"):
         defined = vars(importlib.import_module(f"attnlib.{module}"))
         wanted |= {(module, name) for name, thing in defined.items() if name[0] != "_"
                    and getattr(thing, "__module__", "") == f"attnlib.{module}"}
     wanted |= {("exercises", name)
-               for name in ("case", "check", "hint", "progress", "get", "exercises")}
+               for name in ("case", "check", "hint", "progress", "get", "exercises",
+                             "passage", "project")}
     wanted |= {("play", name) for name in play.__all__}
     assert described == wanted and len(wanted) > 50
 

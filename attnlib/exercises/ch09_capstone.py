@@ -6,6 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from ..attention import attention, softmax
+from ..masks import causal_mask
+from ..positions import rotate
 from ..tasks import number_words
 from .core import Case, Exercise, Mistake, broken_law, switched
 
@@ -95,6 +98,9 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
             h = context[:length]
         hits = np.array([count(text, h + character) for character in alphabet], dtype=float)
         seen = hits.sum()
+        if "no-overlap-above-and-below" in faults:
+            hits = np.array([text.count(h + character) for character in alphabet], dtype=float)
+            seen = text[:-1].count(h) if h else len(text)
         if "end-counted" in faults:
             seen = count(text, h) if h else len(text) + 1.0
         below = uniform if "always-uniform" in faults else shares
@@ -174,6 +180,9 @@ _BASELINE = Exercise(
     mistakes=switched(_next_shares, {
         "no-overlap": "Right, but for a run like \"aaa\": `str.count` counts occurrences that do "
                       "not overlap, and your shares do not fit the text.",
+        "no-overlap-above-and-below": "Your shares do not sum to one: `str.count` jumps over "
+                                      "occurrences that overlap, above the fraction line and "
+                                      "below it, and not as often in both.",
         "end-counted": "Your shares do not sum to one where the text ends with the context: there "
                        "the context stands, and nothing comes after it.",
         "too-long": "Your contexts are one character too long. In an n-gram, how many characters "
@@ -350,6 +359,16 @@ def _exact_match(said, target, end, *, faults=frozenset()):
     if "said-prefix" in faults:
         pairs = [(_until(s, end, False), _until(t, end, False)) for s, t in zip(said, target)]
         found = [t[:len(s)] == s for s, t in pairs]
+    elif "zipped" in faults:
+        found = [all(x == y for x, y in zip(s, _until(t, end))) for s, t in zip(said, target)]
+    elif "end-cut-off" in faults:
+        found = [_until(s, end, False) == _until(t, end, False) for s, t in zip(said, target)]
+    elif "last-end" in faults:
+        lengths = [len(t) - t[::-1].index(end) for t in target.tolist()]
+        found = [s[:n] == t[:n] for s, t, n in zip(said.tolist(), target.tolist(), lengths)]
+    elif "zero-padding" in faults:
+        found = [s[:n] == t[:n] for s, t, n in zip(
+            said.tolist(), target.tolist(), (target != 0).sum(axis=1).tolist())]
     elif "no-end-needed" in faults:
         pairs = [(s.tolist(), _until(t, end, False)) for s, t in zip(said, target)]
         found = [s[:len(t)] == t for s, t in pairs]
@@ -381,16 +400,15 @@ def _exact_torch(said, target, end):
 
 def _match_cases(seed):
     rng = np.random.default_rng([seed, 94])
-    end = 1
 
-    def case(batch, n_said, n_target, rates, hard=""):
+    def case(batch, n_said, n_target, rates, end=1, padding=0, hard=""):
         said = rng.integers(2, 8, size=(batch, n_said))
         target = rng.integers(2, 8, size=(batch, n_target))
         kinds = np.repeat(np.arange(len(rates)), rates)
         for i, kind in enumerate(rng.permutation(np.resize(kinds, batch))):
             length = rng.integers(2, min(n_said, n_target) - 1)
             target[i, length] = end
-            target[i, length + 1:] = 0
+            target[i, length + 1:] = padding
             said[i, :length + 1] = target[i, :length + 1]
             if kind == 1:    # one token is wrong
                 said[i, rng.integers(length)] = 9
@@ -401,19 +419,33 @@ def _match_cases(seed):
             elif kind == 4:  # two tokens have changed places
                 target[i, 0], target[i, 1] = 8, 9
                 said[i, :2] = 9, 8
-            elif kind == 5:  # said as it should be, with zeros after
-                said[i, length + 1:] = 0
+            elif kind == 5:  # said as it should be, padded like the target
+                said[i, length + 1:] = padding
         return Case((said, target, end), hard=hard)
+
+    def too_short(batch, n_said, n_target):
+        """Half of what is said is the target's beginning, and has no place for its end."""
+        said, target, _ = case(batch, n_target, n_target, (3, 2, 1, 1, 0, 1)).args
+        for i in range(0, batch, 2):
+            target[i, :n_said] = rng.integers(2, 8, size=n_said)
+            target[i, n_said:] = (1, *np.zeros(n_target - n_said - 1, dtype=int))
+            said[i] = target[i]
+        return Case((said[:, :n_said].copy(), target, 1), hard="an answer too short for its end")
 
     return [case(40, 7, 6, (8, 3, 2, 3, 2, 5)), case(30, 5, 9, (5, 2, 4, 2, 4, 3)),
             case(50, 9, 6, (9, 5, 4, 1, 2, 3)), case(24, 8, 7, (4, 1, 1, 6, 1, 3)),
             case(26, 6, 8, (3, 7, 3, 1, 1, 1), hard="many wrong tokens"),
             case(33, 7, 9, (2, 1, 9, 1, 1, 1), hard="texts that do not end in time"),
-            case(36, 10, 8, (5, 1, 1, 1, 8, 2), hard="the right tokens in the wrong order")]
+            case(36, 10, 8, (5, 1, 1, 1, 8, 2), hard="the right tokens in the wrong order"),
+            too_short(28, 5, 9),
+            case(32, 8, 10, (7, 2, 2, 2, 1, 3), end=0, padding=0,
+                 hard="padding that looks like the end"),
+            case(29, 7, 8, (6, 2, 2, 2, 1, 3), end=0, padding=1,
+                 hard="an end that looks like padding")]
 
 
 _MATCH = Exercise(
-    id="9.4", kind="write", points=4, minutes=15, version=1,
+    id="9.4", kind="write", points=4, minutes=15, version=2,
     hints=(
         "What counts is each row up to its end sign, the sign included. Cut both rows there, then "
         "compare.",
@@ -434,11 +466,18 @@ _MATCH = Exercise(
         "first-token": "You compare only the first token of each row.",
         "lengths": "You compare how long the rows are, not what they say.",
         "any-order": "The right tokens in the wrong order count as right with you.",
+        "zipped": "Right, but for a row too short to hold the end: you compare as far as both "
+                  "rows go, and it never said that it was done.",
+        "end-cut-off": "Right, but for a row without an end: you cut the end off both, so that "
+                       "nobody sees whether it was said.",
+        "last-end": "Right, but where padding looks like `end`: you look for the last one. "
+                    "The first ends the row.",
+        "zero-padding": "Right where padding is 0 and `end` is not. How long a row is, its first "
+                        "`end` tells, not its zeros.",
         "number": "You return the number of right rows. Their share is asked for.",
         "errors": "You return the share of wrong rows.",
     }, pairs=[("no-end-needed", "errors"), ("no-end-needed", "number"), ("said-prefix", "number"),
               ("said-prefix", "errors"), ("any-order", "number"), ("any-order", "errors")]),
-    equivalent={},
     variants=(_exact_array, _exact_torch),
 )
 
@@ -473,7 +512,14 @@ def _prepare(tokens, n, cut, *, faults=frozenset()):
         inputs, targets = _windows(tokens, n, faults)
         first = -(-cut // n)
         return inputs[:first], targets[:first], inputs[first:], targets[first:]
+    if faults & {"straddling-test", "off-the-cut"}:
+        inputs, targets = _windows(tokens, n, faults)
+        first = cut // n
+        after = first if "straddling-test" in faults else -(-cut // n)
+        return inputs[:first], targets[:first], inputs[after:], targets[after:]
     train, test = tokens[:cut], tokens[cut:]
+    if "target-beyond" in faults:
+        train = tokens[:cut + 1]
     if "all-in-training" in faults:
         train = tokens
     if "tested-on-training" in faults:
@@ -529,6 +575,12 @@ _TOO_GOOD = Exercise(
         "wrapped": "The last target of every window is its own first token, not the next one of "
                    "the text.",
         "straddling": "A window straddles the cut: tokens from behind it are trained on.",
+        "straddling-test": "A test window straddles the cut: it begins with tokens that were "
+                           "trained on. Where does the test part's first window begin?",
+        "off-the-cut": "Your test windows do not begin at the cut, but at the next multiple of "
+                       "n, so that tokens behind the cut are lost.",
+        "target-beyond": "Right, but for a training part that its windows fill: the last target "
+                         "is then the first token of the test.",
         "unshifted": "Your targets are the inputs themselves. A model learns to repeat that at "
                      "once, and its loss is too good to be true.",
         "backwards": "Your targets are the tokens *before* the inputs. What is to be predicted?",
@@ -713,4 +765,502 @@ _PIECES = Exercise(
     variants=(_pieces, _pieces_by_saving),
 )
 
-EXERCISES = (_UNITS, _BASELINE, _CHOOSY, _MATCH, _TOO_GOOD, _SYMPTOMS, _PIECES)
+
+# 9.8  The decoder block
+
+_LAYERS = ("attnlib.layers.Block", "attnlib.layers.Decoder", "attnlib.layers.Encoder",
+           "attnlib.layers.LanguageModel", "attnlib.parts.block", "attnlib.parts.decoder_block")
+
+
+def _norm(x, axis=-1):
+    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1e-5)
+
+
+def _looked(x, memory, matrices, faults=frozenset(), **how):
+    w_query, w_key, w_value, w_out = matrices
+    scale = 1 if "no-scale" in faults else None
+    found = attention(x @ w_query, memory @ w_key, memory @ w_value, scale=scale, **how)
+    return found if "no-output" in faults else found @ w_out
+
+
+def _worked(x, widen, narrow, faults=frozenset()):
+    inner = x @ widen
+    return (inner if "no-relu" in faults else inner * (inner > 0)) @ narrow
+
+
+def _decode(x, memory, look, ask, widen, narrow, seen, *, faults=frozenset()):
+    def norm(x):
+        return _norm(x, -2 if "first-axis" in faults else -1)
+
+    def looks(x):
+        return _looked(x, x, look, faults, causal="not-causal" not in faults)
+
+    def asks(x):
+        mask = None if "seen-ignored" in faults else ~seen if "seen-inverted" in faults else seen
+        mask = mask if mask is None else mask[..., None, :]
+        return _looked(x, norm(memory) if "memory-normed" in faults else memory, ask, faults,
+                       mask=mask, causal="causal-memory" in faults)
+
+    def works(x):
+        return _worked(x, widen, narrow, faults)
+
+    def step(x, f, start=None):
+        seen = x if start is None else start
+        if "post-norm" in faults:
+            return norm(x + f(seen))
+        if "normed-stream" in faults:
+            return norm(x) + f(norm(seen))
+        if "no-norm" in faults:
+            return x + f(seen)
+        return (0 if "no-residual" in faults else x) + f(norm(seen))
+
+    if "side-by-side" in faults:
+        return step(step(step(x, looks), asks, x), works, x)
+    order = (looks, asks, works)
+    if "ask-first" in faults:
+        order = (asks, looks, works)
+    if "ask-last" in faults:
+        order = (looks, works, asks)
+    if "never-asks" in faults:
+        order = (looks, works)
+    for f in order:
+        if f is asks and "ask-unnormed" in faults:
+            x = x + asks(x)
+        elif f is asks and "ask-replaces" in faults:
+            x = asks(norm(x))
+        else:
+            x = step(x, f)
+    return x
+
+
+def _decode_plain(x, memory, look, ask, widen, narrow, seen):
+    return _decode(x, memory, look, ask, widen, narrow, seen)
+
+
+def _decode_torch(x, memory, look, ask, widen, narrow, seen):
+    import torch
+    from torch.nn.functional import layer_norm, relu
+
+    x, memory, widen, narrow, seen = map(torch.as_tensor, (x, memory, widen, narrow, seen))
+
+    def found(x, memory, matrices, mask):
+        w_query, w_key, w_value, w_out = map(torch.as_tensor, matrices)
+        scores = (x @ w_query) @ (memory @ w_key).mT / w_query.shape[1] ** 0.5
+        shares = torch.softmax(scores.masked_fill(~mask, -torch.inf), -1).nan_to_num(0.0)
+        return shares @ (memory @ w_value) @ w_out
+
+    n, width = x.shape[-2:]
+    y = layer_norm(x, (width,))
+    x = x + found(y, y, look, torch.ones(n, n, dtype=torch.bool).tril())
+    x = x + found(layer_norm(x, (width,)), memory, ask, seen[..., None, :])
+    return x + relu(layer_norm(x, (width,)) @ widen) @ narrow
+
+
+def _decode_loops(x, memory, look, ask, widen, narrow, seen):
+    if x.ndim > 2:
+        return np.stack([_decode_loops(*one[:2], look, ask, widen, narrow, one[2])
+                         for one in zip(x, memory, seen)])
+
+    def norm(row):
+        return (row - row.mean()) / math.sqrt(row.var() + 1e-5)
+
+    def found(row, others, matrices):
+        w_query, w_key, w_value, w_out = matrices
+        if not len(others):
+            return np.zeros(w_out.shape[1])
+        scores = np.array([row @ w_query @ (other @ w_key) for other in others])
+        return softmax(scores / math.sqrt(w_query.shape[1])) @ others @ w_value @ w_out
+
+    normed = np.array([norm(row) for row in x])
+    output = []
+    for i, row in enumerate(x):
+        row = row + found(normed[i], normed[:i + 1], look)
+        row = row + found(norm(row), memory[seen], ask)
+        output.append(row + np.maximum(norm(row) @ widen, 0) @ narrow)
+    return np.array(output)
+
+
+def _decode_cases(seed):
+    rng = np.random.default_rng([seed, 98])
+
+    def case(*leading, n, n_k, d, d_memory, hidden, size=1.0, hard=""):
+        def w(rows, columns):
+            return rng.normal(size=(rows, columns)) * 1.5 / math.sqrt(rows)
+
+        look = (w(d, 3), w(d, 3), w(d, 4), w(4, d))
+        ask = (w(d, 5), w(d_memory, 5), w(d_memory, 2), w(2, d))
+        seen = rng.random((*leading, n_k)) < 0.6
+        seen[..., 0], seen[..., 1] = True, False
+        if hard == "a memory of which nothing may be seen":
+            seen[0] = False
+        x = size * (rng.normal(size=(*leading, n, d)) + 0.5)
+        memory = 1 + 1.5 * rng.normal(size=(*leading, n_k, d_memory))
+        return Case((x, memory, look, ask, w(d, hidden), w(hidden, d), seen), hard=hard)
+
+    return [case(n=5, n_k=7, d=6, d_memory=8, hidden=9),
+            case(n=8, n_k=6, d=7, d_memory=5, hidden=10),
+            case(3, n=4, n_k=9, d=8, d_memory=6, hidden=11, hard="a batch"),
+            case(2, n=6, n_k=4, d=5, d_memory=7, hidden=12,
+                 hard="a memory of which nothing may be seen"),
+            case(n=1, n_k=5, d=6, d_memory=4, hidden=8, hard="a single position"),
+            case(n=4, n_k=6, d=5, d_memory=7, hidden=9, size=0.004,
+                 hard="features that hardly differ")]
+
+
+_DECODER = Exercise(
+    id="9.8", kind="write", points=5, minutes=25, version=1,
+    hints=(
+        "Write three small functions: the norm of a row, a look (four matrices, who asks, who is "
+        "asked, a mask), the feed-forward step. Then the block is three lines.",
+        "Each of the three lines adds to x what a step made of the normalised x. The memory is "
+        "not x: it comes as it is.",
+        "`seen` has no axis of queries. Where does it belong, counted from the end?",
+    ),
+    cases=_decode_cases,
+    reference=_decode_plain,
+    mistakes=switched(_decode, {
+        "not-causal": "Your positions see later ones when they look at themselves. "
+                      "In use there will be no later ones.",
+        "causal-memory": "You hid later positions of the memory. The source is there as a whole.",
+        "seen-ignored": "You did not use `seen`: padding in the memory is looked at.",
+        "seen-inverted": "Your `seen` is turned round: True means that it may be looked at.",
+        "memory-normed": "You normalised the memory. It is taken as it is.",
+        "ask-first": "You asked the memory first. Which comes first in the task?",
+        "ask-last": "You asked the memory after the feed-forward step. It comes before it.",
+        "never-asks": "Your block never asks the memory.",
+        "ask-unnormed": "Your x asks the memory as it is. Each of the three steps sees it "
+                        "normalised.",
+        "ask-replaces": "What you found in the memory takes the place of x. It is added to it, "
+                        "as in the other steps.",
+        "no-residual": "Your steps put their output in the place of their input.",
+        "no-norm": "Your steps see x as it is, without a norm.",
+        "post-norm": "You normalise behind the sum. Here the norm stands in front of the step.",
+        "normed-stream": "You add to the normalised x. The norm is for the step's eyes alone.",
+        "side-by-side": "Your steps all start from the first x. Each works on what the one before "
+                        "has made.",
+        "first-axis": "Your norm runs down the columns. Each position is normalised by itself.",
+        "no-relu": "Nothing happens between the two matrices of your feed-forward step.",
+        "no-scale": "Your scores are not divided by the root of the width of a query.",
+        "no-output": "Your looks end with the values. There is a matrix behind each.",
+    }, pairs=[("not-causal", "seen-ignored"), ("not-causal", "no-relu"),
+              ("memory-normed", "not-causal"), ("ask-first", "memory-normed"),
+              ("seen-ignored", "no-relu"), ("post-norm", "not-causal"),
+              ("post-norm", "memory-normed"), ("no-residual", "not-causal"),
+              ("seen-inverted", "not-causal"), ("first-axis", "not-causal")]),
+    forbidden=_LAYERS,
+    variants=(_decode_torch, _decode_loops),
+)
+
+
+# 9.9  Put together
+
+def _exchanged(x, block, faults):
+    w_query, w_key, w_value, w_out, *_ = block
+    query, key, value = x @ w_query, x @ w_key, x @ w_value
+    if "not-turned" not in faults:
+        query = rotate(query)
+        key = key if "query-alone" in faults else rotate(key)
+    if "value-turned" in faults:
+        value = rotate(value)
+    return attention(query, key, value, causal="not-causal" not in faults) @ w_out
+
+
+def _assembled(tokens, embedding, blocks, unembedding, *, faults=frozenset()):
+    start = x = embedding[tokens]
+    if "normed-embedding" in faults:
+        x = _norm(x)
+    chosen = list(blocks)
+    if "reversed" in faults:
+        chosen = chosen[::-1]
+    if "one-block" in faults:
+        chosen = chosen[:1]
+    if "same-block" in faults:
+        chosen = chosen[:1] * len(chosen)
+    for block in chosen:
+        steps = [functools.partial(_exchanged, block=block, faults=faults),
+                 functools.partial(_worked, widen=block[4], narrow=block[5], faults=faults)]
+        if "from-the-start" in faults:
+            x = start
+        for f in steps[::-1] if "work-first" in faults else steps:
+            if "post-norm" in faults:
+                x = _norm(x + f(x))
+            else:
+                x = (0 if "no-residual" in faults else x) + f(_norm(x))
+    if "no-last-norm" not in faults:
+        x = _norm(x)
+    scores = x @ (embedding.T if "tied" in faults else unembedding)
+    if "last-alone" in faults:
+        return scores[..., -1, :]
+    return softmax(scores) if "shares" in faults else scores
+
+
+def _assembled_plain(tokens, embedding, blocks, unembedding):
+    return _assembled(tokens, embedding, blocks, unembedding)
+
+
+def _assembled_torch(tokens, embedding, blocks, unembedding):
+    import torch
+    from torch.nn.functional import layer_norm, relu, scaled_dot_product_attention
+
+    x = torch.as_tensor(embedding)[torch.as_tensor(tokens)]
+    for block in blocks:
+        w_query, w_key, w_value, w_out, widen, narrow = map(torch.as_tensor, block)
+        y = layer_norm(x, x.shape[-1:])
+        query, key = rotate(y @ w_query), rotate(y @ w_key)
+        x = x + scaled_dot_product_attention(query, key, y @ w_value, is_causal=True) @ w_out
+        x = x + relu(layer_norm(x, x.shape[-1:]) @ widen) @ narrow
+    return layer_norm(x, x.shape[-1:]) @ torch.as_tensor(unembedding)
+
+
+def _assembled_loops(tokens, embedding, blocks, unembedding):
+    if tokens.ndim > 1:
+        return np.stack([_assembled_loops(one, embedding, blocks, unembedding) for one in tokens])
+
+    def norm(row):
+        return (row - np.mean(row)) / math.sqrt(np.var(row) + 1e-5)
+
+    x = [embedding[i] for i in tokens]
+    for w_query, w_key, w_value, w_out, widen, narrow in blocks:
+        y = np.array([norm(row) for row in x])
+        query, key = rotate(y @ w_query), rotate(y @ w_key)
+        for i in range(len(x)):
+            scores = query[i] @ key[:i + 1].T / math.sqrt(query.shape[1])
+            row = x[i] + softmax(scores) @ y[:i + 1] @ w_value @ w_out
+            x[i] = row + np.clip(norm(row) @ widen, 0, None) @ narrow
+    return np.array([norm(row) @ unembedding for row in x])
+
+
+def _assembled_cases(seed):
+    rng = np.random.default_rng([seed, 99])
+
+    def case(*leading, n, vocabulary, d, d_k, d_v, hidden, layers, hard=""):
+        def w(rows, columns):
+            return rng.normal(size=(rows, columns)) * 1.5 / math.sqrt(rows)
+
+        blocks = [(w(d, d_k), w(d, d_k), w(d, d_v), w(d_v, d), w(d, hidden), w(hidden, d))
+                  for _ in range(layers)]
+        embedding = rng.normal(size=(vocabulary, d)) + 0.3 * rng.normal(size=d)
+        tokens = rng.integers(vocabulary, size=(*leading, n))
+        return Case((tokens, embedding, blocks, w(d, vocabulary)), hard=hard)
+
+    return [case(n=7, vocabulary=11, d=5, d_k=4, d_v=6, hidden=9, layers=2),
+            case(n=9, vocabulary=8, d=6, d_k=4, d_v=2, hidden=10, layers=3),
+            case(3, n=5, vocabulary=12, d=7, d_k=6, d_v=4, hidden=8, layers=2, hard="a batch"),
+            case(n=8, vocabulary=10, d=5, d_k=2, d_v=4, hidden=7, layers=1, hard="a single block"),
+            case(n=1, vocabulary=9, d=6, d_k=4, d_v=8, hidden=7, layers=2,
+                 hard="a single token")]
+
+
+_ASSEMBLY = Exercise(
+    id="9.9", kind="write", points=5, minutes=25, version=1,
+    hints=(
+        "In order: a row of the table for each token; for each block the two pre-norm steps; "
+        "the last norm; the matrix to the vocabulary.",
+        "`attnlib.rotate` turns queries and keys, in every block anew, and never the values.",
+        "Each block goes on with what the block before has made of x, and x is never normalised "
+        "itself until the end.",
+    ),
+    cases=_assembled_cases,
+    reference=_assembled_plain,
+    mistakes=switched(_assembled, {
+        "no-last-norm": "The last norm is missing: a pre-norm stack ends with one of its own.",
+        "not-causal": "Your positions see what comes after them. Each is asked for its next token.",
+        "not-turned": "Your queries and keys do not know their places: turn them.",
+        "query-alone": "You turn the queries alone. A score then hangs on the place, not on the "
+                       "distance.",
+        "value-turned": "You turn the values, too. Only who looks and who is found have a place.",
+        "post-norm": "Your blocks normalise behind the sum. Here the norm stands in front.",
+        "no-residual": "Your steps put their output in the place of their input.",
+        "normed-embedding": "You normalise the embeddings before the first block. "
+                            "Each step does that for itself.",
+        "reversed": "Your blocks come in the reverse order.",
+        "one-block": "You use the first block alone.",
+        "same-block": "You use the first block's weights in every block.",
+        "from-the-start": "Each of your blocks starts from the embeddings. It should go on with "
+                          "what the one before has made.",
+        "work-first": "In your blocks the feed-forward step comes first.",
+        "no-relu": "Nothing happens between the two matrices of your feed-forward step.",
+        "tied": "You used the table of embeddings to write as well. There is a matrix for that.",
+        "last-alone": "You return the scores of the last position. Every position has a next "
+                      "token.",
+        "shares": "You return shares. Asked for are the scores, before the softmax.",
+    }, pairs=[("no-last-norm", "not-causal"), ("no-last-norm", "not-turned"),
+              ("not-causal", "not-turned"), ("value-turned", "not-causal"),
+              ("post-norm", "no-last-norm"), ("no-last-norm", "last-alone"),
+              ("not-causal", "shares"), ("no-last-norm", "no-relu"),
+              ("not-turned", "last-alone"), ("value-turned", "no-last-norm")]),
+    forbidden=_LAYERS,
+    variants=(_assembled_torch, _assembled_loops),
+    equivalent={frozenset({"post-norm", "post-norm+no-last-norm"}):
+                "a block that ends with a norm leaves nothing for another one to do"},
+)
+
+
+# 9.10  The loop, with a cache
+
+def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
+    kept = [(np.zeros((0, w_query.shape[1])), np.zeros((0, w_value.shape[1])))
+            for w_query, _, w_value, _ in layers]
+    tokens, new, said = list(prompt), list(prompt), []
+    for _ in range(n + ("last-kept" in faults)):
+        x, seen = embedding[np.array(new)], len(kept[0][0])
+        at = seen + np.arange(len(new))
+        if "from-zero" in faults:
+            at = np.arange(len(new))
+        if "one-too-far" in faults:
+            at = at + (seen > 0)
+        for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
+            place = 0 if "one-cache" in faults else number
+            query, key, value = x @ w_query, x @ w_key, x @ w_value
+            query = rotate(query, at)
+            key = key if "key-unturned" in faults else rotate(key, at)
+            past = kept[place]
+            now = tuple(np.concatenate(pair) for pair in zip(past, (key, value)))
+            mask = causal_mask(len(new), len(now[0]))
+            if "top-left" in faults:
+                mask = np.tri(len(new), len(now[0]), dtype=bool)
+            if "prompt-open" in faults and not seen:
+                mask = np.ones_like(mask)
+            if "itself-missing" in faults and seen:
+                mask = mask & (np.arange(len(now[0])) < seen)
+            found = attention(query, *now, mask=mask)
+            if "not-kept" not in faults or not seen:
+                kept[place] = now
+            x = x + found @ w_out
+        scores = x @ unembedding
+        row = 0 if "first-row" in faults else -1
+        best = int(scores[row].argmin() if "least" in faults else scores[row].argmax())
+        said.append(best)
+        tokens.append(best)
+        new = tokens if "all-again" in faults else [best]
+    said = said[:n]
+    key, value = (np.stack(part) for part in zip(*kept)) if "one-cache" not in faults else (
+        np.stack([part] * len(layers)) for part in kept[0])
+    if "with-prompt" in faults:
+        said = [*prompt, *said]
+    return np.array(said), key, value
+
+
+def _go_on_plain(prompt, n, embedding, layers, unembedding):
+    return _go_on(prompt, n, embedding, layers, unembedding)
+
+
+def _go_on_again(prompt, n, embedding, layers, unembedding):
+    """Computed anew at each step: slower, and the same."""
+    tokens = list(prompt)
+    for _ in range(n):
+        x, kept, n_now = embedding[np.array(tokens)], [], len(tokens)
+        for w_query, w_key, w_value, w_out in layers:
+            key, value = rotate(x @ w_key), x @ w_value
+            kept.append((key, value))
+            scores = rotate(x @ w_query) @ key.T / math.sqrt(key.shape[1])
+            scores = np.where(np.tri(n_now, dtype=bool), scores, -np.inf)
+            x = x + softmax(scores) @ value @ w_out
+        tokens.append(int((x[-1] @ unembedding).argmax()))
+    key, value = (np.array(part) for part in zip(*kept))
+    return np.array(tokens[len(prompt):]), key, value
+
+
+def _go_on_torch(prompt, n, embedding, layers, unembedding):
+    import torch
+
+    embedding, unembedding = torch.as_tensor(embedding), torch.as_tensor(unembedding)
+    layers = [[torch.as_tensor(w) for w in layer] for layer in layers]
+    keys, values, said = [[] for _ in layers], [[] for _ in layers], []
+    waiting = [int(token) for token in prompt]
+    while len(said) < n:
+        place = len(keys[0])
+        x = embedding[waiting.pop(0)]  # one token at a time, the prompt's too
+        for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
+            query, key = (rotate((x @ w)[None], torch.tensor([place]))[0]
+                          for w in (w_query, w_key))
+            keys[number].append(key)
+            values[number].append(x @ w_value)
+            scores = torch.stack(keys[number]) @ query / query.shape[0] ** 0.5
+            x = x + torch.softmax(scores, 0) @ torch.stack(values[number]) @ w_out
+        if not waiting:
+            said.append(int((x @ unembedding).argmax()))
+            waiting.append(said[-1])
+    return (torch.tensor(said), torch.stack([torch.stack(k) for k in keys]),
+            torch.stack([torch.stack(v) for v in values]))
+
+
+def _lead(prompt, n, embedding, layers, unembedding):
+    """By how much the likeliest token leads, at the step where it leads least."""
+    tokens, least = list(prompt), np.inf
+    for _ in range(n):
+        x = embedding[np.array(tokens)]
+        for w_query, w_key, w_value, w_out in layers:
+            x = x + attention(rotate(x @ w_query), rotate(x @ w_key), x @ w_value,
+                              causal=True) @ w_out
+        second, first = np.sort(x[-1] @ unembedding)[-2:]
+        least = min(least, first - second)
+        tokens.append(int((x[-1] @ unembedding).argmax()))
+    return least, len({*tokens[len(prompt):]})
+
+
+def _go_on_cases(seed):
+    rng = np.random.default_rng([seed, 910])
+
+    def case(n_prompt, n, vocabulary, d, d_k, d_v, layers, hard=""):
+        while True:
+            def w(rows, columns, size=1.3):
+                return rng.normal(size=(rows, columns)) * size / math.sqrt(rows)
+
+            args = (rng.integers(vocabulary, size=n_prompt), n, rng.normal(size=(vocabulary, d)),
+                    [(w(d, d_k), w(d, d_k), w(d, d_v), w(d_v, d)) for _ in range(layers)],
+                    w(d, vocabulary))
+            lead, different = _lead(*args)
+            if lead > 0.02 and different >= min(n, 3):  # no rounding decides
+                return Case(args, hard=hard)
+
+    return [case(4, 6, 9, 5, 4, 3, 2), case(3, 7, 11, 6, 2, 5, 2), case(5, 4, 8, 7, 6, 4, 3),
+            case(1, 5, 10, 6, 4, 5, 2, hard="a prompt of one token"),
+            case(6, 1, 7, 5, 4, 3, 2, hard="a single new token"),
+            case(3, 5, 9, 7, 4, 6, 1, hard="a single layer")]
+
+
+_LOOP = Exercise(
+    id="9.10", kind="write", points=6, minutes=30, version=1,
+    hints=(
+        "Write one step first: some new tokens go through all layers, each layer appends its new "
+        "keys and values to those that it kept, and the last row gives the next token.",
+        "The first step's new tokens are the prompt. From then on the one new token is the one "
+        "that was just said. What is its position?",
+        "The last token said never goes in: nobody asks what comes after it. So how many keys are "
+        "kept in the end?",
+    ),
+    cases=_go_on_cases,
+    reference=_go_on_plain,
+    mistakes=switched(_go_on, {
+        "from-zero": "Each new token is turned as if it stood at place 0. As many stand before it "
+                     "as keys are kept.",
+        "one-too-far": "After the prompt your positions are one too large. The first one is 0, so "
+                       "the next is the number of keys that are kept.",
+        "key-unturned": "You keep keys that are not turned. They are compared with turned queries.",
+        "top-left": "Your mask is aligned at the top left: the single query of a step sees the "
+                    "first key and nothing else.",
+        "prompt-open": "In your prompt positions see later ones. In a deeper layer that changes "
+                       "all keys.",
+        "itself-missing": "After the prompt a new token does not see itself: append its key "
+                          "first, then look.",
+        "not-kept": "You keep the prompt's keys and lose those of the tokens that were said.",
+        "all-again": "You put the whole text in at each step, and append it to what is kept. "
+                     "Only the new token goes in.",
+        "one-cache": "Your layers share one cache. Each has keys and values of its own.",
+        "first-row": "You read the next token from the first row of the prompt. "
+                     "Which row knows most?",
+        "least": "You took the token with the lowest score.",
+        "last-kept": "You keep a key for the last token as well. It was said, and never went in.",
+        "with-prompt": "You return the prompt as well. Only the new tokens are asked for.",
+    }, pairs=[("from-zero", "key-unturned"), ("from-zero", "with-prompt"),
+              ("top-left", "with-prompt"), ("last-kept", "with-prompt"),
+              ("prompt-open", "last-kept"), ("key-unturned", "with-prompt"),
+              ("prompt-open", "from-zero"), ("one-too-far", "last-kept"),
+              ("from-zero", "last-kept"), ("all-again", "with-prompt")]),
+    forbidden=("attnlib.layers.KeyValueCache", *_LAYERS),
+    variants=(_go_on_again, _go_on_torch),
+)
+
+EXERCISES = (_UNITS, _BASELINE, _CHOOSY, _MATCH, _TOO_GOOD, _SYMPTOMS, _PIECES, _DECODER,
+             _ASSEMBLY, _LOOP)
