@@ -790,10 +790,22 @@ def _worked(x, widen, narrow, faults=frozenset()):
 
 def _decode(x, memory, look, ask, widen, narrow, seen, *, faults=frozenset()):
     def norm(x):
+        if "one-less" in faults and x.shape[-1] > 1:
+            return (x - x.mean(-1, keepdims=True)) / np.sqrt(
+                x.var(-1, keepdims=True, ddof=1) + 1e-5)
+        if "root-first" in faults:
+            return (x - x.mean(-1, keepdims=True)) / (x.std(-1, keepdims=True) + 1e-5)
+        if "no-epsilon" in faults:
+            return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
         return _norm(x, -2 if "first-axis" in faults else -1)
 
-    def looks(x):
-        return _looked(x, x, look, faults, causal="not-causal" not in faults)
+    first = x
+    if "normed-start" in faults:
+        x = norm(x)
+
+    def looks(y):
+        key = first if "keys-unnormed" in faults else y
+        return _looked(y, key, look, faults, causal="not-causal" not in faults)
 
     def asks(x):
         mask = None if "seen-ignored" in faults else ~seen if "seen-inverted" in faults else seen
@@ -824,13 +836,17 @@ def _decode(x, memory, look, ask, widen, narrow, seen, *, faults=frozenset()):
     if "never-asks" in faults:
         order = (looks, works)
     for f in order:
-        if f is asks and "ask-unnormed" in faults:
-            x = x + asks(x)
-        elif f is asks and "ask-replaces" in faults:
-            x = asks(norm(x))
+        unnormed = {looks: "look-unnormed", asks: "ask-unnormed", works: "work-unnormed"}[f]
+        replaces = {looks: "look-replaces", asks: "ask-replaces", works: "work-replaces"}[f]
+        if unnormed in faults or f is looks and "normed-start" in faults:
+            x = x + f(x)
+        elif replaces in faults:
+            x = f(norm(x))
+        elif f is asks and "ask-stale" in faults:
+            x = x + asks(norm(first))
         else:
             x = step(x, f)
-    return x
+    return norm(x) if "last-norm" in faults else x
 
 
 def _decode_plain(x, memory, look, ask, widen, narrow, seen):
@@ -903,7 +919,7 @@ def _decode_cases(seed):
             case(2, n=6, n_k=4, d=5, d_memory=7, hidden=12,
                  hard="a memory of which nothing may be seen"),
             case(n=1, n_k=5, d=6, d_memory=4, hidden=8, hard="a single position"),
-            case(n=4, n_k=6, d=5, d_memory=7, hidden=9, size=0.004,
+            case(n=4, n_k=6, d=5, d_memory=7, hidden=9, size=0.0003,
                  hard="features that hardly differ")]
 
 
@@ -930,6 +946,26 @@ _DECODER = Exercise(
         "never-asks": "Your block never asks the memory.",
         "ask-unnormed": "Your x asks the memory as it is. Each of the three steps sees it "
                         "normalised.",
+        "look-unnormed": "Your x looks at itself as it is. Each of the three steps sees it "
+                         "normalised.",
+        "work-unnormed": "Your feed-forward step sees x as it is. Each of the three steps sees it "
+                         "normalised.",
+        "look-replaces": "What your positions found in themselves takes the place of x. "
+                         "It is added to it.",
+        "work-replaces": "What your feed-forward step made takes the place of x. "
+                         "It is added to it.",
+        "ask-stale": "You ask the memory with the x that came in. Ask with what the first step "
+                     "has made of it.",
+        "keys-unnormed": "Your keys and values are made from x as it is, your queries from the "
+                         "normalised x. A step sees the normalised x alone.",
+        "normed-start": "You go on with the normalised x. The norm is for the steps' eyes; what "
+                        "they add to is x itself.",
+        "last-norm": "You normalise what comes out. A pre-norm block leaves that to the end of "
+                     "the tower.",
+        "one-less": "Your variance is divided by one less than the width.",
+        "root-first": "Your small constant is added to the root. It stands under it.",
+        "no-epsilon": "Right where features differ. Under the root there is a small constant as "
+                      "well.",
         "ask-replaces": "What you found in the memory takes the place of x. It is added to it, "
                         "as in the other steps.",
         "no-residual": "Your steps put their output in the place of their input.",
@@ -977,18 +1013,32 @@ def _assembled(tokens, embedding, blocks, unembedding, *, faults=frozenset()):
     if "same-block" in faults:
         chosen = chosen[:1] * len(chosen)
     for block in chosen:
+        into = x
         steps = [functools.partial(_exchanged, block=block, faults=faults),
                  functools.partial(_worked, widen=block[4], narrow=block[5], faults=faults)]
         if "from-the-start" in faults:
             x = start
+        if "no-work" in faults:
+            steps = steps[:1]
         for f in steps[::-1] if "work-first" in faults else steps:
-            if "post-norm" in faults:
+            work = f is not steps[0]
+            if ("work-unnormed" if work else "look-unnormed") in faults:
+                x = x + f(x)
+            elif work and "work-stale" in faults:
+                x = x + f(_norm(into))
+            elif work and "work-to-normed" in faults:
+                x = _norm(into) + f(_norm(x))
+            elif "post-norm" in faults:
                 x = _norm(x + f(x))
             else:
                 x = (0 if "no-residual" in faults else x) + f(_norm(x))
+        if "norm-each" in faults:
+            x = _norm(x)
     if "no-last-norm" not in faults:
         x = _norm(x)
     scores = x @ (embedding.T if "tied" in faults else unembedding)
+    if "likeliest" in faults:
+        return scores.argmax(-1)
     if "last-alone" in faults:
         return scores[..., -1, :]
     return softmax(scores) if "shares" in faults else scores
@@ -1071,6 +1121,18 @@ _ASSEMBLY = Exercise(
         "value-turned": "You turn the values, too. Only who looks and who is found have a place.",
         "post-norm": "Your blocks normalise behind the sum. Here the norm stands in front.",
         "no-residual": "Your steps put their output in the place of their input.",
+        "look-unnormed": "Your attention sees x as it is. Both steps of a block see it "
+                         "normalised.",
+        "work-unnormed": "Your feed-forward step sees x as it is. Both steps of a block see it "
+                         "normalised.",
+        "work-stale": "Your feed-forward step sees the x that came into the block. It works on "
+                      "what the attention has made of it.",
+        "work-to-normed": "You lose what the attention added: your feed-forward step is added to "
+                          "the normalised input of the block.",
+        "no-work": "Your blocks end after the attention. Where are `widen` and `narrow`?",
+        "norm-each": "You normalise x after every block. In a pre-norm tower there is one norm "
+                     "at the end.",
+        "likeliest": "You return the likeliest tokens. Asked for are the scores of all.",
         "normed-embedding": "You normalise the embeddings before the first block. "
                             "Each step does that for itself.",
         "reversed": "Your blocks come in the reverse order.",
@@ -1102,20 +1164,25 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
     kept = [(np.zeros((0, w_query.shape[1])), np.zeros((0, w_value.shape[1])))
             for w_query, _, w_value, _ in layers]
     tokens, new, said = list(prompt), list(prompt), []
-    for _ in range(n + ("last-kept" in faults)):
+    for _ in range(n + bool(faults & {"last-kept", "one-more"})):
         x, seen = embedding[np.array(new)], len(kept[0][0])
         at = seen + np.arange(len(new))
         if "from-zero" in faults:
             at = np.arange(len(new))
         if "one-too-far" in faults:
             at = at + (seen > 0)
+        if "from-one" in faults:
+            at = at + 1
         for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
             place = 0 if "one-cache" in faults else number
             query, key, value = x @ w_query, x @ w_key, x @ w_value
-            query = rotate(query, at)
-            key = key if "key-unturned" in faults else rotate(key, at)
+            query = query if faults & {"query-unturned", "unturned"} else rotate(query, at)
+            key = key if faults & {"key-unturned", "unturned", "turned-late"} else rotate(key, at)
+            value = rotate(value, at) if "value-turned" in faults and value.shape[1] % 2 == 0 \
+                else value
             past = kept[place]
-            now = tuple(np.concatenate(pair) for pair in zip(past, (key, value)))
+            pairs = zip((key, value), past) if "past-last" in faults else zip(past, (key, value))
+            now = tuple(np.concatenate(pair) for pair in pairs)
             mask = causal_mask(len(new), len(now[0]))
             if "top-left" in faults:
                 mask = np.tri(len(new), len(now[0]), dtype=bool)
@@ -1123,17 +1190,18 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
                 mask = np.ones_like(mask)
             if "itself-missing" in faults and seen:
                 mask = mask & (np.arange(len(now[0])) < seen)
-            found = attention(query, *now, mask=mask)
+            look = rotate(now[0]) if "turned-late" in faults else now[0]
+            found = attention(query, look, now[1], mask=mask)
             if "not-kept" not in faults or not seen:
                 kept[place] = now
-            x = x + found @ w_out
+            x = (0 if "no-residual" in faults else x) + found @ w_out
         scores = x @ unembedding
         row = 0 if "first-row" in faults else -1
         best = int(scores[row].argmin() if "least" in faults else scores[row].argmax())
         said.append(best)
         tokens.append(best)
         new = tokens if "all-again" in faults else [best]
-    said = said[:n]
+    said = said if "one-more" in faults else said[:n]
     key, value = (np.stack(part) for part in zip(*kept)) if "one-cache" not in faults else (
         np.stack([part] * len(layers)) for part in kept[0])
     if "with-prompt" in faults:
@@ -1237,6 +1305,16 @@ _LOOP = Exercise(
                      "as keys are kept.",
         "one-too-far": "After the prompt your positions are one too large. The first one is 0, so "
                        "the next is the number of keys that are kept.",
+        "from-one": "Your first position is 1. Scores do not change, and the keys that you keep "
+                    "do: others could not go on with them.",
+        "query-unturned": "Your queries are not turned, and your keys are.",
+        "unturned": "Your queries and keys do not know their places: turn both.",
+        "turned-late": "You keep keys as they are and turn all of them again at each step. "
+                       "Asked for are turned keys, each turned once.",
+        "value-turned": "You turn the values, too. Only who looks and who is found have a place.",
+        "past-last": "You put what was kept behind what is new. The oldest comes first.",
+        "no-residual": "What a layer finds takes the place of x. It is added to it.",
+        "one-more": "You say one token too many, and keep its keys: the loop runs once too often.",
         "key-unturned": "You keep keys that are not turned. They are compared with turned queries.",
         "top-left": "Your mask is aligned at the top left: the single query of a step sees the "
                     "first key and nothing else.",
