@@ -108,7 +108,7 @@ def public(node, module):
 
     if node.name[0] == "_":
         return False
-    whole = ("tasks", "training", "tables", "plots", "claims")
+    whole = ("parts", "tasks", "training", "tables", "plots", "claims")
     return module in whole or node.name in attnlib.__all__
 
 

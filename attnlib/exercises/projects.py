@@ -55,7 +55,7 @@ def project(name, *answer) -> Result:
         for repeats it is what they say at temperature 0, for what is copied the text itself.
 
     >>> bool(project("B", ["the end"]))
-    ○ Project B. At least 10 texts of 120 characters or more are asked for, got 1.
+    ○ Project B. At least 10 texts of 120 characters or more are asked for, got 0.
     False
     """
     judges: dict[str, Callable] = {"A": _shares, "B": _texts, "C": _translations}
