@@ -773,7 +773,8 @@ _LAYERS = ("attnlib.layers.Block", "attnlib.layers.Decoder", "attnlib.layers.Enc
 
 
 def _norm(x, axis=-1):
-    return (x - x.mean(axis, keepdims=True)) / np.sqrt(x.var(axis, keepdims=True) + 1e-5)
+    away = x - x.mean(axis, keepdims=True)
+    return away / np.sqrt((away ** 2).mean(axis, keepdims=True) + 1e-5)
 
 
 def _looked(x, memory, matrices, faults=frozenset(), **how):
