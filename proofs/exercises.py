@@ -25,7 +25,7 @@ import numpy as np
 from attnlib.exercises import core, exercises
 from attnlib.exercises.notebook import assess, assess_seed
 
-from . import sources, tables
+from . import cases, sources, tables
 from .students import answers, tricks
 
 ROOT = Path(__file__).parent.parent
@@ -70,7 +70,11 @@ def proved(exercise, known):
         "mutants": mutants(exercise, known.get("mutants", {})),
         "seconds": {"right": seconds(exercise, right),
                     "wrong": seconds(exercise, wrong(exercise, right))},
+        "left_out": cases.missing(exercise), "spared": exercise.spared,
     }
+    if exercise.id.partition(".")[0] in cases.HELD:
+        complaints |= {f"{kind} of its inputs": ("some seed", core.Result("left out", what))
+                       for kind, what in record["left_out"].items()}
     return record | {"faults": [f"{exercise.id}: {what} is {result} on {seed}: {result.sentence}"
                                 for what, (seed, result) in complaints.items()]}
 
@@ -267,6 +271,17 @@ What was tried, on {seeds} different draws of each exercise's inputs:
 {second}
 
 {survivors}
+
+## What the inputs leave out
+
+A mistake passes where the one coincidence is missing that tells. So the inputs themselves are
+looked at, on three draws: are two lengths, or two whole numbers of one array, once *alike* and once
+*apart*, is each length once *1* and some length 0 (*empty*), is some row all *zeros*, some number
+*large* (100 or more), some row *small* (0.01 or less), and do all comparisons and branches of the
+right answers (solution, reference, variants) go both ways (*sides*)? A dash says that the exercise
+gives a reason why not; a ring, that this input is still missing. Chapters {held} must not have any.
+
+{inputs}
 """
 
 
@@ -286,7 +301,8 @@ def page(stored, stale=()):
         refused=refused, share=100 * refused / changed,
         right_ms=1000 * _median(records, "right", "clock"),
         wrong_ms=1000 * _median(records, "wrong", "clock"), first=_first(records, part, stale),
-        second=_second(records, part), survivors=_survivors(records))
+        second=_second(records, part), survivors=_survivors(records),
+        held=" and ".join(cases.HELD), inputs=_inputs(records))
 
 
 def _when(records):
@@ -317,6 +333,15 @@ def _second(records, part):
     head = ["exercise", "version", "changes that matter", "refused", "right, ms", "wrong, ms"]
     return tables.markdown(head, [*rows, ["**all**", "", *map(part["mutants"], counts), *medians]],
                            right=range(1, 6))
+
+
+def _inputs(records):
+    """What is missing among the inputs of every exercise that is a program."""
+    signs = {name: ["-" if kind in record.get("spared", ()) else
+                    "\N{WHITE CIRCLE}" if kind in record["left_out"] else "\N{CHECK MARK}"
+                    for kind in cases.KINDS]
+             for name, record in records.items() if record["mutants"] and "left_out" in record}
+    return tables.markdown(["exercise", *cases.KINDS], [[id, *row] for id, row in signs.items()])
 
 
 def _milliseconds(clock, processor):

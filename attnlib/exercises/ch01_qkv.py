@@ -40,7 +40,9 @@ def _paper(*, second=3, third=4, values=((8, 0), (0, 16), (4, 4)), faults=frozen
     scores = np.array([[0, 5, 0, 0], [b, 1, 0, 0], [0, -2, c, c]]) @ _PAPER_QUERY
     d_k = len(_PAPER_QUERY)
     scores = (scores if "no-scale" in faults else scores / d_k if "by-d_k" in faults
-              else scores * math.sqrt(d_k) if "multiplied" in faults else scores / math.sqrt(d_k))
+              else scores * math.sqrt(d_k) if "multiplied" in faults
+              else scores / math.sqrt(len(scores)) if "by-root-keys" in faults
+              else scores / math.sqrt(d_k))
     weights = _shares(scores, 0)
     if "shares-of-scores" in faults:
         weights = scores / scores.sum()
@@ -53,6 +55,10 @@ def _paper(*, second=3, third=4, values=((8, 0), (0, 16), (4, 4)), faults=frozen
     output = weights @ values
     if "plain-mean" in faults:
         output = values.mean(0)
+    if "plain-sum" in faults:
+        output = values.sum(0)
+    if "percent" in faults:
+        weights = 100 * weights
     return {"weights": weights.tolist(), "output": output.tolist()}
 
 
@@ -97,6 +103,11 @@ _PAPER = Exercise(
                    "different dot products: start there.",
         "plain-mean": "Your weights are right, but your output is the plain mean of the values. "
                       "Let each value count by its weight.",
+        "plain-sum": "Your output is the plain sum of the values. Let each value count by its "
+                     "weight.",
+        "percent": "Your weights are percentages. Weights are shares of 1.",
+        "by-root-keys": "You divided by the root of the number of keys. Look again at what stands "
+                        "under the root in equation (1.6).",
     }, pairs=[("no-scale", "not-normalised"), ("no-scale", "plain-mean"),
               ("by-d_k", "not-normalised"), ("by-d_k", "plain-mean")]),
     variants=(
@@ -121,6 +132,8 @@ def _batch(query, key, value, *, faults=frozenset()):
     if "no-keepdims" in faults:
         parts = _exponentials(scores, -1)
         return parts / parts.sum(axis=-1) @ value
+    if "over-everything" in faults:
+        return np.exp(scores) / np.exp(scores).sum() @ value
     return _shares(scores, axis) @ value
 
 
@@ -153,7 +166,13 @@ def _batch_cases(seed):
         query, key, value = (rng.normal(size=(*leading, *shape)) for shape in shapes)
         return Case((size * 1.3 * query, 1.3 * key, value), hard=hard)
 
-    return [case(n_q=5, n_k=4, d_k=3, d_v=2), case(6, n_q=3, n_k=5, d_k=2, d_v=4),
+    alike = case(2, 2, n_q=2, n_k=2, d_k=2, d_v=2, hard="all lengths alike")
+    query, key, value = alike.args
+    query[..., 0, :] = 0
+    key[..., 0, :] *= 1e-3
+    value *= 200
+    return [case(n_q=5, n_k=4, d_k=3, d_v=2), case(6, n_q=3, n_k=5, d_k=2, d_v=4), alike,
+            case(1, 1, n_q=1, n_k=1, d_k=1, d_v=1, hard="all lengths 1"),
             case(2, n_q=4, n_k=7, d_k=5, d_v=3),
             case(2, 3, n_q=4, n_k=6, d_k=5, d_v=7, hard="two leading axes"),
             case(3, n_q=1, n_k=6, d_k=4, d_v=2, hard="a single query"),
@@ -170,6 +189,7 @@ _BATCH = Exercise(
         "The same slip was made more than once: a number of an axis occurs in two lines.",
     ),
     cases=_batch_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=attention,
     mistakes=switched(_batch, {
         "axis-left": "Print the sum of one row of your weights in a batch: "
@@ -189,6 +209,8 @@ _BATCH = Exercise(
         "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
         "in-place": "Right numbers, but you changed the caller's query: "
                     "look for an operator that writes into its left side.",
+        "over-everything": "You divide by the sum of the whole array. Each query shares out one "
+                           "whole.",
     }, pairs=[("axis-left", "scale-left"), ("no-scale", "axis-left"), ("no-scale", "axis-two"),
               ("axis-two", "scale-left"), ("by-d_k", "axis-left"), ("no-scale", "over-queries"),
               ("over-queries", "scale-left")]),
@@ -218,6 +240,10 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
              else 1 / math.sqrt(value.shape[-1]) if "by-root-d_v" in faults
              else 1 / math.sqrt(8) if "by-root-8" in faults else 1 / math.sqrt(d_k))
     scores = scores * scale
+    if "causal" in faults:
+        scores = np.where(np.tri(x.shape[-2], dtype=bool), scores, -np.inf)
+    if "rectified" in faults:
+        scores = np.maximum(scores, 0)
     axis = (-2 if "over-queries" in faults else (-2, -1) if "over-everything" in faults else -1)
     weights = _shares(scores, axis, overflow="overflow" in faults)
     if "no-keepdims" in faults:
@@ -235,6 +261,10 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
         weights = np.eye(x.shape[-2])[scores.argmax(-1)]
     if "transposed" in faults:
         weights = np.swapaxes(weights, -1, -2)
+    if "output-shared" in faults:
+        return _shares(weights @ value, -1)
+    if "value-added" in faults:
+        return weights @ value + value
     return weights if "weights" in faults else weights @ value
 
 
@@ -286,7 +316,13 @@ def _self_attention_cases(seed):
             if tops.min() > 1000 and np.ptp(tops) > 1000:
                 return found
 
-    return [case(n=5, d=4, d_k=3, d_v=2), case(n=3, d=6, d_k=2, d_v=4),
+    alike = case(3, n=3, d=3, d_k=3, d_v=3, hard="all lengths alike")
+    x, _, _, w_value = alike.args
+    x[..., 0, :] = 0
+    x[..., 1, :] *= 1e-3
+    w_value *= 200
+    return [case(n=5, d=4, d_k=3, d_v=2), case(n=3, d=6, d_k=2, d_v=4), alike,
+            case(1, n=1, d=1, d_k=1, d_v=1, hard="all lengths 1"),
             case(7, n=4, d=5, d_k=6, d_v=3), case(2, n=6, d=3, d_k=5, d_v=4), large(),
             case(n=1, d=3, d_k=2, d_v=4, hard="a sentence of one word")]
 
@@ -302,6 +338,7 @@ _SELF_ATTENTION = Exercise(
         "largest score first, with `keepdims=True` so that the shapes still fit.",
     ),
     cases=_self_attention_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=_self_attention_reference,
     mistakes=switched(_self_attention, {
         "no-scale": "The dot products go into the softmax as they are. "
@@ -346,6 +383,13 @@ _SELF_ATTENTION = Exercise(
                    "One product is still missing.",
         "reversed-axes": "Right for one sentence, an error for a batch: `.T` turns all axes "
                          "round. Only the last two may change places.",
+        "causal": "Your words do not see the words after them. Nothing was said of a mask.",
+        "rectified": "Your scores are never below 0: something cut the negative ones off. A softmax"
+                     " needs no help with them.",
+        "output-shared": "You took a second softmax, of the outputs. Outputs are mixtures of "
+                         "values, not shares.",
+        "value-added": "You added the values to the mixtures. Equation (1.6) ends with the "
+                       "mixture.",
     }, pairs=[("no-scale", "over-queries"), ("no-scale", "keys-averaged"),
               ("no-scale", "inputs-averaged"), ("no-scale", "no-projection"),
               ("no-scale", "no-softmax"), ("no-scale", "weights"),
@@ -368,16 +412,22 @@ def _regression(queries, keys, values, width, *, faults=frozenset()):
     square = np.abs(distance) if "not-squared" in faults else distance ** 2
     below = width if "width-not-squared" in faults else width ** 2
     scores = square / below if "no-half" in faults else square / (2 * below)
+    if "distance-by-width" in faults:
+        scores = np.abs(distance) / width
     scores = scores if "farthest" in faults else -scores
+    if "multiplied" in faults:
+        scores = queries[:, None] * keys / width
     weights = _shares(scores, 0 if "over-queries" in faults else 1)
     if "nearest" in faults:
         weights = np.eye(len(keys))[scores.argmax(1)]
     if "not-normalised" in faults:
         weights = np.exp(scores)
-    if "underflow" in faults:
+    if faults & {"underflow", "nothing-far"}:
         weights = np.exp(scores)
         with np.errstate(invalid="ignore"):
             weights = weights / weights.sum(1, keepdims=True)
+        if "nothing-far" in faults:
+            weights = np.nan_to_num(weights)
     return weights if "weights" in faults else weights @ values
 
 
@@ -412,7 +462,9 @@ def _regression_cases(seed):
 
     return [case(4, 7, 0.8), case(5, 3, 2.5), case(6, 8, 1.7),
             case(3, 5, 0.3, shift=40.0, hard="a query far from every key"),
-            case(1, 6, 0.6, hard="a single query"), case(5, 1, 0.7, hard="a single key")]
+            case(1, 6, 0.6, hard="a single query"), case(5, 1, 0.7, hard="a single key"),
+            case(4, 4, 0.005, hard="a very small width"),
+            case(3, 3, 500.0, hard="a very large width")]
 
 
 _REGRESSION = Exercise(
@@ -426,6 +478,8 @@ _REGRESSION = Exercise(
         "`attnlib.softmax` subtracts the largest score of each row first.",
     ),
     cases=_regression_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question",
+            "zeros": "a table whose values are all 0 answers 0, whatever the weights"},
     reference=_regression_reference,
     mistakes=switched(_regression, {
         "not-squared": "Your scores fall with the distance itself. Equation (1.2) has a square.",
@@ -446,6 +500,12 @@ _REGRESSION = Exercise(
                    "One more step turns them into one answer per query.",
         "in-place": "Right numbers, but you changed the caller's keys on the way: "
                     "look for an operator that writes into its left side.",
+        "distance-by-width": "Your scores fall with the distance itself, in widths. Equation (1.2) "
+                             "has a square, and a 2.",
+        "multiplied": "Your scores are products of queries and keys. Equation (1.2) goes by their "
+                      "distance.",
+        "nothing-far": "Far from every key you answer 0: something was added to the sum, or NaN "
+                       "replaced. The nearest key still fits best there; `attnlib.softmax` knows.",
     }, pairs=[("not-squared", "no-half"), ("no-half", "over-queries"), ("no-half", "weights"),
               ("over-queries", "weights"), ("not-squared", "over-queries"),
               ("width-not-squared", "over-queries"), ("no-half", "underflow")]),
@@ -499,7 +559,11 @@ def _additive_cases(seed):
         return Case((size * query, size * key, w_query / math.sqrt(d_q), w_key / math.sqrt(d_k), v),
                     hard=hard)
 
-    return [case(4, 5, 3, 2, 6), case(6, 2, 4, 5, 3), case(3, 7, 2, 6, 4),
+    alike = case(3, 3, 3, 3, 3, hard="all lengths alike")
+    alike.args[0][0] = 0
+    alike.args[1][1] *= 1e-3
+    return [case(4, 5, 3, 2, 6), case(6, 2, 4, 5, 3), case(3, 7, 2, 6, 4), alike,
+            case(1, 1, 1, 1, 1, hard="all lengths 1"),
             case(5, 4, 3, 6, 2, size=200.0, hard="inputs in the hundreds"),
             case(1, 6, 4, 3, 5, hard="a single query"), case(5, 1, 2, 4, 3, hard="a single key")]
 
@@ -515,6 +579,7 @@ _ADDITIVE = Exercise(
         "the axis `d_a`.",
     ),
     cases=_additive_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=additive_scores,
     mistakes=switched(_additive, {
         "no-tanh": "There is no `tanh`: your score is a part from the query plus a part from the "
@@ -598,10 +663,16 @@ def _ask(keys, index, share, *, faults=frozenset()):
     n_k, d_k = keys.shape
     if "the-key" in faults:
         return keys[index].copy()
-    others = 1 if "one-other" in faults else n_k - 1
+    if "counted-from-one" in faults:
+        index -= 1
+    others = 1 if "one-other" in faults else n_k if "itself-too" in faults else n_k - 1
     gap = math.log(share if "log-share" in faults else others * share / (1 - share))
     gap = share if "share-as-score" in faults else abs(gap) if "positive" in faults else gap
-    wanted = gap * np.eye(n_k)[index] * (1 if "scale-forgotten" in faults else math.sqrt(d_k))
+    if "never-below" in faults:
+        gap = max(gap, 0.0)
+    scale = (1 if "scale-forgotten" in faults else 1 / math.sqrt(d_k) if "scale-turned" in faults
+             else math.sqrt(d_k))
+    wanted = gap * np.eye(n_k)[index] * scale
     if "scores" in faults:
         return wanted
     if "along-the-key" in faults:
@@ -667,6 +738,13 @@ _ASK = Exercise(
                     "below the others'.",
         "scale-forgotten": "Your scores are right, but attention divides them by the root of "
                            "the width. After that they are too small.",
+        "itself-too": "You count the wanted key among the others. How many are they?",
+        "scale-turned": "You divided by the root of the width. Attention divides by it too: what "
+                        "must you do beforehand?",
+        "counted-from-one": "Your query asks for the key before the wanted one: `index` counts from"
+                            " 0.",
+        "never-below": "Your query never gives a key less than its even share. For a share below "
+                       "1/n_k, the score must lie below those of the others.",
     }, pairs=[("log-share", "scale-forgotten"), ("one-other", "scale-forgotten"),
               ("share-as-score", "scale-forgotten"), ("scale-forgotten", "scores"),
               ("along-the-key", "scale-forgotten"), ("one-other", "along-the-key")]),

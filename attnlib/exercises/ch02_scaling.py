@@ -128,8 +128,12 @@ def _heads_cases(seed):
         w_query, w_key = rng.normal(size=(2, dim, heads * d_k)) * 1.3 / math.sqrt(dim)
         return Case((size * rng.normal(size=(n, dim)), w_query, w_key, heads), hard=hard)
 
-    return [case(5, 7, 2, 3), case(4, 10, 3, 5), case(7, 5, 4, 2),
-            case(6, 9, 1, 4, hard="one head"), case(3, 8, 2, 5, size=60.0, hard="large scores"),
+    alike = case(4, 4, 2, 2, hard="all lengths alike")
+    alike.args[0][0] = 0
+    alike.args[0][1] *= 1e-3
+    return [case(5, 7, 2, 3), case(4, 10, 3, 5), case(7, 5, 4, 2), alike,
+            case(1, 1, 1, 1, hard="all lengths 1"),
+            case(6, 9, 1, 4, hard="one head"), case(3, 8, 2, 5, size=90.0, hard="large scores"),
             case(1, 6, 3, 4, hard="a single word")]
 
 
@@ -143,6 +147,7 @@ _HEADS = Exercise(
         "The scale belongs to the last axis of `query` after the split.",
     ),
     cases=_heads_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=_heads,
     mistakes=switched(_heads, {
         "by-root-dim": "Still the published bug: you divide by the root of the width of `x`. "
@@ -191,8 +196,13 @@ def _follow(query, key, scale, *, faults=frozenset()):
                 if "diagonal" in faults else others - own if "sign" in faults else own - others)
     if "by-scores" in faults:
         return jacobian
-    factor = 1 if "no-scale" in faults else scale ** 2 if "scale-twice" in faults else scale
+    factor = (1 if "no-scale" in faults else scale ** 2 if "scale-twice" in faults
+              else 1 / scale if "scale-turned" in faults else scale)
     by_query = factor * jacobian @ key
+    if "plain-mean" in faults:
+        by_query = factor * w[:, None] * (key - key.mean(0))
+    if "by-the-key" in faults:
+        by_query = factor * jacobian @ np.tile(query, (len(key), 1))
     return by_query.T if "transposed" in faults else by_query
 
 
@@ -228,7 +238,11 @@ def _follow_cases(seed):
 
     large = case(4, 7, 0.5, size=3000.0, hard="scores far above 700")
     large.args[1][2] = large.args[0] / np.linalg.norm(large.args[0])
-    return [case(4, 3, 0.7), case(3, 6, 0.4), case(5, 2, 1.6), case(6, 9, 1 / 3), large,
+    alike = case(3, 3, 0.6, hard="as many keys as features")
+    alike.args[1][0] = 0
+    alike.args[1][1] *= 1e-3
+    return [case(4, 3, 0.7), case(3, 6, 0.4), case(5, 2, 1.6), case(6, 9, 1 / 3), large, alike,
+            case(3, 1, 0.9, hard="a single feature"),
             case(5, 4, 0.05, hard="a very small scale"), case(1, 3, 0.8, hard="a single key")]
 
 
@@ -242,6 +256,7 @@ _FOLLOW = Exercise(
         "What else stands between a query and its scores?",
     ),
     cases=_follow_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=_follow_reference,
     mistakes=switched(_follow, {
         "no-scale": "The scale occurs in your weights, and is missing in the chain rule. "
@@ -262,6 +277,12 @@ _FOLLOW = Exercise(
         "transposed": "Your result has a row per feature. A row belongs to a key.",
         "overflow": "Right for small scores. For large ones `exp` overflows. "
                     "`attnlib.softmax` does not.",
+        "scale-turned": "You divide by the scale. The chain rule multiplies by it: how far does a "
+                        "score move when the query moves?",
+        "plain-mean": "You subtract the plain mean of the keys. In (2.5) each key counts by its "
+                      "weight.",
+        "by-the-key": "You multiplied with the query, as if the keys moved. Asked is how the "
+                      "weights follow the query.",
     }, pairs=[*((a, b) for a in ("no-scale", "weights-unscaled", "own-scale")
                 for b in ("own-only", "diagonal", "plus", "transposed", "sign")),
               ("own-only", "transposed"), ("diagonal", "transposed"), ("sign", "transposed"),
@@ -278,6 +299,8 @@ def _normalised(query, key, g, *, faults=frozenset()):
     def unit(x, whose):
         if "none" in faults or f"not-the-{whose}" in faults:
             return x
+        if "centred" in faults:
+            x = x - x.mean(axis=-1, keepdims=True)
         if "standardised" in faults:
             centred = x - x.mean(axis=-1, keepdims=True)
             spread = centred.std(axis=-1, keepdims=True)
@@ -285,6 +308,8 @@ def _normalised(query, key, g, *, faults=frozenset()):
         axis = (-2 if "over-positions" in faults else (-2, -1) if "one-length" in faults else -1)
         square = np.sum(np.abs(x) if "absolute" in faults else x * x, axis=axis, keepdims=True)
         length = square if {"squared", "absolute"} & faults else np.sqrt(square)
+        if "root-mean-square" in faults:
+            length = length / math.sqrt(x.shape[-1])
         if "zeros" not in faults and f"zero-{whose}" not in faults:
             length = np.where(length == 0, 1, length)
         with np.errstate(invalid="ignore"):
@@ -295,6 +320,8 @@ def _normalised(query, key, g, *, faults=frozenset()):
     if "and-root" in faults:
         scores = scores / math.sqrt(key.shape[-1])
     scores = scores if "no-g" in faults else scores / g if "divided-by-g" in faults else g * scores
+    if "g-twice" in faults:
+        scores = g * scores
     if "scores" in faults:
         return scores
     return _shares(scores, -2 if "over-queries" in faults else -1, overflow="overflow" in faults)
@@ -335,7 +362,10 @@ def _normalised_cases(seed):
     empty.args[1][2] = 0
     silent = case(n_q=5, n_k=4, d_k=6, g=2.0, hard="a query of zeros")
     silent.args[0][3] = 0
-    return [case(n_q=3, n_k=5, d_k=2, g=2.5), case(n_q=4, n_k=3, d_k=6, g=6.0),
+    alike = case(3, n_q=3, n_k=3, d_k=3, g=3.5, hard="all lengths alike")
+    alike.args[0][..., 1, :] *= 1e-3
+    return [case(n_q=3, n_k=5, d_k=2, g=2.5), case(n_q=4, n_k=3, d_k=6, g=6.0), alike,
+            case(1, n_q=1, n_k=1, d_k=1, g=1.0, hard="all lengths 1"),
             case(2, n_q=3, n_k=4, d_k=5, g=4.0), case(3, n_q=5, n_k=2, d_k=4, g=9.0),
             empty, silent, case(n_q=3, n_k=4, d_k=5, g=5.0, size=300.0, hard="long vectors"),
             case(n_q=4, n_k=6, d_k=3, g=2000.0, hard="a very large g"),
@@ -351,6 +381,7 @@ _NORMALISED = Exercise(
         "A row of zeros has length 0. Replace that length by any other number before you divide.",
     ),
     cases=_normalised_cases,
+    spared={"empty": "what attention over nothing gives is chapter 3's question"},
     reference=_normalised,
     mistakes=switched(_normalised, {
         "none": "Your scores still grow when a query gets longer. Neither queries nor keys have "
@@ -378,6 +409,11 @@ _NORMALISED = Exercise(
         "overflow": "Right for small scores. For a large `g`, `exp` overflows. "
                     "`attnlib.softmax` does not.",
         "scores": "You returned scores. Asked for are the weights.",
+        "centred": "You took the mean away before bringing vectors to length 1. That is a layer "
+                   "norm's way; (2.10) keeps it.",
+        "root-mean-square": "Your root of the mean square is 1, as in (2.11). In (2.10) it is the "
+                            "length that is 1.",
+        "g-twice": "Your scores have g twice: each of the two vectors was multiplied by it.",
     }, pairs=[*((a, b) for a in ("no-g", "and-root", "divided-by-g")
                 for b in ("not-the-query", "not-the-key", "squared", "zeros", "over-positions",
                           "scores")),
@@ -481,6 +517,11 @@ _SHARPEST = Exercise(
 
 # 2.7  Referee: at which width?
 
+def _middle(sizes):
+    """What stands in the middle of a list that nobody sorted."""
+    return sizes[len(sizes) // 2]
+
+
 def _fair(runs, *, faults=frozenset()):
     found = []
     for scaled, plain in itertools.permutations(runs, 2):
@@ -493,12 +534,18 @@ def _fair(runs, *, faults=frozenset()):
                     plain["d_k"] > narrow, scaled["keys"] == plain["keys"])
         if not all(fair):
             continue
-        typical = np.mean if "mean" in faults else min if "smallest" in faults else np.median
+        typical = (np.mean if "mean" in faults else min if "smallest" in faults
+                   else max if "largest" in faults else _middle if "as-listed" in faults
+                   else np.median)
         below, above = float(typical(scaled["sizes"])), float(typical(plain["sizes"]))
         ratio = (below / above if "turned" in faults else above - below if "difference" in faults
                  else above / below)
+        if "ratio-first" in faults:
+            ratio = float(np.median(np.divide(plain["sizes"], scaled["sizes"])))
         found.append([plain["keys"], plain["d_k"], ratio])
     found.sort()
+    if "by-ratio" in faults:
+        found.sort(key=lambda row: row[2])
     if "as-they-come" in faults:
         order = [(run["keys"], run["d_k"]) for run in runs]
         found.sort(key=lambda row: order.index((row[0], row[1])))
@@ -576,6 +623,13 @@ _FAIR = Exercise(
         "as-they-come": "Right comparisons, but they are not in rising order of `keys`, then "
                         "`d_k`.",
         "width-first": "Your rows begin with the width. The number of keys comes first.",
+        "largest": "You compare the largest sizes. Typical is the median.",
+        "as-listed": "You took what stands in the middle of the list. A median is the middle of the"
+                     " *sorted* list.",
+        "ratio-first": "You divided size by size and took the median then. Queries of different "
+                       "runs are no pairs: take each run's median first.",
+        "by-ratio": "Right comparisons, but they are sorted by the ratio. Asked is the order of "
+                    "`keys`, then `d_k`.",
     }, pairs=[("any-width", "turned"), ("any-keys", "turned"), ("as-they-come", "turned"),
               ("mean", "turned"), ("mean", "any-keys"), ("mean", "as-they-come"),
               ("narrowest", "mean"), ("difference", "mean")]),
@@ -594,7 +648,15 @@ def _taken_out(w_query, w_key, rate, optimiser, *, faults=frozenset()):
         power = 2
     if "sgd-turned" in faults and optimiser == "sgd":
         power = -1
+    if "adam-kept" in faults and optimiser == "adam":
+        power = 0
+    if "exchanged" in faults:
+        power = 2 if optimiser == "adam" else 1
+    if "fourth-power" in faults and optimiser == "sgd":
+        power = 4
     rate = rate if "rate-kept" in faults else rate * factor ** power
+    if "query-whole" in faults:
+        return w_query * factor ** 2, w_key, rate * factor ** power
     if "in-place" in faults:
         w_query *= factor
         w_key *= factor
@@ -625,7 +687,12 @@ def _taken_out_cases(seed):
         w_query, w_key = rng.normal(size=(2, dim, d_k))
         return Case((w_query, w_key, rate, optimiser), hard=hard)
 
-    return [case(5, 16, 0.3, "adam"), case(7, 9, 0.5, "sgd"), case(6, 30, 0.9, "adam"),
+    alike = case(4, 4, 0.6, "sgd", hard="as wide as it is deep")
+    alike.args[0][0] = 0
+    alike.args[0][1] *= 1e-3
+    alike.args[1][:] *= 200
+    return [alike, case(1, 9, 0.4, "adam", hard="a single feature in front"),
+            case(5, 16, 0.3, "adam"), case(7, 9, 0.5, "sgd"), case(6, 30, 0.9, "adam"),
             case(12, 4, 2.0, "sgd"), case(3, 25, 1.5, "sgd"),
             case(4, 1, 0.7, "adam", hard="a width of 1")]
 
@@ -641,6 +708,7 @@ _TAKEN_OUT = Exercise(
         "the scores are the same, its gradient is larger: by how much?",
     ),
     cases=_taken_out_cases,
+    spared={"empty": "a projection onto nothing has no scale"},
     reference=_taken_out,
     mistakes=switched(_taken_out, {
         "whole-scale": "Each of your matrices takes the whole scale. A score contains both of "
@@ -660,6 +728,14 @@ _TAKEN_OUT = Exercise(
         "by-dim": "You took the width of the inputs. The scale belongs to the width of queries "
                   "and keys.",
         "in-place": "Right numbers, but you changed the caller's matrices on the way.",
+        "adam-kept": "The rate for Adam is as it was. Its steps do not know how large a matrix is: "
+                     "what is such a step to a smaller one?",
+        "exchanged": "Your rates for Adam and for gradient descent are exchanged. Which of the two "
+                     "sees the size of the gradient?",
+        "fourth-power": "For gradient descent your rate shrinks too much: that is what one matrix "
+                        "would need that held the whole scale.",
+        "query-whole": "You put the whole scale into the query's matrix. One rate serves both "
+                       "matrices, so both must shrink alike.",
     }, pairs=[("whole-scale", "rate-kept"), ("whole-scale", "adam-for-both"),
               ("by-dim", "adam-for-both"), ("by-dim", "rate-kept"), ("query-alone", "rate-kept"),
               ("query-alone", "adam-for-both"), ("start-kept", "adam-for-both"),

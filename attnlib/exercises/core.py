@@ -144,6 +144,8 @@ class Exercise:
         variants: other right answers (loops, einsum, the other kind), which tests hold the check
             to accept.
         equivalent: ``{frozenset({"a", "b"}): why these two mistakes cannot be told apart}``.
+        spared: ``{kind: why}``, for what the lint over cases (proofs/cases.py) would miss, of its
+            kinds, and what cannot be.
         vary: ``vary(rng)``, where the same question can be asked with other numbers, shapes or
             names: gives the `Exercise` drawn from a numpy Generator and ``{text: other text}``,
             what to replace in the statement, the stub and a solution in code.
@@ -163,6 +165,7 @@ class Exercise:
     forbidden: tuple[str, ...] = ()
     variants: tuple[Callable, ...] = ()
     equivalent: dict = field(default_factory=dict)
+    spared: dict = field(default_factory=dict)
     vary: Callable | None = None
 
 
