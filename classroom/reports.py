@@ -12,11 +12,12 @@ from statistics import mean, median
 
 import matplotlib
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib import pyplot
 
 from attnlib import plots
 from attnlib.exercises.files import write_whole
+from attnlib.exercises.showing import as_html
 
 from . import handout, overrides, similarity
 from .gradebook import file_stem, records
@@ -180,9 +181,8 @@ def answers(summaries):
     axes.invert_yaxis()
     axes.set(xlabel="students", ylabel="exercise")
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    words = "; ".join(f"{s.task.id}: {s.groups['right']} right of {sum(s.groups.values())}"
-                      for s in summaries)
-    return drawing(axes), f"What became of the answers to each exercise: {words}."
+    return drawing(axes), ("A bar for each exercise: what became of its answers. The numbers stand "
+                           "below.")
 
 
 def drawing(axes):
@@ -197,13 +197,13 @@ def drawing(axes):
 # What the templates use.
 
 
-def with_code(text):
-    """Text as HTML, with what stands in backticks as code.
+def sentence(text):
+    """What a check says, as HTML.
 
-    >>> with_code("Use `a < b`.")
+    >>> sentence("Use `a < b`.")
     Markup('Use <code>a &lt; b</code>.')
     """
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(as_html(str(text)))
 
 
 def number(x):
@@ -218,7 +218,7 @@ def number(x):
 ENVIRONMENT = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"),
                           autoescape=True, undefined=StrictUndefined, trim_blocks=True,
                           lstrip_blocks=True)
-ENVIRONMENT.filters.update(with_code=with_code, number=number, mean=mean, median=median)
+ENVIRONMENT.filters.update(sentence=sentence, number=number, mean=mean, median=median)
 
 
 def script_hash(name):

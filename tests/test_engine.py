@@ -796,10 +796,11 @@ def test_hints_come_one_by_one(registered, capsys):
 
 
 def test_html_is_escaped_and_needs_no_colour(registered):
-    shown = showing.Message(showing.WRONG, "Exercise <b>.", "Look at `a<b` & more.", "<script>")
+    shown = showing.Message(showing.WRONG, "Exercise <b>.", "Look *once* at `a<b` & more.",
+                            "<script>")
     text = shown._repr_html_()
     assert "<script>" not in text and "&lt;script&gt;" in text and "<code>a&lt;b</code>" in text
-    assert "✗ Exercise &lt;b&gt;." in text and "color: inherit" in text
+    assert "<em>once</em>" in text and "✗ Exercise &lt;b&gt;." in text and "color: inherit" in text
 
 
 @pytest.mark.parametrize("call, words", [

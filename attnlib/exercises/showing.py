@@ -11,6 +11,17 @@ PASSED, WRONG, OPEN = "\N{CHECK MARK}", "\N{BALLOT X}", "\N{WHITE CIRCLE}"
 COLOURS = {PASSED: PALETTE["green"], WRONG: PALETTE["orange"], OPEN: PALETTE["grey"]}
 
 
+def as_html(text) -> str:
+    """A sentence as HTML: what stands in backticks is code, what stands in asterisks is stressed.
+
+    >>> as_html("The *last* of `a < b`, `x * y * z`")
+    'The <em>last</em> of <code>a &lt; b</code>, <code>x * y * z</code>'
+    """
+    return re.sub(r"`([^`]+)`|(?<![\w*])\*(\w[^`*]*)\*(?![\w*])",
+                  lambda found: f"<code>{found[1]}</code>" if found[1] else f"<em>{found[2]}</em>",
+                  html.escape(text))
+
+
 class Message:
     """What is shown: one object, as text and as HTML."""
 
@@ -28,9 +39,8 @@ class Message:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        sentence = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.sentence))
         parts = [f"<div><strong>{self.sign} {html.escape(self.headline)}</strong> "
-                 f"{sentence}</div>".replace("\n", "<br>")]
+                 f"{as_html(self.sentence)}</div>".replace("\n", "<br>")]
         if self.witness:
             parts.append('<pre style="margin: 0.4em 0; background: transparent; color: inherit; '
                          f'white-space: pre-wrap;">{html.escape(self.witness)}</pre>')
