@@ -180,6 +180,10 @@ def _softmax_cases(seed):
             case(5, 7, axis=0, hidden=0.4, hard="scores of minus infinity"),
             case(4, 6, axis=1, empty=True, hard="a row that may not have anything"),
             case(3, 5, axis=0, empty=True, hard="a column that may not have anything"),
+            case(4, 7, axis=1, size=900.0, hidden=0.4, empty=True,
+                 hard="large scores and minus infinity"),
+            Case((np.array([[-4e9, -np.inf, -9e9], [-np.inf, -6e9, -np.inf]]), 1),
+                 hard="scores of minus billions"),
             case(1, 3, axis=0, hard="rows of one score")]
 
 
@@ -208,8 +212,8 @@ _STABLE = Exercise(
                 "above 0 and can overflow.",
         "smallest": "You subtract the smallest score. Now every exponent is above 0: "
                     "look at what that does to large ones.",
-        "absolute": "You subtract the largest absolute value. In a row of scores far below 0 that "
-                    "makes them lower still.",
+        "absolute": "Some of your rows sum to 0, though something is allowed in them: what you "
+                    "subtract (0, or the largest absolute value?) is not their largest score.",
         "empty-nan": "Where nothing is allowed in a row, you give NaN: minus infinity minus itself "
                      "and 0 / 0 are no numbers.",
         "even-when-empty": "In a row in which nothing is allowed your shares are even. "
@@ -245,7 +249,7 @@ def _merge(output_a, lse_a, output_b, lse_b, *, faults=frozenset()):
     if "overflow" in faults:
         top = np.zeros(top.shape)
     if "top-of-a" in faults:
-        top = np.where(np.isneginf(lse_a), 0.0, lse_a)
+        top = lse_a if "empty-nan" in faults else np.where(np.isneginf(lse_a), 0.0, lse_a)
     if "top-shared" in faults:
         top = np.full(top.shape, top.max())
     part_a, part_b = np.exp(lse_a - top), np.exp(lse_b - top)
@@ -381,7 +385,8 @@ _MERGE = Exercise(
         "top-forgotten": "Your lse lacks the number that you subtracted before the exponential.",
         "no-log": "Your lse is the sum itself. Look for the logarithm in equation (3.6).",
         "output-alone": "You returned the output alone. Merging goes on, so the lse is needed too.",
-    }, pairs=[("overflow", "empty-nan"), ("plain-mean", "lse-added"),
+    }, pairs=[("top-of-a", "empty-nan"), ("top-shared", "output-nan"),
+              ("overflow", "empty-nan"), ("plain-mean", "lse-added"),
               ("plain-mean", "lse-largest"), ("swapped", "lse-largest"),
               ("overflow", "lse-largest"), ("sum", "lse-added"),
               ("swapped", "lse-added"), ("overflow", "lse-added"), ("empty-nan", "lse-largest"),
@@ -422,6 +427,11 @@ def _back(weights, gradient, *, faults=frozenset()):
     if "in-place" in faults:
         gradient -= mean
         return weights * gradient
+    if "exchanged" in faults:
+        return gradient * (weights - mean)
+    if "softmax-again" in faults:
+        parts = np.exp(weights)
+        return _back(parts / parts.sum(-1, keepdims=True), gradient)
     result = weights * (gradient - mean)
     return -result if "sign" in faults else result
 
@@ -497,6 +507,9 @@ _BACK = Exercise(
         "sign": "All of your signs are turned round.",
         "in-place": "Right numbers, but you changed the caller's gradient on the way: look for "
                     "an operator that writes into its left side.",
+        "exchanged": "Weights and gradient are exchanged: which of the two is multiplied from "
+                     "outside?",
+        "softmax-again": "You took a softmax of the weights. They are shares already.",
     }, pairs=[("plain-mean", "not-weighted"), ("added", "first-axis"),
               ("first-axis", "not-weighted"), ("plain-mean", "added"),
               ("over-everything", "added"), ("plain-sum", "added"),
@@ -705,6 +718,8 @@ def _prediction(*, faults=frozenset()):
         words["b"] = "same"
     if "d-fewer" in faults:
         words["d"] = "fewer"
+    words |= {letter: word for letter, word in (("a", "more"), ("e", "same"), ("f", "same"))
+              if f"{letter}-{word}" in faults}
     return words
 
 
@@ -725,6 +740,9 @@ _PREDICTION = Exercise(
         "d-fewer": "Case d: what does the new key get, and what does it take away?",
         "e": "Case e: the best key had most of the weight. Now two keys are equally good.",
         "f": "Case f: how much is left for the four old keys?",
+        "a-more": "Case a: adding the same to every score multiplies every exponential alike.",
+        "e-same": "Case e: two best keys share what one had. Is that as concentrated as before?",
+        "f-same": "Case f: the new key is far above the rest. Are the shares as even as before?",
     }, pairs=[("b", "c"), ("a", "b"), ("a", "c"), ("a", "d"), ("a", "e"), ("a", "f"), ("b", "e"),
               ("b", "f"), ("d", "e"), ("d", "f"), ("e", "f"), ("c", "f"), ("b-same", "f"),
               ("b-same", "e"), ("d-fewer", "e"), ("d-fewer", "f")]),
@@ -895,6 +913,10 @@ def _quiet(scores, *, faults=frozenset()):
         silent = math.e * silent
     total = silent + parts.sum(axis=0 if "first-axis" in faults else -1,
                                keepdims=True)
+    if "over-everything" in faults:
+        total = silent + parts.sum()
+    if "minus-one" in faults:
+        total = parts.sum(axis=-1, keepdims=True) - silent
     if "added-above" in faults:
         parts = parts + silent
     if "sigmoid" in faults:
@@ -974,6 +996,8 @@ _QUIET = Exercise(
         "added-above": "You added the 1 above the fraction line as well.",
         "sigmoid": "Each of your shares looks at its own score only. "
                    "The keys must compete: the sum goes over all of them.",
+        "over-everything": "You divide by the sum of the whole array. Each row has its own.",
+        "minus-one": "You subtract the 1 below the fraction line. It is added.",
         "extra-column": "You return the silent share as well. It is needed in the sum only.",
     }, pairs=[("one-not-shrunk", "zero-not-seen"), ("overflow", "first-axis"),
               ("ordinary", "zero-not-seen"), ("one-not-shrunk", "first-axis"),
@@ -1017,6 +1041,8 @@ def _fair(runs, *, faults=frozenset()):
         found = [[steps, step, points / 100] for steps, step, points in found]
     if "turned" in faults:
         found = [[steps, step, -points] for steps, step, points in found]
+    if "step-first" in faults:
+        found = sorted([step, steps, points] for steps, step, points in found)
     return found
 
 
@@ -1080,6 +1106,8 @@ _FAIR = Exercise(
                          "lasts: list every fair comparison.",
         "as-they-come": "Right comparisons, but they are not in rising order of `steps`, then "
                         "`step`.",
+        "step-first": "Your rows begin with the step. Asked is `[steps, step, points]`, in that "
+                      "order.",
         "spread": "Your points say how far apart runs with one setting lie. Asked for is the "
                   "difference between the means of two settings.",
     }, pairs=[("turned", "shares"), ("any-step", "turned"), ("both-vary", "turned"),

@@ -203,8 +203,9 @@ def _known_mistake(exercise, cases, outcomes, expected):
                 and same(exercise, outcomes, others, changes=False)):
             beside = mistake
         left = apart.intersection(wrong)
-        if wrong and left != wrong and all(names[i] for i in left) and "+" not in mistake.name:
-            unlike = [i for i in apart if not names[i]]
+        unlike = [i for i in apart if not names[i]]
+        two = "+" in mistake.name and (unlike or exercise.kind in BY_HAND)
+        if wrong and left != wrong and all(names[i] for i in left) and not two:
             if len(unlike) <= len(wrong - left):
                 near.append((len(left), len(unlike), len(apart), len(near), mistake, left))
     if beside or not near:
@@ -213,7 +214,9 @@ def _known_mistake(exercise, cases, outcomes, expected):
     _, right, _, *first, left = near[0]
     found = [first]
     for *_, order, other, without in near:
-        if left and not right and len(without & left) < len(left) and len(found) < 3:
+        both = found[0][1].name + other.name
+        if left and not right and "+" not in both and len(without & left) < len(left) and (
+                len(found) < 3):
             found.append([order, other])
             left = left & without
     if 2 * len(left) >= len(wrong) and all(names[i] for i in wrong):
