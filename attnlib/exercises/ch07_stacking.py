@@ -1,12 +1,13 @@
 """Chapter 7, "Stacking": what its exercises ask, and what people answer."""
 
+import functools
 import math
 
 import numpy as np
 
 from ..attention import attention
 from ..diagnostics import rank_one_residual, reachable
-from .core import Case, Exercise, broken_law, switched
+from .core import Case, Exercise, Result, broken_law, finite_array, switched
 
 
 def _norm(x, axis=-1):
@@ -21,23 +22,25 @@ def _counted(*, faults=frozenset()):
     start = 0 if "not-itself" in faults else 1
     feels = 5 ** 3 if "multiplied" in faults else start + 3 * per_layer
     layers = 100 / per_layer if "not-itself" in faults else math.ceil(99 / per_layer)
-    steps = 4 if "one-step-each" in faults else 5 if "one-more" in faults else 2 ** 4
-    for_steps = (20 if "one-step-each" in faults else 19 if "one-more" in faults
-                 else 4 if "rounded-down" in faults else 5)
+    steps = (4 if "one-step-each" in faults else 5 if "one-more" in faults
+             else 8 if "two-each" in faults else 2 ** 4)
+    for_steps = (64 if "one-step-each" in faults else 63 if "one-more" in faults
+                 else 32 if "two-each" in faults else 7 if "first-free" in faults else 6)
     square = 1 if "once-wide" in faults else 4
     weights = (3 if "no-output" in faults else 4) * 100 + 2 * square * 100
-    return {"feels": feels, "layers": layers, "steps": steps, "layers_for_20": for_steps,
+    return {"feels": feels, "layers": layers, "steps": steps, "layers_for_64": for_steps,
             "weights": weights}
 
 
 _COUNTED = Exercise(
-    id="7.1", kind="by hand", points=2, minutes=10, version=1,
+    id="7.1", kind="by hand", points=2, minutes=10, version=2,
     hints=(
-        "For the window, equation (7.3). Write down which words the last one feels after one "
+        "For the window, equation (7.5). Write down which words the last one feels after one "
         "layer, then after two.",
         "For the pointers, remember what a token knows when it is looked up in the second layer.",
-        "Round up where a number of layers does not come out whole. For the weights, draw the "
-        "matrices: four in the attention, two in the feed-forward step.",
+        "Round up where a number of layers does not come out whole. For 64 steps, go on with the "
+        "table that was built by hand. For the weights, draw the matrices: four in the attention, "
+        "two in the feed-forward step.",
     ),
     cases=lambda seed: [Case()],
     reference=_counted,
@@ -51,19 +54,22 @@ _COUNTED = Exercise(
                          "up in the second layer?",
         "one-more": "You counted one step per layer and one for the start. Look again at the table "
                     "that was built by hand.",
-        "rounded-down": "Your stack follows 16 steps. Is that enough for 20?",
+        "two-each": "You gave each layer two steps. Two layers follow four, and the third finds "
+                    "tokens that know four each.",
+        "first-free": "One layer too many for 64 steps. How many does a token know before any "
+                      "layer, and how many after the first?",
         "once-wide": "Your feed-forward step is no wider than its input. How wide is it between "
                      "its two matrices?",
         "no-output": "You counted three matrices in the attention. There is one behind the heads.",
-    }, pairs=[("whole-window", "one-step-each"), ("whole-window", "rounded-down"),
+    }, pairs=[("whole-window", "one-step-each"), ("whole-window", "first-free"),
               ("whole-window", "no-output"), ("one-step-each", "no-output"),
-              ("one-more", "no-output"), ("rounded-down", "no-output"),
+              ("one-more", "no-output"), ("two-each", "no-output"),
               ("not-itself", "no-output"), ("multiplied", "one-step-each"),
               ("once-wide", "no-output"), ("one-step-each", "once-wide")]),
     variants=(
-        lambda: {"feels": 13.0, "layers": 25.0, "steps": 16, "layers_for_20": np.int64(5),
+        lambda: {"feels": 13.0, "layers": 25.0, "steps": 16, "layers_for_64": np.int64(6),
                  "weights": 1200},
-        lambda: dict(weights=12 * 10 ** 2, layers_for_20=5, steps=2 ** 4, layers=25, feels=13),
+        lambda: dict(weights=12 * 10 ** 2, layers_for_64=6, steps=2 ** 4, layers=25, feels=13),
     ),
 )
 
@@ -92,6 +98,8 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
         if "one-less" in faults:
             return (x - x.mean(-1, keepdims=True)) / np.sqrt(
                 x.var(-1, keepdims=True, ddof=1) + 1e-5)
+        if "no-constant" in faults:
+            return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
         return _norm(x)
 
     def add(x, change):
@@ -102,6 +110,10 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
             return add(norm(x), f(norm(x)))
         if "both-norms" in faults and pre_norm:
             return norm(add(x, f(norm(x))))
+        if "sandwich" in faults and pre_norm:
+            return add(x, norm(f(norm(x))))
+        if "output-norm" in faults and pre_norm or "norm-inside" in faults and not pre_norm:
+            return add(x, norm(f(x)))
         return add(x, f(norm(x))) if pre_norm else norm(add(x, f(x)))
 
     def exchange(x):
@@ -194,7 +206,7 @@ _BLOCK = Exercise(
     hints=(
         "Write three small functions first: the norm of a row, the exchange (attention and the "
         "matrix behind it), the work (the two matrices with a ReLU between).",
-        "Both steps are wrapped alike: look at the last two lines of (7.2). One function that "
+        "Both steps are wrapped alike: look at the first two lines of (7.3). One function that "
         "takes a step as its argument serves for both.",
         "Keep the last axis in the norm's mean and variance (`keepdims=True`), so that each row "
         "is brought to mean 0 and variance 1 by itself.",
@@ -208,10 +220,17 @@ _BLOCK = Exercise(
         "always-post": "Right without `pre_norm`. With `pre_norm`, the norm belongs in front of "
                        "the step.",
         "no-residual": "Your steps put their output in the place of their input. What is added "
-                       "to what in (7.2)?",
+                       "to what in (7.3)?",
         "normed-stream": "With `pre_norm` you added to the normalised input. The norm is for the "
                          "step's eyes alone.",
-        "both-norms": "With `pre_norm` you normalise before the step and after it. One is enough.",
+        "both-norms": "With `pre_norm` you normalise before the step, and the sum once more. One "
+                      "is enough.",
+        "sandwich": "With `pre_norm` you normalise before the step and what it gives. That is "
+                    "sandwich norm; pre-norm adds the change as it comes.",
+        "output-norm": "With `pre_norm` you normalise what the step gives. Pre-norm normalises "
+                       "what it is given.",
+        "norm-inside": "Without `pre_norm` you normalise what the step gives, before it is added. "
+                       "Post-norm normalises the sum.",
         "first-axis": "Your norm runs down the columns. Each word is normalised by itself, over "
                       "its features.",
         "whole": "Your norm takes one mean over everything. Each word has a mean of its own.",
@@ -221,6 +240,8 @@ _BLOCK = Exercise(
                       "root in the task.",
         "one-less": "Your variance is divided by one less than the width. Which function of "
                     "yours does that by itself?",
+        "no-constant": "Your norm leaves out the small constant under the root. It matters where "
+                       "features hardly differ.",
         "no-scale": "Your scores are not divided by the root of d_k.",
         "no-output": "Your attention ends with the values. There is a matrix behind it.",
         "no-relu": "Nothing happens between your two matrices of the feed-forward step. Then "
@@ -234,7 +255,8 @@ _BLOCK = Exercise(
               ("one-less", "normed-stream"), ("first-axis", "normed-stream"),
               ("one-less", "no-relu"), ("flag-turned", "work-first"),
               ("flag-turned", "one-less"), ("always-pre", "no-relu"),
-              ("always-post", "no-relu"), ("both-norms", "no-relu")],),
+              ("always-post", "no-relu"), ("both-norms", "no-relu"),
+              ("output-norm", "norm-inside")]),
     variants=(_block_plain, _block_torch, _block_loops),
 )
 
@@ -360,8 +382,23 @@ _REACH = Exercise(
 # 7.4  The stream that was lost
 
 def _stream(x, layers, *, faults=frozenset()):
+    def norm(x):
+        middle = x if "no-mean" in faults else x - x.mean(-1, keepdims=True)
+        variance = (middle ** 2).mean(-1, keepdims=True)
+        if "root-first" in faults:
+            return middle / (variance ** 0.5 + 1e-5)
+        if "no-constant" in faults:
+            return middle / variance ** 0.5
+        if "one-less" in faults:
+            variance = variance * x.shape[-1] / (x.shape[-1] - 1)
+        return middle / (variance + 1e-5) ** 0.5
+
+    if "reversed" in faults:
+        layers = layers[::-1]
+    if "tied" in faults:
+        layers = [layers[0]] * len(layers)
     for w_query, w_key, w_value, w_out in layers:
-        y = x if "no-norm" in faults else _norm(x)
+        y = x if "no-norm" in faults else norm(x)
         if "stream-normed" in faults:
             x = y
         query = (x if "query-raw" in faults else y) @ w_query
@@ -369,21 +406,21 @@ def _stream(x, layers, *, faults=frozenset()):
         value = (x if "value-raw" in faults else y) @ w_value
         change = attention(query, key, value) @ w_out
         if "change-normed" in faults:
-            change = _norm(change)
+            change = norm(change)
         if "no-residual" in faults:
             x = change
         elif "post-norm" in faults:
             raw = attention(x @ w_query, x @ w_key, x @ w_value) @ w_out
-            x = _norm(x + raw)
+            x = norm(x + raw)
         else:
             x = x + change
         if "doubled" in faults:
             x = x + y
         if "norm-every-end" in faults:
-            x = _norm(x)
+            x = norm(x)
         if "one-layer" in faults:
             break
-    return x if "no-last" in faults else _norm(x)
+    return x if "no-last" in faults else norm(x)
 
 
 def _stream_reference(x, layers):
@@ -412,23 +449,26 @@ def _stream_torch(x, layers):
 def _stream_cases(seed):
     rng = np.random.default_rng([seed, 74])
 
-    def case(*leading, layers, n, d, d_k, d_v, size=1.0, hard=""):
+    def case(*leading, layers, n, d, d_k, d_v, size=1.0, middle=1.0, hard=""):
         stack = [tuple(rng.normal(size=shape) * 1.5 / math.sqrt(shape[0])
                        for shape in ((d, d_k), (d, d_k), (d, d_v), (d_v, d)))
                  for _ in range(layers)]
-        return Case((size * rng.normal(size=(*leading, n, d)) + rng.normal(), stack), hard=hard)
+        x = size * rng.normal(size=(*leading, n, d)) + middle * rng.normal()
+        return Case((x, stack), hard=hard)
 
     return [case(layers=2, n=4, d=6, d_k=3, d_v=5), case(3, layers=3, n=5, d=7, d_k=4, d_v=6),
             case(2, layers=4, n=6, d=5, d_k=3, d_v=8),
             case(layers=1, n=5, d=8, d_k=3, d_v=4, size=4.0, hard="a single layer"),
-            case(layers=2, n=1, d=6, d_k=4, d_v=7, size=3.0, hard="a single word")]
+            case(layers=2, n=1, d=6, d_k=4, d_v=7, size=3.0, hard="a single word"),
+            case(layers=2, n=4, d=6, d_k=3, d_v=5, size=0.003, middle=0.2,
+                 hard="features that hardly differ")]
 
 
 _STREAM = Exercise(
-    id="7.4", kind="find the bug", points=3, minutes=12, version=1,
+    id="7.4", kind="find the bug", points=3, minutes=12, version=2,
     hints=(
         "Follow one word through the loop, and write down what is called `x` after each line.",
-        "Which of the lines of (7.2) should this be, and what is added to what there?",
+        "Which of the lines of (7.3) should this be, and what is added to what there?",
         "The step may see a normalised copy. Give the copy a name of its own.",
     ),
     cases=_stream_cases,
@@ -449,6 +489,14 @@ _STREAM = Exercise(
                           "happens once, behind the last.",
         "no-last": "The norm behind the last layer is gone. It was not the bug.",
         "one-layer": "You return after the first layer. Look at how far `return` is indented.",
+        "tied": "You use the first layer's matrices in every layer. Each has its own.",
+        "reversed": "You go through the layers from the last to the first.",
+        "root-first": "Your small constant is added to the root. It stands under it.",
+        "no-constant": "Your norm leaves out the small constant under the root. It matters where "
+                       "features hardly differ.",
+        "one-less": "Your variance is divided by one less than the width. Which function of "
+                    "yours does that by itself?",
+        "no-mean": "Your norm divides, but does not take the mean away first: that is RMSNorm.",
     }, pairs=[("stream-normed", "no-last"), ("no-norm", "no-last"), ("no-residual", "no-last"),
               ("value-raw", "no-last"), ("query-raw", "key-raw"), ("doubled", "no-last"),
               ("change-normed", "no-last"), ("one-layer", "no-last"), ("query-raw", "no-last"),
@@ -458,64 +506,79 @@ _STREAM = Exercise(
 )
 
 
-# 7.5  Double or nothing
+# 7.5  Any number of steps
 
-def _double(start, aim, layers, *, faults=frozenset()):
-    here = aim
+def _follow(start, aim, steps, *, faults=frozenset()):
+    here, jump = start, aim
     sharp = 1.0 if "soft" in faults else 100.0
-    layers = layers - 1 if "one-too-few" in faults else layers
-    layers = layers + 1 if "one-too-many" in faults else layers
-    for _ in range(layers):
-        query, key, value = here, start, here
-        if "one-step" in faults:
-            value = aim
-        if "asks-itself" in faults:
-            query = start
-        if "backwards" in faults:
-            query, key = start, here
-        found = attention(sharp * query, key, value, scale=1, causal="causal" in faults)
-        here = here + found if "residual" in faults else found
-    if "numbers" in faults:
-        return here.argmax(-1)
-    return here
+    if "rounded-down" in faults and steps:
+        steps = 2 ** (steps.bit_length() - 1)
+    if "rounded-up" in faults and steps:
+        steps = 2 ** (steps - 1).bit_length()
+    if "one-too-many" in faults:
+        here = aim
+    bits = f"{steps:b}"
+    for bit in bits if "large-first" in faults else bits[::-1]:
+        if bit == "1":
+            found = _look_up(here, start, jump, sharp, faults)
+            here = here + found if "added" in faults else found
+        if "jump-stays" not in faults:
+            after = aim if "jump-by-one" in faults else jump
+            jump = _look_up(jump, start, after, sharp, faults)
+    if "jump" in faults:
+        return jump
+    return here.argmax(-1) if "numbers" in faults else here
 
 
-def _double_reference(start, aim, layers):
-    return _double(start, aim, layers)
+def _look_up(query, key, value, sharp, faults):
+    if "backwards" in faults:
+        query, key, value = key, value, key
+    return attention(sharp * query, key, value, scale=1, causal="causal" in faults)
 
 
-def _double_indices(start, aim, layers):
+def _follow_reference(start, aim, steps):
+    return _follow(start, aim, steps)
+
+
+def _follow_indices(start, aim, steps):
     """Without any attention: the same, with whole numbers."""
     if start.ndim > 2:
-        return np.stack([_double_indices(*one, layers) for one in zip(start, aim)])
-    follow = dict(zip(start.argmax(1).tolist(), aim.argmax(1).tolist()))
+        return np.stack([_follow_indices(*one, steps) for one in zip(start, aim)])
+    after = dict(zip(start.argmax(1).tolist(), aim.argmax(1).tolist()))
     result = np.zeros(aim.shape)
     for row, name in enumerate(start.argmax(1).tolist()):
-        for _ in range(2 ** layers):
-            name = follow[name]
-        result[row, name] = 1
+        road = [name]
+        while after[road[-1]] != name:
+            road.append(after[road[-1]])
+        result[row, road[steps % len(road)]] = 1
     return result
 
 
-def _double_matrices(start, aim, layers):
-    here = aim
-    for _ in range(layers):
-        here = np.einsum("...in,...jn,...jm->...im", here, start, here)
-    return here
+def _follow_halves(start, aim, steps):
+    """Half of the steps, twice."""
+    if steps == 0:
+        return start
+    half = _follow_halves(start, aim, steps // 2)
+    here = np.einsum("...in,...jn,...jm->...im", half, start, half)
+    return np.einsum("...in,...jn,...jm->...im", here, start, aim) if steps % 2 else here
 
 
-def _double_torch(start, aim, layers):
+def _follow_torch(start, aim, steps):
     import torch
-    start, here = torch.as_tensor(start), torch.as_tensor(aim)
-    for _ in range(layers):
-        here = torch.softmax(1000 * here @ start.mT, -1) @ here
+    start, jump = torch.as_tensor(start), torch.as_tensor(aim)
+    here = start
+    while steps:
+        if steps % 2:
+            here = torch.softmax(1000 * here @ start.mT, -1) @ jump
+        jump = torch.softmax(1000 * jump @ start.mT, -1) @ jump
+        steps //= 2
     return here
 
 
-def _double_cases(seed):
+def _follow_cases(seed):
     rng = np.random.default_rng([seed, 75])
 
-    def case(*leading, n, names, layers, hard=""):
+    def case(*leading, n, names, steps, hard=""):
         start, aim = np.zeros((2, *leading, n, names))
         for at in np.ndindex(*leading):
             items = rng.permutation(names)[:n]
@@ -523,46 +586,49 @@ def _double_cases(seed):
             order = rng.permutation(n)
             start[at][np.arange(n), items[order]] = 1
             aim[at][np.arange(n), ring[order]] = 1
-        return Case((start, aim, layers), hard=hard)
+        return Case((start, aim, steps), hard=hard)
 
-    return [case(n=7, names=9, layers=1), case(n=11, names=13, layers=2),
-            case(3, n=13, names=17, layers=3), case(2, n=19, names=23, layers=2),
-            case(n=37, names=41, layers=4, hard="sixteen steps"),
-            case(n=5, names=8, layers=0, hard="no layer at all")]
+    return [case(n=7, names=9, steps=3), case(n=11, names=13, steps=6),
+            case(3, n=29, names=31, steps=20), case(2, n=19, names=23, steps=11),
+            case(n=17, names=19, steps=8), case(n=6, names=10, steps=1, hard="one step"),
+            case(n=5, names=8, steps=0, hard="no step at all"),
+            case(n=37, names=41, steps=10 ** 9 + 6, hard="a billion steps")]
 
 
-_DOUBLE = Exercise(
-    id="7.5", kind="write", points=4, minutes=15, version=1,
+_FOLLOW = Exercise(
+    id="7.5", kind="write", points=4, minutes=20, version=2,
     hints=(
-        "Every token keeps two things: its own name, and the place that it has got to. Which of "
-        "the two changes from layer to layer?",
-        "A token asks for the place it has got to. By what must the other tokens be found, and "
-        "what should they hand over?",
-        "Keys are `start`, in every layer. If your steps grow by one a layer, look at what is "
-        "handed over. If the answer is blurred, make the scores larger.",
+        "Every token keeps three things: its own name, the place that it has got to, and where a "
+        "jump leads. Jumps double from layer to layer, as in the chapter.",
+        "A number of steps is a sum of powers of two: 20 is 16 and 4. At which layers does a token "
+        "jump, and at which does it stay where it is?",
+        "The last binary digit of the number says whether to jump by one, the next by two, and so "
+        "on. To jump, ask for the place you have got to; the keys are `start` in every layer, "
+        "the values are the jumps.",
     ),
-    cases=_double_cases,
-    reference=_double_reference,
-    mistakes=switched(_double, {
-        "one-step": "You follow one step more per layer. Look at the query and at what is handed "
-                    "over: how many steps has each token made by then?",
-        "soft": "The right places, but your rows are blurred over all tokens. What makes a "
-                "softmax pick one?",
-        "asks-itself": "Your rows are still `aim`: nobody gets any further. What do your tokens "
-                       "for, by what are they found, and what do they hand over?",
-        "backwards": "Queries and keys are exchanged: you go against the arrows.",
-        "residual": "You added what was found to what was there. A row should name one place.",
+    cases=_follow_cases,
+    reference=_follow_reference,
+    mistakes=switched(_follow, {
+        "rounded-down": "You stop at a power of two: the rest of the steps is never made.",
+        "rounded-up": "You go on to a power of two, further than asked.",
+        "one-too-many": "You make one step too many. Where is a token before its first step?",
+        "large-first": "You read the binary digits from the wrong end. Which of them stands for a "
+                       "jump by one?",
+        "jump-stays": "Your jumps do not grow. After a layer, how far should one lead?",
+        "jump-by-one": "Your jumps grow by one step a layer. What does a token know that is looked "
+                       "up in the second layer?",
+        "jump": "You returned where a jump leads. Asked is the place that was reached.",
+        "soft": "Your rows are blurred over all tokens. What makes a softmax pick one?",
+        "backwards": "You go against the arrows. By what are the other tokens found, and what do "
+                     "they hand over?",
+        "added": "You added what was found to what was there. A row should name one place.",
         "causal": "You used a causal mask. The order of the tokens means nothing here.",
-        "one-too-few": "You did one layer too few.",
-        "one-too-many": "You did one layer too many.",
-        "numbers": "The right places, but you return numbers. Asked are rows with a single 1, as "
-                   "in `aim`.",
-    }, pairs=[("one-step", "soft"), ("one-step", "backwards"), ("one-step", "one-too-few"),
-              ("one-step", "one-too-many"), ("soft", "backwards"),
-              ("soft", "causal"), ("soft", "one-too-few"),
-              ("numbers", "one-step"), ("backwards", "one-too-few"), ("soft", "residual"),
-              ("numbers", "one-too-few"), ("residual", "one-step")]),
-    variants=(_double_reference, _double_indices, _double_matrices, _double_torch),
+        "numbers": "You return numbers. Asked are rows with a single 1, as in `aim`.",
+    }, pairs=[("numbers", "rounded-down"), ("numbers", "one-too-many"),
+              ("large-first", "one-too-many"), ("rounded-down", "one-too-many"),
+              ("numbers", "large-first"), ("backwards", "one-too-many"),
+              ("backwards", "large-first"), ("numbers", "backwards")]),
+    variants=(_follow_reference, _follow_indices, _follow_halves, _follow_torch),
 )
 
 
@@ -577,21 +643,21 @@ def _foreseen(*, faults=frozenset()):
 
 
 _FORESEEN = Exercise(
-    id="7.6", kind="predict", points=3, minutes=12, version=1,
+    id="7.6", kind="predict", points=3, minutes=12, version=2,
     hints=(
-        "For a and b, put the numbers into (7.3).",
-        "For c and d, ask of each way in (7.2) whether something still stands behind the sum.",
-        "For e, remember what the first figure shows. For f, ask which words the *first* layer "
-        "shows to the word in the middle.",
+        "For a and b, put the numbers into (7.5).",
+        "For c and d, ask of each way in (7.3) whether something still stands behind the sum.",
+        "For e, put 10 x for x into the line for pre-norm: what does the step see? For f, ask "
+        "which words the *first* layer shows to the word in the middle.",
     ),
     cases=lambda seed: [Case()],
     reference=_foreseen,
     mistakes=switched(_foreseen, {
         "a": "Case a: how many words does each layer with a window of 3 add?",
-        "b": "Case b: put six layers and a window of 3 into (7.3).",
+        "b": "Case b: put six layers and a window of 3 into (7.5).",
         "c": "Case c: what is the last thing that a post-norm step does?",
         "d": "Case d: what is the last thing that a pre-norm step does?",
-        "e": "Case e: look at the line for bare attention in the first figure.",
+        "e": "Case e: what does the step see of an input, and what of ten times that input?",
         "f": "Case f: think of what the word in between has seen, and of what the last word sees "
              "of it.",
     }, pairs=[("a", "b"), ("c", "d"), ("a", "e"), ("a", "f"), ("b", "e"), ("b", "f"), ("c", "e"),
@@ -682,7 +748,7 @@ _SHARES = Exercise(
     mistakes=switched(_shares, {
         "bare": "You left the residual connection out, and all words become one.",
         "plain": "A plain residual connection. Deep down the vectors explode and the words "
-                 "collapse: look at 1, 1 in the first figure.",
+                 "collapse: look at the residual stack in the chapter.",
         "half": "You took the mean of both. After many layers, how much is left of the first "
                 "input?",
         "even": "Your two squares sum to one, so that the size is kept if the parts are unrelated. "
@@ -700,4 +766,132 @@ _SHARES = Exercise(
 )
 
 
-EXERCISES = (_COUNTED, _BLOCK, _REACH, _STREAM, _DOUBLE, _FORESEEN, _SHARES)
+# 7.8  Make it flip: the size of the weights
+
+_BLOCKS, _DRAWS = 24, 3
+_KEPT, _CHANGED, _LOST = 0.5, 0.2, 0.1  # post-norm leaves and changes so much; pre-norm leaves
+
+
+def _steps_of_a_block(rng, look, d=32):
+    """Attention and feed-forward with new weights."""
+    w_query, w_key, w_value, w_out = rng.normal(size=(4, d, d)) / math.sqrt(d)
+    widen = rng.normal(size=(d, 4 * d)) / math.sqrt(d)
+    narrow = rng.normal(size=(4 * d, d)) / math.sqrt(4 * d)
+    return (
+        lambda x: attention(look * x @ w_query, look * x @ w_key, x @ w_value) @ w_out,
+        lambda x: np.maximum(x @ widen, 0) @ narrow,
+    )
+
+
+@functools.cache
+def _sized(way, look, write):
+    """What is left and what has changed after the blocks, medians over the draws."""
+    found = []
+    for draw in range(_DRAWS):
+        rng = np.random.default_rng([draw, 78])
+        start = x = rng.normal(size=(16, 32))
+        for _ in range(_BLOCKS):
+            for step in _steps_of_a_block(rng, look):
+                if way == "pre":
+                    x = x + write * step(_norm(x))
+                else:
+                    x = _norm(x + write * step(x))
+        alike = (x * start).sum() ** 2 / ((x ** 2).sum() * (start ** 2).sum())
+        found.append((float(rank_one_residual(x)), 1 - alike))
+    return tuple(np.median(found, axis=0).tolist())
+
+
+def _flips(post, pre):
+    left, changed = _sized("post", *post)
+    return left >= _KEPT and changed >= _CHANGED and _sized("pre", *pre)[0] <= _LOST
+
+
+def _sizes(*, faults=frozenset()):
+    post, pre = (1.0, 0.2), (0.1, 30.0)
+    if "as-drawn" in faults:
+        post = pre = (1.0, 1.0)
+    if "look-alone" in faults:
+        post = (0.1, 1.0)
+    if "loud-post" in faults:
+        post = (1.0, 3.0)
+    if "idle" in faults:
+        post = (1.0, 0.02)
+    if "quiet-pre" in faults:
+        pre = (0.1, 2.0)
+    if "sharp-pre" in faults:
+        pre = (10.0, 30.0)
+    if "exchanged" in faults:
+        post, pre = pre, post
+    if "turned" in faults:
+        post, pre = post[::-1], pre[::-1]
+    return {"post": post, "pre": pre}
+
+
+def _sizes_lists():
+    return {"pre": [0.2, 50], "post": [2, 0.25]}
+
+
+def _sizes_arrays():
+    return {"post": np.array([0.5, 0.3]), "pre": np.array([0.05, 20.0])}
+
+
+def _sizes_judge(cases, outcomes):
+    given = outcomes[0].value
+    if not isinstance(given, dict) or sorted(given) != ["post", "pre"]:
+        return broken_law('Return a dict with the keys "post" and "pre".')
+    for name, pair in given.items():
+        numbers = finite_array(pair)
+        if numbers is None or numbers.shape != (2,) or not (
+                (0.01 <= numbers) & (numbers <= 100)).all():
+            return broken_law(f'"{name}" is two numbers, look and write, from 0.01 to 100.',
+                              f"got {pair!r}")
+    post, pre = (tuple(finite_array(given[name]).tolist()) for name in ("post", "pre"))
+    if _flips(post, pre):
+        return None
+    (left, changed), (lost, _) = _sized("post", *post), _sized("pre", *pre)
+    shown = (f"post-norm, look {post[0]:g}, write {post[1]:g}: {left:.2g} is left, {changed:.2g} "
+             f"has changed\npre-norm, look {pre[0]:g}, write {pre[1]:g}: {lost:.2g} is left")
+    name = next(name for name, fault in (
+        ("as-drawn", post == pre == (1, 1)),
+        ("exchanged", _flips(pre, post)),
+        ("turned", _flips(post[::-1], pre[::-1])),
+        ("look-alone", left < _KEPT and post[1] == 1),
+        ("loud-post", left < _KEPT),
+        ("idle", changed < _CHANGED),
+        ("quiet-pre", pre[1] < 10),
+        ("sharp-pre", True),
+    ) if fault)
+    sentences = {mistake.name: mistake.sentence for mistake in _SIZES.mistakes}
+    return Result("known_mistake", sentences[name], shown, mistake=name)
+
+
+_SIZES = Exercise(
+    id="7.8", kind="open-ended", points=4, minutes=20, version=1,
+    hints=(
+        "Post-norm divides the sum of the old and the new. How small must the new be, so that the "
+        "old is still there after 24 blocks?",
+        "Pre-norm never divides the stream. What must a step write, and how large, to drown the "
+        "differences that were there? When does attention give all words nearly the same?",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=switched(_sizes, {
+        "as-drawn": "These are the weights as the chapter drew them. Change their size.",
+        "exchanged": 'Your two settings have changed places: "post" is the one for post-norm.',
+        "turned": "Your pairs are turned round: `look` comes first, then `write`.",
+        "look-alone": 'In your "post" what the steps write is as large as before. Where the '
+                      "queries look hardly matters there; how loud is the new beside the old?",
+        "loud-post": 'In your "post" the words are nearly alike at the end: the steps write too '
+                     "much, and each norm behind the sum shrinks the old self.",
+        "idle": 'In your "post" the words stay apart because the blocks hardly do anything.',
+        "quiet-pre": 'In your "pre" the words are still apart: the steps write too little to '
+                     "drown the differences.",
+        "sharp-pre": 'In your "pre" the steps write much, but queries still tell keys apart, so '
+                     "that what is written differs from word to word.",
+    }),
+    judge=_sizes_judge,
+    variants=(_sizes, _sizes_lists, _sizes_arrays),
+)
+
+
+EXERCISES = (_COUNTED, _BLOCK, _REACH, _STREAM, _FOLLOW, _FORESEEN, _SHARES, _SIZES)
