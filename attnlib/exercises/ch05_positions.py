@@ -2,12 +2,23 @@
 
 import functools
 import math
+from itertools import product
 
 import numpy as np
 
 from ..attention import attention_scores, attention_weights
 from ..positions import alibi_bias, rotate, sinusoidal_positions
-from .core import Case, Exercise, broken_law, finite_array, flipped, switched, with_numbers
+from .core import (
+    Case,
+    Exercise,
+    Mistake,
+    Result,
+    broken_law,
+    finite_array,
+    flipped,
+    switched,
+    with_numbers,
+)
 
 
 def _omega(dim, base=10000.0):
@@ -95,6 +106,7 @@ def _alibi(heads, n_q, n_k, *, base=2.0, last=8, faults=frozenset()):
     slopes = (base ** -number if "halving" in faults
               else base ** (-number / heads) if "no-eight" in faults
               else base ** (-last / number) if "inverted" in faults
+              else 1 / number if "reciprocal" in faults
               else base ** (-last / heads * number))
     if "one-slope" in faults:
         slopes = np.full(heads, slopes[0])
@@ -170,6 +182,8 @@ _ALIBI = Exercise(
         "no-eight": "Your last slope is too large. Look at where the list of slopes ends.",
         "inverted": "The number of the head stands below the fraction line in your exponent. "
                     "Are your slopes growing or shrinking?",
+        "reciprocal": "Your slopes are one over the number of the head. They should fall by the "
+                      "same factor from head to head.",
         "one-slope": "All your heads have one slope. Each should have a horizon of its own.",
         "reversed": "Your heads are in the opposite order: the first should be the steepest.",
         "top-left": "With fewer queries than keys, your first query stands at place 0. "
@@ -200,6 +214,8 @@ _ALIBI = Exercise(
 
 # 5.3  Turn the pairs
 
+_ANGLES_KEPT = {}  # of the mistake "cached"
+
 def _turn(x, positions, *, base=10000.0, faults=frozenset()):
     dim = x.shape[-1]
     omega = _omega(dim, base)
@@ -214,8 +230,18 @@ def _turn(x, positions, *, base=10000.0, faults=frozenset()):
     if "base-1000" in faults:
         omega = _omega(dim, base / 10)
     places = np.arange(len(positions)) if "from-zero" in faults else positions
+    if "from-one" in faults:
+        places = places + 1
+    if "cached" in faults:  # what was made for a shape is never made again
+        if x.shape == (5, 8):  # the first input: a program that has just begun
+            _ANGLES_KEPT.clear()
+        places = _ANGLES_KEPT.setdefault(x.shape[-2:], places)
     angle = places[:, None] * omega  # (n, dim / 2)
+    if "head-axis" in faults and x.ndim > 2:
+        angle = np.arange(x.shape[-3])[:, None, None] * omega  # (heads, 1, dim / 2)
     cos, sin = np.cos(angle), np.sin(angle)
+    if "identity" in faults:
+        return x.copy()
     if "clockwise" in faults:
         sin = -sin
     if "exchanged" in faults:
@@ -286,11 +312,13 @@ def _turn_cases(seed):
             case(n=4, dim=10, positions=rng.permutation(50)[:4], hard="places in any order"),
             case(2, n=1, dim=6, positions=rng.integers(300, 400, 1),
                  hard="a single vector, far from 0"),
-            case(n=6, dim=2, hard="a single pair")]
+            case(n=6, dim=2, hard="a single pair"),
+            case(4, n=5, dim=8, positions=20 + np.arange(5), hard="a length seen before, farther "
+                                                                  "on")]
 
 
 _TURN = Exercise(
-    id="5.3", kind="write", points=4, minutes=15, version=1,
+    id="5.3", kind="write", points=4, minutes=15, version=2,
     hints=(
         "Angles first: a row per place, a column per pair. Then take the features apart with "
         "`x[..., 0::2]` and `x[..., 1::2]`.",
@@ -322,6 +350,13 @@ _TURN = Exercise(
         "base-1000": "Your slowest pair is too fast. Look at the number that is raised to a "
                      "power.",
         "from-zero": "You counted the places from 0 and never used `positions`.",
+        "from-one": "Your vectors stand one place too far. `positions` holds their places as they "
+                    "are.",
+        "head-axis": "With heads you turned along their axis: all places of a head by one angle. "
+                     "Count axes from the end; the places are the last but one.",
+        "cached": "You kept the angles of a length and took them again for other places. The "
+                  "length of the input does not say where it stands.",
+        "identity": "You returned the vectors as they came.",
         "added": "You added sines and cosines to the vectors. Rotary turns them.",
     }, pairs=[("halves", "clockwise"), ("halves", "one-speed"), ("halves", "from-zero"),
               ("clockwise", "from-zero"), ("halves", "twice-the-exponent"),
@@ -350,6 +385,8 @@ def _next(query, key, past, *, faults=frozenset()):
         before = past.shape[-1]
     if "off-by-one" in faults:
         before += 1
+    if "twice" in faults:
+        before *= 2
     at = before + np.arange(new)
     if "one-place" in faults:
         at = np.full(new, before)
@@ -420,11 +457,14 @@ _NEXT = Exercise(
     reference=_next_scores,
     mistakes=switched(_next, {
         "both-from-zero": "The new words still begin at place 0, however long the past is. "
-                          "Look at which places `rotate` takes by itself.",
+                          "Look at which places `rotate` takes by itself (or which angles you "
+                          "kept).",
         "query-from-zero": "The keys are right now. The queries still begin at place 0.",
         "key-from-zero": "The queries are right now. The new keys still begin at place 0.",
         "off-by-one": "Your new words stand one place too far. Places are counted from 0: which "
                       "one follows the past? (Look at a key from the past.)",
+        "twice": "The length of the past is counted twice: your new words stand as far again "
+                 "behind it.",
         "axis-zero": "`len` counts the first axis, and with a batch that is not the past. "
                      "Count axes from the end.",
         "left-axes": "Right without a batch. With one, your axis 0 is the batch: "
@@ -693,4 +733,560 @@ _LOOK_BACK = Exercise(
 )
 
 
-EXERCISES = (_HANDS, _ALIBI, _TURN, _NEXT, _INTERLEAVED, _FORESEEN, _LOOK_BACK)
+# 5.8  T5's buckets
+
+def _t5(table, far, n_q, n_k, *, faults=frozenset()):
+    buckets = len(table)
+    half = buckets // 2
+    start = 0 if "top-left" in faults else n_k - n_q
+    back = np.arange(n_q)[:, None] + start - np.arange(n_k)  # (n_q, n_k)
+    distance = np.abs(back) if "both-sides" in faults else np.maximum(back, 0)
+    begin = 1 if "from-one" in faults else half
+    grown = np.log(np.maximum(distance, begin) / begin) / math.log(far / begin)
+    whole = np.round if "rounded" in faults else np.ceil if "ceiling" in faults else np.floor
+    many = buckets if "all-buckets" in faults else buckets - half
+    beyond = half + whole(grown * many).astype(int)
+    if "no-cap" not in faults:
+        beyond = np.minimum(beyond, buckets - 1)
+    bucket = np.where(distance < half, distance, beyond)
+    if "exact-alone" in faults:
+        bucket = np.minimum(distance, buckets - 1)
+    if "one-for-all" in faults:
+        bucket = np.minimum(distance, half)
+    bias = np.asarray(table)[bucket]  # (n_q, n_k, heads)
+    if "negative" in faults:
+        bias = -bias
+    if "heads-last" in faults:
+        return bias
+    return np.moveaxis(np.swapaxes(bias, 0, 1) if "transposed" in faults else bias, -1, 0)
+
+
+def _t5_reference(table, far, n_q, n_k):
+    return _t5(table, far, n_q, n_k)
+
+
+def _t5_loops(table, far, n_q, n_k):
+    buckets, heads = table.shape
+    half, bias = buckets // 2, np.zeros((heads, n_q, n_k))
+    for i, j in np.ndindex(n_q, n_k):
+        bucket = max(i + n_k - n_q - j, 0)
+        if bucket >= half:
+            part = math.log(bucket / half) / math.log(far / half)
+            bucket = min(half + int(part * (buckets - half)), buckets - 1)
+        bias[:, i, j] = table[bucket]
+    return bias
+
+
+def _t5_edges(table, far, n_q, n_k):
+    """The distances at which a bucket begins, and how many of them lie at or below a distance."""
+    half = len(table) // 2
+    rest = np.arange(len(table) - half) / (len(table) - half)
+    edges = np.append(np.arange(1, half), half * (far / half) ** rest)
+    distance = np.maximum(np.subtract.outer(np.arange(n_k - n_q, n_k), np.arange(n_k)), 0)
+    return table.T[:, np.searchsorted(edges, distance, side="right")]
+
+
+def _t5_torch(table, far, n_q, n_k):
+    import torch
+    half = len(table) // 2
+    back = torch.arange(n_k - n_q, n_k)[:, None] - torch.arange(n_k)
+    back = back.clamp(min=0)
+    grown = (back.clamp(min=half) / half).log() / math.log(far / half)
+    beyond = (half + (grown * (len(table) - half)).long()).clamp(max=len(table) - 1)
+    return table[torch.where(back < half, back, beyond)].movedim(-1, 0)
+
+
+def _t5_cases(seed):
+    rng = np.random.default_rng([seed, 58])
+
+    def case(buckets, far, heads, n_q, n_k, hard=""):
+        return Case((rng.normal(size=(buckets, heads)), far, n_q, n_k), hard=hard)
+
+    long = int(rng.integers(80, 90))
+    return [case(8, 50, 3, 5, 40), case(12, 70, 4, 9, long), case(16, 100, 2, 13, long + 40),
+            case(6, 20, 5, 17, 17), case(8, 50, 3, 1, 60, hard="a single query, as with a cache"),
+            case(6, 20, 1, 4, 31, hard="a single head"),
+            case(12, 70, 2, 3, 4, hard="no far key")]
+
+
+_T5 = Exercise(
+    id="5.8", kind="write", points=4, minutes=15, version=1,
+    hints=(
+        "Distances first, as in ALiBi: where does the first query stand? Keys after the query "
+        "count as distance 0.",
+        "Both halves can be computed for every distance; `np.where` takes the one that holds. Keep "
+        "the logarithm from small distances, and the bucket from running over.",
+        "A matrix of buckets as an index picks rows of the table: shape (n_q, n_k, heads). The "
+        "heads come first in what is asked for.",
+    ),
+    cases=_t5_cases,
+    reference=_t5_reference,
+    mistakes=switched(_t5, {
+        "top-left": "With fewer queries than keys, your first query stands at place 0. "
+                    "Where should the last one stand?",
+        "both-sides": "Your keys after the query are sorted by distance as well. They take "
+                      "bucket 0.",
+        "no-cap": "Your farthest keys get a bucket that there is not. The last one holds all that "
+                  "is farther.",
+        "exact-alone": "Every distance has a bucket of its own in your bias, up to the last one. "
+                       "The second half of the buckets grows.",
+        "one-for-all": "All far distances share one bucket in your bias. Half of the buckets are "
+                       "there for them.",
+        "from-one": "Your logarithm begins at distance 1. It begins where the exact buckets end.",
+        "all-buckets": "You share out all buckets among the far distances. Half of them are taken "
+                       "by the near ones.",
+        "rounded": "Your far buckets are rounded to the nearest. The formula rounds down.",
+        "ceiling": "Your far buckets are rounded up. The formula rounds down.",
+        "negative": "Your bias has the wrong sign: the table holds what is *added*.",
+        "heads-last": "Your heads are the last axis. They come first: one matrix for each head.",
+        "transposed": "Rows and columns are exchanged: a row belongs to a query.",
+    }, pairs=[("top-left", "exact-alone"), ("top-left", "one-for-all"), ("top-left", "heads-last"),
+              ("from-one", "top-left"), ("exact-alone", "heads-last"),
+              ("both-sides", "exact-alone"), ("negative", "top-left"),
+              ("both-sides", "top-left")]),
+    variants=(_t5_loops, _t5_edges, _t5_torch),
+)
+
+
+# 5.9  Further than it was trained
+
+def _further(x, positions, trained, longest, how, *, faults=frozenset()):
+    dim = x.shape[-1]
+    if "by-rows" in faults:
+        longest = x.shape[-2]
+    s = longest / trained
+    if "no-floor" not in faults:
+        s = max(s, 1.0)
+    squeeze, raise_ = how == "interpolate", how == "base"
+    if "both" in faults:
+        squeeze = raise_ = True
+    if "exchanged" in faults:
+        squeeze, raise_ = raise_, squeeze
+    if "interpolate-alone" in faults:
+        squeeze, raise_ = True, False
+    if "plain" in faults:
+        squeeze = raise_ = False
+    base, places = 10000.0, np.asarray(positions, dtype=float)
+    if squeeze:
+        places = places * s if "stretched" in faults else places / s
+        if "whole" in faults:
+            places = np.floor(places)
+    if raise_:
+        power = (1 if "base-by-s" in faults else (dim - 2) / dim if "turned-power" in faults
+                 else dim / (dim - 1) if "one-less" in faults else dim / (dim - 2))
+        base = base / s ** power if "lowered" in faults else base * s ** power
+    return rotate(x, places, base)
+
+
+def _further_reference(x, positions, trained, longest, how):
+    return _further(x, positions, trained, longest, how)
+
+
+def _further_angles(x, positions, trained, longest, how):
+    """The angles by hand, and the turn by complex numbers."""
+    dim, s = x.shape[-1], max(longest / trained, 1)
+    speeds = 10000.0 ** (-np.arange(0, dim, 2) / dim)
+    if how == "base":
+        speeds = speeds * s ** (-np.arange(dim // 2) / (dim / 2 - 1))
+    else:
+        speeds = speeds / s
+    pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.outer(positions, speeds))
+    return np.stack((pairs.real, pairs.imag), axis=-1).reshape(x.shape)
+
+
+def _further_torch(x, positions, trained, longest, how):
+    s, dim = max(longest / trained, 1), x.shape[-1]
+    if how == "interpolate":
+        return rotate(x, positions / s)
+    return rotate(x, positions, 10000 * s ** (dim / (dim - 2)))
+
+
+def _further_cases(seed):
+    rng = np.random.default_rng([seed, 59])
+
+    def case(how, *leading, n, dim, trained, longest, hard=""):
+        positions = int(rng.integers(3, 30)) + 7 * np.arange(n)
+        return Case((rng.normal(size=(*leading, n, dim)), positions, trained, longest, how),
+                    hard=hard)
+
+    far = int(rng.integers(100, 200))
+    return [case("interpolate", n=9, dim=8, trained=4, longest=far),
+            case("base", n=7, dim=6, trained=5, longest=far),
+            case("interpolate", 3, n=6, dim=10, trained=40, longest=far),
+            case("base", 2, 3, n=5, dim=12, trained=24, longest=far + 30),
+            case("interpolate", n=6, dim=4, trained=200, longest=90, hard="shorter than training"),
+            case("base", n=4, dim=6, trained=150, longest=60, hard="shorter than training"),
+            case("base", n=5, dim=4, trained=64, longest=64, hard="as long as in training"),
+            case("base", n=1, dim=6, trained=16, longest=far, hard="a single vector")]
+
+
+_FURTHER = Exercise(
+    id="5.9", kind="write", points=3, minutes=12, version=1,
+    hints=(
+        "One number rules both remedies: the factor by which the text is longer than in training. "
+        "What is it for a text that is shorter?",
+        "`rotate` takes the places as its second argument, which need not be whole, and the base "
+        "as its third.",
+    ),
+    cases=_further_cases,
+    reference=_further_reference,
+    mistakes=switched(_further, {
+        "stretched": "Your interpolated places are pulled apart. They should be squeezed into "
+                     "those of training.",
+        "whole": "Your squeezed places are whole numbers, so that neighbours share one. Places "
+                 "need not be whole.",
+        "no-floor": "You slow the hands down by less than 1 for texts shorter than in training. "
+                    "There nothing should change.",
+        "by-rows": "You took the number of vectors given for the length of the text. It is "
+                   "`longest`.",
+        "base-by-s": "Your base is raised by the factor itself. Look at the power in equation "
+                     "(5.9).",
+        "turned-power": "The power of your base is turned upside down: see equation (5.9).",
+        "one-less": "Your power is d / (d - 1). The slowest of d / 2 hands has the exponent "
+                    "(d - 2) / d.",
+        "lowered": "Your base is lowered, so that slow hands turn faster.",
+        "both": "You squeeze the places and raise the base. Each remedy goes alone.",
+        "exchanged": "Your two remedies have changed places.",
+        "interpolate-alone": "You interpolate whatever `how` says.",
+        "plain": "Your vectors are turned as in training, whatever `how` says.",
+    }, pairs=[("no-floor", "base-by-s"), ("no-floor", "stretched"), ("stretched", "base-by-s"),
+              ("no-floor", "exchanged"), ("whole", "base-by-s"), ("no-floor", "whole"),
+              ("turned-power", "no-floor"), ("no-floor", "interpolate-alone")]),
+    variants=(_further_angles, _further_torch),
+)
+
+
+# 5.10  Into their program
+
+def _into(w_query, w_key, turned, *, faults=frozenset()):
+    width = w_query.shape[1]
+    upto = width if "whole-width" in faults else turned
+    order = np.r_[0:upto:2, 1:upto:2]
+    if "odd-first" in faults:
+        order = np.r_[1:upto:2, 0:upto:2]
+    if "inverse" in faults:
+        order = np.argsort(order)
+    if "reversed" in faults:
+        order = np.arange(upto)[::-1]
+    order = np.append(order, np.arange(upto, width))
+    if "rest-first" in faults:
+        order = np.roll(order, width - turned)
+    query = w_query if "key-alone" in faults or "unchanged" in faults else w_query[:, order]
+    key = w_key if "query-alone" in faults or "unchanged" in faults else w_key[:, order]
+    if "cut" in faults:
+        query, key = query[:, :turned], key[:, :turned]
+    return query.copy(), key.copy()
+
+
+def _into_pair_by_pair(w_query, w_key, turned):
+    columns = [c for half in (0, 1) for c in range(half, turned, 2)]
+    columns += list(range(turned, w_query.shape[1]))
+    return (np.stack([w_query[:, c] for c in columns], axis=1),
+            np.stack([w_key[:, c] for c in columns], axis=1))
+
+
+def _into_reshaped(w_query, w_key, turned):
+    def moved(w):
+        halves = w[:, :turned].reshape(len(w), -1, 2).swapaxes(1, 2).reshape(len(w), -1)
+        return np.concatenate((halves, w[:, turned:]), axis=1)
+
+    return [moved(w_query), moved(w_key)]
+
+
+def _into_other_order(w_query, w_key, turned):
+    """The features that are not turned in another order: no score can see it."""
+    query, key = _into(w_query, w_key, turned)
+    rest = np.append(np.arange(turned), np.arange(turned, w_query.shape[1])[::-1])
+    return query[:, rest], key[:, rest]
+
+
+def _turned_part(x, turned, halves):
+    """A head's vectors, of whose features the first are turned: ours, or theirs by halves."""
+    part = x[:, :turned]
+    if halves:  # as ours, and back
+        there = np.stack((part[:, :turned // 2], part[:, turned // 2:]), axis=-1)
+        spun = rotate(there.reshape(len(x), -1)).reshape(len(x), -1, 2)
+        part = np.concatenate((spun[..., 0], spun[..., 1]), axis=-1)
+    else:
+        part = rotate(part)
+    return np.concatenate((part, x[:, turned:]), axis=-1)
+
+
+def _into_judge(cases, outcomes):
+    for number, (case, outcome) in enumerate(zip(cases, outcomes)):
+        (w_query, w_key, turned), pair = case.args, outcome.value
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            return broken_law("Return two matrices: `return w_query, w_key`.")
+        theirs = [finite_array(w) for w in pair]
+        if any(w is None or w.shape != w_query.shape for w in theirs):
+            return broken_law(f"Both matrices keep their shape, here {w_query.shape}.",
+                              "got " + " and ".join(str(np.shape(w)) for w in pair))
+        x = np.random.default_rng(number).normal(size=(9, len(w_query)))
+        wanted, got = (
+            attention_scores(*(_turned_part(x @ w, turned, halves) for w in both))
+            for halves, both in ((False, (w_query, w_key)), (True, theirs)))
+        off = np.abs(got - wanted)
+        if off.max() > 1e-3 * max(1.0, np.abs(wanted).max()):
+            i, j = np.unravel_index(off.argmax(), off.shape)
+            return broken_law(
+                "Their program gives other scores with your matrices than ours with the old ones.",
+                f"width {w_query.shape[1]}, {turned} features turned\nquery at place {i}, key at "
+                f"place {j}: ours {wanted[i, j]:.3f}, theirs {got[i, j]:.3f}")
+    return None
+
+
+def _into_cases(seed):
+    rng = np.random.default_rng([seed, 510])
+
+    def case(dim, width, turned, hard=""):
+        return Case((*rng.normal(size=(2, dim, width)), turned), hard=hard)
+
+    return [case(5, 8, 8), case(7, 12, 6), case(9, 10, 4), case(11, 16, 12),
+            case(4, 6, 2, hard="a single pair is turned"), case(3, 6, 0, hard="nothing is turned")]
+
+
+_INTO = Exercise(
+    id="5.10", kind="open-ended", points=4, minutes=15, version=1,
+    hints=(
+        "Take six features, all of them turned. Our pairs are (0, 1), (2, 3), (4, 5); theirs are "
+        "(0, 3), (1, 4), (2, 5). Which column of ours must stand where?",
+        "The firsts of all pairs go into the first half, the seconds into the second. What is not "
+        "turned has no partner: where may it stay?",
+        "A dot product does not see the order of its terms, as long as queries and keys agree.",
+    ),
+    cases=_into_cases,
+    reference=None,
+    mistakes=switched(_into, {
+        "inverse": "You did the way back: from their order to ours.",
+        "whole-width": "You reordered all columns. Some of them are not turned, and the pairs lie "
+                       "among those that are.",
+        "odd-first": "The seconds of your pairs come first: then the turn goes the other way.",
+        "reversed": "You reversed the columns. Which two must stand half the turned width apart?",
+        "rest-first": "The features that are not turned came to the front. Their program turns the "
+                      "first ones.",
+        "query-alone": "You reordered the query's columns alone. In the dot product each feature "
+                       "meets its own.",
+        "key-alone": "You reordered the key's columns alone. In the dot product each feature meets "
+                     "its own.",
+        "unchanged": "You returned the matrices as they came.",
+        "cut": "The features that are not turned are gone. They have a share in the score.",
+    }),
+    judge=_into_judge,
+    variants=(_into, _into_pair_by_pair, _into_reshaped, _into_other_order),
+)
+
+
+# 5.11  Referee: where was it ever?
+
+def _ruled(runs, *, faults=frozenset()):
+    def told(run):
+        how = (max if "best-run" in faults else np.median if "median" in faults else np.mean)
+        return float(how(run["right"]))
+
+    found = []
+    for ours, other in product(runs, runs):
+        alike = [ours["visited"] == other["visited"] or (
+                     "any-places" in faults and ours["visited"] > other["visited"]),
+                 ours["steps"] == other["steps"] or "any-steps" in faults,
+                 ours["read"] == other["read"]]
+        seen = other["visited"] if "any-places" in faults else ours["visited"]
+        new = (ours["read"] > seen if not {"visited-too", "visited-alone", "edge"} & faults
+               else ours["read"] >= seen if "edge" in faults
+               else ours["read"] <= seen if "visited-alone" in faults else True)
+        if (ours["kind"], other["kind"]) == ("sinusoidal", "learned") and all(alike) and new:
+            points = 100 * (told(ours) - told(other))
+            found.append([other["visited"], other["steps"], ours["read"], points])
+    found.sort()
+    if "as-they-come" in faults:
+        order = [(run["visited"], run["steps"], run["read"]) for run in runs]
+        found.sort(key=lambda row: order.index(tuple(row[:3])))
+    if "shares" in faults:
+        found = [[*row[:3], row[3] / 100] for row in found]
+    if "turned" in faults:
+        found = [[*row[:3], -row[3]] for row in found]
+    if "points-alone" in faults:
+        return [row[3] for row in found]
+    return found
+
+
+def _ruled_by_key(runs):
+    right = {(run["kind"], run["visited"], run["steps"], run["read"]):
+             sum(run["right"]) / len(run["right"]) for run in runs}
+    rows = []
+    for kind, *rest in sorted(right):
+        visited, _, read = rest
+        if kind == "sinusoidal" and read > visited and ("learned", *rest) in right:
+            rows.append([*rest, 100 * (right[kind, *rest] - right["learned", *rest])])
+    return rows
+
+
+def _ruled_loops(runs):
+    rows = []
+    for one in runs:
+        for two in runs:
+            fair = all(one[name] == two[name] for name in ("visited", "steps", "read"))
+            if (fair and one["read"] > one["visited"] and one["kind"] == "sinusoidal"
+                    and two["kind"] == "learned"):
+                rows.append((one["visited"], one["steps"], one["read"],
+                             100 * (np.mean(one["right"]) - np.mean(two["right"]))))
+    return sorted(rows)
+
+
+def _ruled_cases(seed):
+    rng = np.random.default_rng([seed, 511])
+
+    def case(visited, budgets, reads, missing=0, hard=""):
+        runs = [dict(kind=kind, visited=seen, steps=steps, read=read,
+                     right=np.round(rng.uniform(0.1, 1, rng.integers(3, 7)), 3).tolist())
+                for kind in ("sinusoidal", "learned") for seen in visited
+                for steps in budgets for read in reads]
+        kept = rng.permutation(len(runs))[missing:]
+        return Case(([runs[i] for i in kept],), hard=hard)
+
+    return [case((16, 32), (300, 900), (16, 32, 64)), case((8, 24), (200, 500), (8, 24, 32, 48)),
+            case((16, 64), (150, 600), (16, 64, 128)),
+            case((16, 32), (100, 400), (16, 32, 64), missing=5, hard="some runs are missing"),
+            case((32, 64), (300,), (16, 32, 64), hard="one budget")]
+
+
+_REFEREE = Exercise(
+    id="5.11", kind="write", points=4, minutes=20, version=1,
+    hints=(
+        "The claim compares two kinds of vectors for a place. Two runs are comparable if they "
+        "differ in that and in nothing else: what else could they differ in?",
+        "The claim is about places that training never visited. Which lengths of the test reach "
+        "beyond them? A text of as many tokens as there were places visits no new one.",
+    ),
+    cases=_ruled_cases,
+    reference=_ruled,
+    mistakes=switched(_ruled, {
+        "any-places": "Some of your pairs were trained at different places: the sinusoids had seen "
+                      "what the table had not. That is the flaw of the experiment itself.",
+        "any-steps": "Some of your pairs were trained for different numbers of steps.",
+        "visited-too": "You list tests at places that training visited as well. The claim is about "
+                       "the others.",
+        "visited-alone": "You list the tests at places that training visited. The claim is about "
+                         "the others.",
+        "edge": "A text of as many tokens as there were places visited has no new place: they are "
+                "counted from 0.",
+        "turned": "Your signs are turned: asked for is what sinusoids add to the table.",
+        "shares": "Your differences are shares. A point is one hundredth.",
+        "best-run": "You compare the best run of each. What of the others?",
+        "median": "You compare the runs in the middle. Asked for is the difference of the means.",
+        "as-they-come": "Your comparisons are not in rising order of `visited`, `steps`, `read`.",
+        "points-alone": "You return the points alone. Say of which comparison each of them is.",
+    }, pairs=[("visited-too", "turned"), ("visited-too", "shares"), ("any-places", "turned"),
+              ("any-places", "shares"), ("edge", "turned"), ("edge", "shares"),
+              ("visited-alone", "turned"), ("any-steps", "turned"), ("visited-too", "as-they-come"),
+              ("visited-too", "points-alone")]),
+    variants=(_ruled_by_key, _ruled_loops),
+)
+
+
+# 5.12  Make it flip: which encoding wins?
+
+_TRAINED = {  # (kind, heads, length read): share right, mean of 3 models trained at 16 tokens
+    ("rotary", 1, 16): 1.00, ("rotary", 1, 32): 0.99, ("rotary", 1, 64): 0.91,
+    ("rotary", 2, 16): 1.00, ("rotary", 2, 32): 0.96, ("rotary", 2, 64): 0.45,
+    ("rotary", 4, 16): 1.00, ("rotary", 4, 32): 1.00, ("rotary", 4, 64): 0.31,
+    ("rotary", 8, 16): 1.00, ("rotary", 8, 32): 0.99, ("rotary", 8, 64): 0.97,
+    ("ALiBi", 1, 16): 0.30, ("ALiBi", 1, 32): 0.25, ("ALiBi", 1, 64): 0.21,
+    ("ALiBi", 2, 16): 0.40, ("ALiBi", 2, 32): 0.36, ("ALiBi", 2, 64): 0.35,
+    ("ALiBi", 4, 16): 0.81, ("ALiBi", 4, 32): 0.72, ("ALiBi", 4, 64): 0.69,
+    ("ALiBi", 8, 16): 0.94, ("ALiBi", 8, 32): 0.91, ("ALiBi", 8, 64): 0.90,
+}
+_CLEAR = 5  # points by which the winner leads at least
+
+
+def _winner(heads, read):
+    """By how many points rotary is ahead of ALiBi; below 0 where ALiBi is."""
+    return round(100 * (_TRAINED["rotary", heads, read] - _TRAINED["ALiBi", heads, read]))
+
+
+def _wins(*, heads=((1, 64), (4, 64)), length=((4, 16), (4, 64))):
+    return {"heads": list(heads), "length": list(length)}
+
+
+def _wins_arrays():
+    return {"length": np.array(((4, 16), (4, 64))), "heads": np.array(((1, 64), (4, 64)))}
+
+
+def _wins_others():
+    return _wins(heads=((2, 64), (4, 64)))
+
+
+def _wins_judge(cases, outcomes):
+    sentences = {mistake.name: mistake.sentence for mistake in _WINS.mistakes}
+    given = outcomes[0].value
+    if not isinstance(given, dict) or sorted(given) != ["heads", "length"]:
+        return broken_law('Return a dict with the keys "heads" and "length".')
+    pairs = {}
+    for name, pair in given.items():
+        pair = finite_array(pair)
+        if pair is None or pair.shape != (2, 2) or any(
+                ("rotary", *setting) not in _TRAINED for setting in pair):
+            return broken_law(f'"{name}" is two settings (heads, length read) of the table.',
+                              f"got {given[name]!r}")
+        pairs[name] = [tuple(int(number) for number in setting) for setting in pair]
+    shown = "\n".join(
+        f"{name:7}" + "   ".join(f"{heads} heads at {read}: {_winner(heads, read):+} points"
+                                 for heads, read in pair)
+        for name, pair in sorted(pairs.items())) + "\n(rotary before ALiBi)"
+
+    def known(name):
+        return Result("known_mistake", sentences[name], shown, mistake=name)
+
+    varies = {name: [a != b for a, b in zip(*pair)] for name, pair in pairs.items()}
+    if varies == {"heads": [False, True], "length": [True, False]}:
+        return known("exchanged")
+    for name, alone in (("heads", [True, False]), ("length", [False, True])):
+        if varies[name] == [True, True]:
+            return known(f"{name}-both")
+        if varies[name] != alone:
+            return broken_law(f'In your "{name}" the two settings should differ in one thing, '
+                              f'{"the number of heads" if name == "heads" else "the length"}.',
+                              shown)
+    ahead = {name: [_winner(*setting) for setting in pair] for name, pair in pairs.items()}
+    if all(first <= -_CLEAR and second >= _CLEAR for first, second in ahead.values()):
+        return known("turned")
+    for name, (first, second) in ahead.items():
+        if first * second > 0 and min(abs(first), abs(second)) >= _CLEAR:
+            return known(f"{name}-stays")
+    for name, (first, second) in ahead.items():
+        if first < _CLEAR or second > -_CLEAR:
+            return broken_law(f'In your "{name}" rotary should be ahead in the first setting and '
+                              f"ALiBi in the second, by {_CLEAR} points at least.", shown)
+    return None
+
+
+_WINS = Exercise(
+    id="5.12", kind="open-ended", points=3, minutes=15, version=1,
+    hints=(
+        "Read the table by its rows: what do more heads do for ALiBi, and what for rotary? More "
+        "heads are steeper slopes for the one, and narrower heads for both.",
+        "Rotary is ahead where the test is as long as training. Keep the heads, and read further.",
+    ),
+    cases=lambda seed: [Case()],
+    reference=None,
+    mistakes=tuple(Mistake(name, sentence, functools.partial(_wins, **change))
+                   for name, sentence, change in (
+        ("exchanged", '"heads" and "length" have changed places: "heads" is where the number of '
+                      "heads differs.", dict(heads=((4, 16), (4, 64)), length=((1, 64), (4, 64)))),
+        ("heads-both", 'In your "heads" the length differs too. Change the number of heads alone.',
+         dict(heads=((1, 16), (4, 64)))),
+        ("length-both", 'In your "length" the number of heads differs too. Change the length '
+                        "alone.", dict(length=((1, 16), (4, 64)))),
+        ("turned", "Your settings are in the opposite order: first the one in which rotary is "
+                   "ahead.", dict(heads=((1, 64), (4, 64))[::-1], length=((4, 16), (4, 64))[::-1])),
+        ("heads-stays", 'In your "heads" one encoding is ahead in both settings: nothing turns '
+                        "round.", dict(heads=((1, 16), (4, 16)))),
+        ("length-stays", 'In your "length" one encoding is ahead in both settings: nothing turns '
+                         "round.", dict(length=((1, 16), (1, 64)))),
+    )),
+    judge=_wins_judge,
+    variants=(_wins, _wins_arrays, _wins_others),
+)
+
+
+EXERCISES = (_HANDS, _ALIBI, _TURN, _NEXT, _INTERLEAVED, _FORESEEN, _LOOK_BACK, _T5, _FURTHER,
+             _INTO, _REFEREE, _WINS)
