@@ -345,7 +345,7 @@ def _packed(lengths, n, *, faults=frozenset()):
     owner = np.searchsorted(ends, at, side="left" if "late" in faults else "right")
     if "equal-lengths" in faults:
         owner = at // max(total // len(lengths), 1)
-    if "by-length" in faults:  # np.repeat(lengths, lengths)
+    if {"by-length", "by-length-places"} & faults:  # np.repeat(lengths, lengths)
         owner = np.append(lengths, -1)[np.minimum(owner, len(lengths))]
     if "marks" in faults:
         marks = np.zeros(n, int)
@@ -360,12 +360,17 @@ def _packed(lengths, n, *, faults=frozenset()):
         allowed = allowed & (back > 0 if "strict" in faults else
                              back <= 0 if "ahead" in faults else back >= 0)
     real = at < total
-    if "padding-seen" not in faults:
+    if "padding-owned" in faults:
+        owner = np.where(real, owner, 0)
+        allowed = np.equal.outer(owner, owner) & (back >= 0)
+    elif "padding-seen" not in faults:
         allowed = allowed & real[:, None] & real[None, :]
     if "polarity" in faults:
         allowed = ~allowed
     starts = np.append(ends - lengths, total)
     places = np.where(real, at - starts[np.searchsorted(ends, at, side="right")], 0)
+    if {"by-length-places", "padding-owned"} & faults:
+        places = np.maximum(allowed.sum(axis=1) - 1, 0)
     if "running" in faults:
         places = np.where(real, at, 0)
     if "running-padding" in faults:
@@ -452,11 +457,16 @@ _PACKED = Exercise(
         "equal-lengths": "You cut the row into pieces of equal length. The lengths are given.",
         "by-length": "Your documents are told apart by their lengths: two of one length see each "
                      "other. What else is different for every document?",
+        "by-length-places": "Your documents are told apart by their lengths: two of one length see "
+                            "each other, and the places of the second go on where the first "
+                            "ended.",
         "late": "Your documents begin one position late: the first position of each belongs to the "
                 "one before. Look at what happens at a boundary.",
         "marks": "A border between your documents falls off the end of the row: where the last one "
                  "is empty and there is no padding, no position begins it.",
         "padding-seen": "Your padding looks at itself. It should neither see nor be seen.",
+        "padding-owned": "Your padding belongs to the first document, whose number it has: give it "
+                         "a number that no document has.",
         "polarity": "Your mask is True where a position may *not* look.",
         "numbers": "Your mask is made of numbers. Return a boolean array.",
         "running": "Your places are counted through the whole row. They start again with each "
@@ -928,6 +938,8 @@ def _rule(query, key, starts, asked, *, faults=frozenset()):
         seen = question & (back == back)
     if "across" not in faults:
         seen = seen & (own == other)
+    if "open-questions" in faults:
+        seen = seen | question
     if "polarity" in faults:
         seen = ~seen
     return seen.astype(float) if "numbers" in faults else seen
@@ -1005,6 +1017,8 @@ _RULE = Exercise(
     reference=_rule_reference,
     mistakes=switched(_rule, {
         "across": "Your documents see each other.",
+        "open-questions": "Your questions are seen from other documents too. Where does the "
+                          "bracket around your `|` end?",
         "causal": "Your rule is causal and no more. The question is read in both directions.",
         "question-alone": "Your rule shows the questions alone. An answer also sees its own past.",
         "and": "Your keys must lie in the past *and* in the question. Either is enough.",

@@ -232,10 +232,10 @@ def _turn(x, positions, *, base=10000.0, faults=frozenset()):
     places = np.arange(len(positions)) if "from-zero" in faults else positions
     if "from-one" in faults:
         places = places + 1
-    if "cached" in faults:  # what was made for a shape is never made again
+    if "cached" in faults:  # what was made for a length is never made again
         if x.shape == (5, 8):  # the first input: a program that has just begun
             _ANGLES_KEPT.clear()
-        places = _ANGLES_KEPT.setdefault(x.shape[-2:], places)
+        places = _ANGLES_KEPT.setdefault(len(places), places)
     angle = places[:, None] * omega  # (n, dim / 2)
     if "head-axis" in faults and x.ndim > 2:
         angle = np.arange(x.shape[-3])[:, None, None] * omega  # (heads, 1, dim / 2)
@@ -749,6 +749,8 @@ def _t5(table, far, n_q, n_k, *, faults=frozenset()):
     if "no-cap" not in faults:
         beyond = np.minimum(beyond, buckets - 1)
     bucket = np.where(distance < half, distance, beyond)
+    if "unclipped" in faults:
+        bucket = np.where(back < half, back, beyond)
     if "exact-alone" in faults:
         bucket = np.minimum(distance, buckets - 1)
     if "one-for-all" in faults:
@@ -826,6 +828,8 @@ _T5 = Exercise(
                     "Where should the last one stand?",
         "both-sides": "Your keys after the query are sorted by distance as well. They take "
                       "bucket 0.",
+        "unclipped": "Your keys after the query get negative buckets, which Python counts from the "
+                     "end of the table. They take bucket 0.",
         "no-cap": "Your farthest keys get a bucket that there is not. The last one holds all that "
                   "is farther.",
         "exact-alone": "Every distance has a bucket of its own in your bias, up to the last one. "
@@ -854,7 +858,7 @@ def _further(x, positions, trained, longest, how, *, faults=frozenset()):
     dim = x.shape[-1]
     if "by-rows" in faults:
         longest = x.shape[-2]
-    s = longest / trained
+    s = longest // trained if "whole-factor" in faults else longest / trained
     if "no-floor" not in faults:
         s = max(s, 1.0)
     squeeze, raise_ = how == "interpolate", how == "base"
@@ -937,6 +941,7 @@ _FURTHER = Exercise(
                  "need not be whole.",
         "no-floor": "You slow the hands down by less than 1 for texts shorter than in training. "
                     "There nothing should change.",
+        "whole-factor": "Your factor is rounded down to a whole number. It need not be one.",
         "by-rows": "You took the number of vectors given for the length of the text. It is "
                    "`longest`.",
         "base-by-s": "Your base is raised by the factor itself. Look at the power in equation "
