@@ -1066,6 +1066,19 @@ def test_a_prediction_is_told_its_words():
     assert "these words" not in said(lambda: {"a": "same", "b": "other"}, exercise).sentence
 
 
+def test_a_prediction_is_known_by_its_case_whichever_wrong_word_it_is():
+    def answer(**changes):
+        return lambda: {"a": "same", "b": "more", "c": "fewer"} | changes
+
+    exercise = replace(BY_HAND, kind="predict", reference=answer(), mistakes=(
+        Mistake("a", "Case a.", answer(a="more")), Mistake("b", "Case b.", answer(b="same")),
+        Mistake("b-fewer", "Case b, fewer.", answer(b="fewer"))))
+    for changes, name in [(dict(a="fewer"), "a"), (dict(b="fewer"), "b-fewer"),
+                          (dict(a="fewer", b="same"), "a+b")]:
+        assert said(answer(**changes), exercise).mistake == name
+    assert "these words" in said(answer(c="nothing"), exercise).sentence
+
+
 def test_a_terminal_writes_nothing_before_a_result():
     source = "from attnlib.exercises import check\ncheck('1.1', lambda: 1)\n3\n"
     done = subprocess.run([sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner"],

@@ -432,8 +432,24 @@ def _match_cases(seed):
             said[i] = target[i]
         return Case((said[:, :n_said].copy(), target, 1), hard="an answer too short for its end")
 
+    def no_end(batch, n):
+        """Half of what is said has another token in its last place, where the target ends."""
+        target = rng.integers(2, 8, size=(batch, n + 1))
+        target[:, n - 1:] = 1, 0
+        said = target[:, :n].copy()
+        said[::2, n - 1] = rng.integers(2, 8, size=len(said[::2]))
+        return Case((said, target, 1), hard="another token where the answer should end")
+
+    def late(batch, n_said, n_target):
+        """Half of what is said begins with a token of its own, and goes on with the target."""
+        said, target, _ = case(batch, n_said, n_target, (1,)).args
+        said[::2] = np.roll(said[::2], 1, axis=1)
+        said[::2, 0] = 9
+        return Case((said, target, 1), hard="an answer that begins one place too late")
+
     return [case(40, 7, 6, (8, 3, 2, 3, 2, 5)), case(30, 5, 9, (5, 2, 4, 2, 4, 3)),
             case(50, 9, 6, (9, 5, 4, 1, 2, 3)), case(24, 8, 7, (4, 1, 1, 6, 1, 3)),
+            no_end(22, 5), late(26, 9, 7),
             case(26, 6, 8, (3, 7, 3, 1, 1, 1), hard="many wrong tokens"),
             case(33, 7, 9, (2, 1, 9, 1, 1, 1), hard="texts that do not end in time"),
             case(36, 10, 8, (5, 1, 1, 1, 8, 2), hard="the right tokens in the wrong order"),

@@ -75,7 +75,7 @@ def joined(*mistakes) -> Mistake:
     """Mistakes made at once: what is said of each, but for what it calls right in the rest.
 
     Args:
-        mistakes: one, two or three `Mistake`.
+        mistakes: one to six `Mistake`.
 
     >>> def mistake(name, sentence):
     ...     return Mistake(name, sentence, abs)
@@ -88,8 +88,9 @@ def joined(*mistakes) -> Mistake:
         return mistakes[0]
     listed = " ".join(f"({i}) {_beside_another(mistake.sentence)}"
                       for i, mistake in enumerate(mistakes, 1))
+    many = ("Two", "Three", "Four", "Five", "Six")[min(len(mistakes), 6) - 2]
     return Mistake(name="+".join(mistake.name for mistake in mistakes),
-                   sentence=f"{('Two', 'Three')[len(mistakes) - 2]} things: {listed}",
+                   sentence=f"{many} things: {listed}",
                    answer=mistakes[0].answer, credit=min(mistake.credit for mistake in mistakes))
 
 

@@ -190,6 +190,8 @@ def _known_mistake(exercise, cases, outcomes, expected):
     """
     if any(outcome.timed_out for outcome in outcomes):
         return None, ""
+    if exercise.kind == "predict" and _words(exercise, outcomes[0], expected[0]):
+        return None, ""
     changes_inputs = any(outcome.changed for outcome in outcomes)
     names, alike = _places_of(exercise, cases, expected)
     wrong = {i for i, same in enumerate(alike(outcomes, expected)) if not same} if expected else ()
@@ -203,6 +205,8 @@ def _known_mistake(exercise, cases, outcomes, expected):
                 and same(exercise, outcomes, others, changes=False)):
             beside = mistake
         left = apart.intersection(wrong)
+        if exercise.kind == "predict":  # whichever of the wrong words it is
+            left &= {i for i, same in enumerate(alike(others, expected)) if same}
         unlike = [i for i in apart if not names[i]]
         two = "+" in mistake.name and (unlike or exercise.kind in BY_HAND)
         if wrong and left != wrong and all(names[i] for i in left) and not two:
@@ -216,7 +220,7 @@ def _known_mistake(exercise, cases, outcomes, expected):
     for *_, order, other, without in near:
         both = found[0][1].name + other.name
         if left and not right and "+" not in both and len(without & left) < len(left) and (
-                len(found) < 3):
+                len(found) < (len(names) if exercise.kind == "predict" else 3)):
             found.append([order, other])
             left = left & without
     if 2 * len(left) >= len(wrong) and all(names[i] for i in wrong):
