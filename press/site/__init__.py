@@ -51,10 +51,10 @@ PROMISE = ("An executable textbook on attention: every claim is a cell that runs
 
 
 SEARCH = """<h1>Search</h1><p class="js-only"><button class="do" type="button" data-search>Search
-the book</button></p><noscript><p>The search needs JavaScript. The contents are above; symbols and
+the book</button></p><noscript><p>The search needs JavaScript. The contents do not; symbols and
 terms are in the <a href="book/notation.html">notation</a>.</p></noscript>"""
-LOST = """<h1>Not found</h1><p>There is no page at this address. Perhaps it has moved: the contents
-are above, and so is the search.</p>"""
+LOST = """<h1>Not found</h1><p>There is no page at this address. Perhaps it has moved: look
+for it in the contents, or search.</p>"""
 
 
 def setup(app):
