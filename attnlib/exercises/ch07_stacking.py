@@ -198,7 +198,9 @@ def _block_cases(seed):
             case(n=3, d=4, d_k=5, d_v=4, hidden=7, pre_norm=False, size=100.0,
                  hard="large inputs"),
             case(n=4, d=6, d_k=3, d_v=5, hidden=8, pre_norm=True, size=0.004,
-                 hard="features that hardly differ")]
+                 hard="features that hardly differ"),
+            case(4, n=4, d=4, d_k=4, d_v=4, hidden=4, pre_norm=False),
+            case(1, n=3, d=1, d_k=2, d_v=1, hidden=1, pre_norm=True, hard="a single feature")]
 
 
 _BLOCK = Exercise(
@@ -212,6 +214,7 @@ _BLOCK = Exercise(
         "is brought to mean 0 and variance 1 by itself.",
     ),
     cases=_block_cases,
+    spared={"empty": "a text without words has nothing to exchange or to normalise"},
     reference=_block_plain,
     mistakes=switched(_block, {
         "flag-turned": "You did post-norm when pre-norm was asked for, and the reverse. "
@@ -336,7 +339,8 @@ def _reach_cases(seed):
     empty = rng.random((3, 8, 8)) < 0.25
     empty[1, rng.integers(8, size=4)] = False
     return [case(2, 7, 0.15), case(3, 9, 0.12), case(4, 11, 0.08), case(5, 13, 0.05),
-            case(3, 12, 0.1), case(1, 6, 0.3, hard="a single layer"),
+            case(3, 12, 0.1), case(6, 6, 0.1), case(1, 6, 0.3, hard="a single layer"),
+            case(2, 1, 0.5, hard="a single word"),
             Case((empty,), hard="rows that may attend to nothing"),
             Case((np.tril(rng.random((4, 10, 10)) < 0.25),), hard="causal masks")]
 
@@ -352,6 +356,7 @@ _REACH = Exercise(
         "there is one.",
     ),
     cases=_reach_cases,
+    spared={"empty": "a text without words has nothing to exchange or to normalise"},
     reference=_reach_reference,
     mistakes=switched(_reach, {
         "no-residual": "You forgot the residual connection: a word keeps what it felt before, "
@@ -449,19 +454,24 @@ def _stream_torch(x, layers):
 def _stream_cases(seed):
     rng = np.random.default_rng([seed, 74])
 
-    def case(*leading, layers, n, d, d_k, d_v, size=1.0, middle=1.0, hard=""):
+    def case(*leading, layers, n, d, d_k, d_v, size=1.0, middle=1.0, empty=False, hard=""):
         stack = [tuple(rng.normal(size=shape) * 1.5 / math.sqrt(shape[0])
                        for shape in ((d, d_k), (d, d_k), (d, d_v), (d_v, d)))
                  for _ in range(layers)]
         x = size * rng.normal(size=(*leading, n, d)) + middle * rng.normal()
+        x[..., 0, :] *= not empty
         return Case((x, stack), hard=hard)
 
     return [case(layers=2, n=4, d=6, d_k=3, d_v=5), case(3, layers=3, n=5, d=7, d_k=4, d_v=6),
             case(2, layers=4, n=6, d=5, d_k=3, d_v=8),
             case(layers=1, n=5, d=8, d_k=3, d_v=4, size=4.0, hard="a single layer"),
             case(layers=2, n=1, d=6, d_k=4, d_v=7, size=3.0, hard="a single word"),
-            case(layers=2, n=4, d=6, d_k=3, d_v=5, size=0.003, middle=0.2,
-                 hard="features that hardly differ")]
+            case(layers=2, n=4, d=6, d_k=3, d_v=5, size=0.002, middle=0,
+                 hard="features that hardly differ"),
+            case(4, layers=3, n=4, d=4, d_k=4, d_v=4),
+            case(1, layers=2, n=3, d=1, d_k=2, d_v=3, hard="a single feature"),
+            case(layers=2, n=3, d=7, d_k=2, d_v=5, size=300.0, empty=True,
+                 hard="large features, and a word without any")]
 
 
 _STREAM = Exercise(
@@ -472,6 +482,7 @@ _STREAM = Exercise(
         "The step may see a normalised copy. Give the copy a name of its own.",
     ),
     cases=_stream_cases,
+    spared={"empty": "a text without words has nothing to exchange or to normalise"},
     reference=_stream_reference,
     mistakes=switched(_stream, {
         "stream-normed": "The word's own vector is still normalised in every layer. After the "
@@ -590,7 +601,9 @@ def _follow_cases(seed):
 
     return [case(n=7, names=9, steps=3), case(n=11, names=13, steps=6),
             case(3, n=29, names=31, steps=20), case(2, n=19, names=23, steps=11),
-            case(n=17, names=19, steps=8), case(n=6, names=10, steps=1, hard="one step"),
+            case(n=17, names=19, steps=8), case(5, n=5, names=5, steps=3),
+            case(n=6, names=10, steps=1, hard="one step"),
+            case(1, n=1, names=1, steps=4, hard="an item that points to itself"),
             case(n=5, names=8, steps=0, hard="no step at all"),
             case(n=37, names=41, steps=10 ** 9 + 6, hard="a billion steps")]
 
@@ -607,6 +620,9 @@ _FOLLOW = Exercise(
         "the values are the jumps.",
     ),
     cases=_follow_cases,
+    spared={"empty": "without items nothing points anywhere",
+            "large": "every row holds a single 1",
+            "small": "every row holds a single 1"},
     reference=_follow_reference,
     mistakes=switched(_follow, {
         "rounded-down": "You stop at a power of two: the rest of the steps is never made.",
