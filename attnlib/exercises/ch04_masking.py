@@ -121,14 +121,15 @@ def _masked(scores, mask, *, faults=frozenset()):
     elif "added-big" in faults:
         seen = scores + np.where(mask, 0.0, -1e9)
     else:
-        fill = -1e9 if "filled" in faults else -1e4 if "small-fill" in faults else -np.inf
+        fill = (-1e9 if {"filled", "billion-fill"} & faults else -1e4 if "small-fill" in faults
+                else -np.inf)
         seen = np.where(mask, scores, fill)
     if "hidden-top" in faults:
         seen = seen - scores.max(axis=-1, keepdims=True)
     weights = _shares(seen, -2 if "over-queries" in faults else -1,
                       overflow=bool({"overflow", "hidden-top"} & faults),
                       empty_is_nan="nan-rows" in faults)
-    return weights * mask if "after" in faults else weights
+    return weights * mask if {"after", "billion-fill"} & faults else weights
 
 
 def _masked_reference(scores, mask):
@@ -173,6 +174,8 @@ def _masked_cases(seed):
             Case((rng.normal(0, 2, (4, 3)), np.ones(3, bool)), hard="nothing hidden"),
             Case((large, mask), hard="hidden scores far above the others"),
             Case((deep, some(5, 3)), hard="scores of -100,000"),
+            Case((np.where(seen := some(5, 3), 1e5 * deep, 3e9), seen),
+                 hard="scores of minus ten billion"),
             Case((rng.normal(0, 2, (5, 7)), empty), hard="empty rows"),
             Case((rng.normal(size=(3, 1)), np.array([[True], [False], [True]])),
                  hard="a single key")]
@@ -201,6 +204,9 @@ _MASKED = Exercise(
                   "all scores of a row are one number, whatever that number is.",
         "small-fill": "Your hidden keys come back in rows whose visible scores are very low. "
                       "Which number is lower than every score?",
+        "billion-fill": "Your big negative number is not low enough: there are scores below it, "
+                        "and "
+                        "then the hidden keys take their weight.",
         "added-big": "In an empty row your weights are those without any mask: a softmax does "
                      "not notice what is added to a whole row.",
         "nan-rows": "An empty row becomes NaN: 0/0, or minus infinity minus itself. It should be "
@@ -517,11 +523,13 @@ def _attend(query, key, value, lengths, *, faults=frozenset()):
     turned = np.swapaxes(real, -1, -2)
     mask = turned if "queries" in faults else real & turned if "both-sides" in faults else real
     fill = next((fill for fault, fill in _FILLS.items() if fault in faults), -np.inf)
-    hidden = np.where(mask, scores, fill)
+    hidden = np.where(mask, scores, -1e9 if "billion-fill" in faults else fill)
     if "hidden-top" in faults:
         hidden = np.where(mask, scores - scores.max(axis=-1, keepdims=True), -np.inf)
     seen = scores if "after" in faults else hidden
     weights = _shares(seen, overflow="hidden-top" in faults, empty_is_nan="nan-rows" in faults)
+    if "billion-fill" in faults:
+        weights = weights * (lengths > 0)[:, None, None, None]
     return (weights * mask if "after" in faults else weights) @ value
 
 
@@ -556,13 +564,16 @@ def _attend_cases(seed):
         query, key, value = (rng.normal(size=(len(lengths), heads, *shape)) for shape in shapes)
         return Case((size * query, key, value + 1, np.array(lengths)), hard=hard)
 
+    lower = _low(rng, 2, 3, 5, 4)
     return [case(rng.permutation([2, 6, 4]), 2, 7, 4, 5), case([5, 1], 3, 5, 6, 4),
             case(rng.permutation([2, 5, 0]), 3, 6, 2, 4, hard="as many heads as sentences"),
             case([0, 4, 2], 4, 5, 2, 6, hard="a sentence without words"),
             case([3, 2, 1, 4], 2, 5, 3, 6, size=900.0, hard="large scores"),
             case([2], 3, 4, 5, 6, hard="a single sentence"),
             Case((*_low(rng, 3, 2, 6, 4), rng.normal(size=(3, 2, 6, 5)) + 1, np.array([4, 2, 5])),
-                 hard="scores of -30,000")]
+                 hard="scores of -30,000"),
+            Case((1e6 * lower[0], lower[1], rng.normal(size=(2, 3, 5, 6)) + 1, np.array([3, 4])),
+                 hard="scores of minus billions")]
 
 
 _ATTEND = Exercise(
@@ -586,6 +597,9 @@ _ATTEND = Exercise(
                       "must be lower than every score that there is.",
         "tiny-fill": "Your padding comes back as soon as scores are large. Which number is lower "
                      "than every score?",
+        "billion-fill": "Your big negative number is not low enough: there are scores below it, "
+                        "and "
+                        "then the padding takes over.",
         "nan-rows": "A sentence without words gives NaN. It should give zeros.",
         "queries": "Your mask hides rows: padded *queries* see nothing, while padded keys are "
                    "seen.",
@@ -749,11 +763,14 @@ def _remember_cases(seed):
         query, *rest = (rng.normal(size=shape) for shape in shapes)
         return Case((size * query, *rest), hard=hard)
 
+    lower = _low(rng, 3, 4)
     return [case(3, 5, 4, 2), case(4, 2, 3, 5), case(5, 7, 6, 3), case(2, 6, 5, 4),
             case(4, 0, 5, 3, hard="nothing earlier"), case(1, 4, 3, 2, hard="a single new token"),
             case(6, 4, 3, 5, size=2000.0, hard="large scores"),
             Case((*_low(rng, 3, 4), rng.normal(size=(3, 5)), _low(rng, 6, 4)[1],
-                  rng.normal(size=(6, 5))), hard="scores of -30,000")]
+                  rng.normal(size=(6, 5))), hard="scores of -30,000"),
+            Case((1e6 * lower[0], lower[1], rng.normal(size=(3, 2)), _low(rng, 5, 4)[1],
+                  rng.normal(size=(5, 2))), hard="scores of minus billions")]
 
 
 _REMEMBER = Exercise(

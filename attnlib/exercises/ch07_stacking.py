@@ -342,6 +342,7 @@ def _reach_cases(seed):
             case(3, 12, 0.1), case(6, 6, 0.1), case(1, 6, 0.3, hard="a single layer"),
             case(2, 1, 0.5, hard="a single word"),
             Case((empty,), hard="rows that may attend to nothing"),
+            Case((np.ones((5, 4, 4), dtype=bool),), hard="256 ways from each word to each"),
             Case((np.tril(rng.random((4, 10, 10)) < 0.25),), hard="causal masks")]
 
 
