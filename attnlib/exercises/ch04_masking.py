@@ -572,8 +572,8 @@ def _attend_cases(seed):
             case([2], 3, 4, 5, 6, hard="a single sentence"),
             Case((*_low(rng, 3, 2, 6, 4), rng.normal(size=(3, 2, 6, 5)) + 1, np.array([4, 2, 5])),
                  hard="scores of -30,000"),
-            Case((2.0**20 * lower[0], lower[1], rng.normal(size=(2, 3, 5, 6)) + 1, np.array([3, 4])),
-                 hard="scores of minus billions")]
+            Case((2.0 ** 20 * lower[0], lower[1], rng.normal(size=(2, 3, 5, 6)) + 1,
+                  np.array([3, 4])), hard="scores of minus billions")]
 
 
 _ATTEND = Exercise(
@@ -769,7 +769,7 @@ def _remember_cases(seed):
             case(6, 4, 3, 5, size=2000.0, hard="large scores"),
             Case((*_low(rng, 3, 4), rng.normal(size=(3, 5)), _low(rng, 6, 4)[1],
                   rng.normal(size=(6, 5))), hard="scores of -30,000"),
-            Case((2.0**20 * lower[0], lower[1], rng.normal(size=(3, 2)), _low(rng, 5, 4)[1],
+            Case((2.0 ** 20 * lower[0], lower[1], rng.normal(size=(3, 2)), _low(rng, 5, 4)[1],
                   rng.normal(size=(5, 2))), hard="scores of minus billions")]
 
 
