@@ -100,7 +100,7 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
                 x.var(-1, keepdims=True, ddof=1) + 1e-5)
         if "no-constant" in faults:
             return (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True)
-        return _norm(x)
+        return x if "no-norm" in faults else _norm(x)
 
     def add(x, change):
         return change if "no-residual" in faults else x + change
@@ -110,6 +110,10 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
             return add(norm(x), f(norm(x)))
         if "both-norms" in faults and pre_norm:
             return norm(add(x, f(norm(x))))
+        if "raw-step" in faults and pre_norm:
+            return add(norm(x), f(x))
+        if "old-normed" in faults and not pre_norm:
+            return add(norm(x), f(x))
         if "sandwich" in faults and pre_norm:
             return add(x, norm(f(norm(x))))
         if "output-norm" in faults and pre_norm or "norm-inside" in faults and not pre_norm:
@@ -131,7 +135,8 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
             x + exchange(x) + work(x))
     if "work-first" in faults:
         return step(step(x, work), exchange)
-    return step(step(x, exchange), work)
+    found = step(step(x, exchange), work)
+    return norm(found) if "norm-behind" in faults and pre_norm else found
 
 
 def _block_plain(x, attend, widen, narrow, pre_norm):
@@ -234,6 +239,13 @@ _BLOCK = Exercise(
                        "what it is given.",
         "norm-inside": "Without `pre_norm` you normalise what the step gives, before it is added. "
                        "Post-norm normalises the sum.",
+        "no-norm": "You add, and nothing is normalised.",
+        "raw-step": "With `pre_norm` your step sees the input as it is, and the normalised copy is "
+                    "what it is added to. It is the other way round.",
+        "old-normed": "Without `pre_norm` you normalise the input before the change is added. "
+                      "Post-norm normalises the sum.",
+        "norm-behind": "With `pre_norm` you put a norm behind the block. It stands behind a whole "
+                       "stack, and this is one block.",
         "first-axis": "Your norm runs down the columns. Each word is normalised by itself, over "
                       "its features.",
         "whole": "Your norm takes one mean over everything. Each word has a mean of its own.",
@@ -243,8 +255,8 @@ _BLOCK = Exercise(
                       "root in the task.",
         "one-less": "Your variance is divided by one less than the width. Which function of "
                     "yours does that by itself?",
-        "no-constant": "Your norm leaves out the small constant under the root. It matters where "
-                       "features hardly differ.",
+        "no-constant": "The small constant under your root is missing, or another one. It matters "
+                       "where features hardly differ.",
         "no-scale": "Your scores are not divided by the root of d_k.",
         "no-output": "Your attention ends with the values. There is a matrix behind it.",
         "no-relu": "Nothing happens between your two matrices of the feed-forward step. Then "
@@ -259,7 +271,7 @@ _BLOCK = Exercise(
               ("one-less", "no-relu"), ("flag-turned", "work-first"),
               ("flag-turned", "one-less"), ("always-pre", "no-relu"),
               ("always-post", "no-relu"), ("both-norms", "no-relu"),
-              ("output-norm", "norm-inside")]),
+              ("output-norm", "norm-inside"), ("raw-step", "old-normed")]),
     variants=(_block_plain, _block_torch, _block_loops),
 )
 
@@ -389,6 +401,8 @@ _REACH = Exercise(
 
 def _stream(x, layers, *, faults=frozenset()):
     def norm(x):
+        if "first-axis" in faults:
+            return _norm(x, axis=-2)
         middle = x if "no-mean" in faults else x - x.mean(-1, keepdims=True)
         variance = (middle ** 2).mean(-1, keepdims=True)
         if "root-first" in faults:
@@ -403,15 +417,20 @@ def _stream(x, layers, *, faults=frozenset()):
         layers = layers[::-1]
     if "tied" in faults:
         layers = [layers[0]] * len(layers)
+    if "last-skipped" in faults:
+        layers = layers[:-1]
+    first = x
     for w_query, w_key, w_value, w_out in layers:
-        y = x if "no-norm" in faults else norm(x)
+        y = x if "no-norm" in faults else norm(first if "same-input" in faults else x)
         if "stream-normed" in faults:
             x = y
         query = (x if "query-raw" in faults else y) @ w_query
         key = (x if "key-raw" in faults else y) @ w_key
         value = (x if "value-raw" in faults else y) @ w_value
-        change = attention(query, key, value) @ w_out
-        if "change-normed" in faults:
+        change = attention(query, key, value, causal="causal" in faults) @ w_out
+        if "output-norm" in faults:
+            change = attention(x @ w_query, x @ w_key, x @ w_value) @ w_out
+        if {"change-normed", "output-norm"} & faults:
             change = norm(change)
         if "no-residual" in faults:
             x = change
@@ -503,9 +522,16 @@ _STREAM = Exercise(
         "one-layer": "You return after the first layer. Look at how far `return` is indented.",
         "tied": "You use the first layer's matrices in every layer. Each has its own.",
         "reversed": "You go through the layers from the last to the first.",
+        "last-skipped": "Your last layer is not used.",
+        "same-input": "Every layer of yours reads the first input. It should read the stream as it "
+                      "finds it.",
+        "output-norm": "You normalise what the step gives instead of what it is given.",
+        "causal": "You used a causal mask. Nothing in the task hides later words.",
+        "first-axis": "Your norm runs down the columns. Each word is normalised by itself, over "
+                      "its features.",
         "root-first": "Your small constant is added to the root. It stands under it.",
-        "no-constant": "Your norm leaves out the small constant under the root. It matters where "
-                       "features hardly differ.",
+        "no-constant": "The small constant under your root is missing, or another one. It matters "
+                       "where features hardly differ.",
         "one-less": "Your variance is divided by one less than the width. Which function of "
                     "yours does that by itself?",
         "no-mean": "Your norm divides, but does not take the mean away first: that is RMSNorm.",
@@ -521,7 +547,17 @@ _STREAM = Exercise(
 # 7.5  Any number of steps
 
 def _follow(start, aim, steps, *, faults=frozenset()):
+    if "exchanged" in faults:
+        start, aim = aim, start
+    if "stays" in faults:
+        return start
+    if "single" in faults:
+        return aim
+    if "twice" in faults:
+        steps = 2 * steps
     here, jump = start, aim
+    if "one-too-few" in faults:
+        steps = max(steps - 1, 0)
     sharp = 1.0 if "soft" in faults else 100.0
     if "rounded-down" in faults and steps:
         steps = 2 ** (steps.bit_length() - 1)
@@ -629,6 +665,11 @@ _FOLLOW = Exercise(
         "rounded-down": "You stop at a power of two: the rest of the steps is never made.",
         "rounded-up": "You go on to a power of two, further than asked.",
         "one-too-many": "You make one step too many. Where is a token before its first step?",
+        "one-too-few": "You make one step too few. Where is a token before its first step?",
+        "twice": "You make twice as many steps as asked. How far does the first jump lead?",
+        "exchanged": "You exchanged `start` and `aim`.",
+        "stays": "Your tokens stay where they are.",
+        "single": "Your tokens make one step, whatever `steps` is.",
         "large-first": "You read the binary digits from the wrong end. Which of them stands for a "
                        "jump by one?",
         "jump-stays": "Your jumps do not grow. After a layer, how far should one lead?",
