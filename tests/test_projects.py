@@ -1,13 +1,16 @@
 """The projects of chapter 9: their judges, from the floor to the goal; bad answers are told so."""
 
+import re
 from collections import Counter
 
+import nbformat
 import numpy as np
 import pytest
 
 from attnlib import tasks
 from attnlib.exercises import passage, project
 from attnlib.exercises.projects import LENGTH, SAMPLES, SCORED, Measure
+from press.chapters import ROOT
 
 ALPHABET = sorted(set(tasks.english()))
 SAID = tasks.translation(np.random.default_rng(0), examples=1).target
@@ -46,6 +49,18 @@ def test_more_context_spells_better_and_does_not_reach_the_goal_of_a_mixture(cap
     nats = [float(line.split(": ")[1].split(" (")[0])
             for line in told.splitlines() if "nats" in line]
     assert nats[0] > nats[1] + 0.5
+
+
+def test_the_floors_are_what_the_chapter_has():
+    notebook = nbformat.read(ROOT / "book" / "09_capstone.ipynb", as_version=4)
+    told = " ".join(out.data["text/plain"] for cell in notebook.cells
+                    for out in cell.get("outputs", []) if "project(" in cell.source)
+    found = {name.strip(): (float(value), float(floor)) for name, value, floor in re.findall(
+        r"\n([^\n:]+): ([\d.]+) \(floor ([\d.]+), goal", told)}
+    assert len(found) == 5
+    for name, (value, floor) in found.items():
+        if not name.startswith(("repeats", "runs")):
+            assert value == floor, name
 
 
 def test_who_knows_the_text_reaches_the_goal():
