@@ -1077,17 +1077,17 @@ def _chosen_torch(query, key, value, chunk, top):
 def _chosen_cases(seed):
     rng = np.random.default_rng([seed, 90])
 
-    def case(n_q, n_k, chunk, top, size=1.5, short=False, hard=""):
+    def case(n_q, n_k, chunk, top, size=1.5, short=0, hard=""):
         query, key = rng.normal(size=(n_q, 6)) * size, rng.normal(size=(n_k, 6)) * size
         if short:  # its mean fits best, its sum does not
-            query, key = query / 3 + 1, key / 5
-            key[:chunk] += 0.6
+            query, key = short * (query / 5 + 1), key / 15
+            key[:chunk] += 0.8
             key[n_k // chunk * chunk:] += 1
         return Case((query, key, rng.normal(size=(n_k, 4)), chunk, top), hard=hard)
 
     return [case(9, 20, 4, 2), case(7, 15, 3, 2), case(8, 24, 6, 3), case(11, 21, 3, 1),
-            case(10, 14, 4, 1, short=True, hard="a last chunk that is shorter"),
-            case(12, 13, 3, 1, short=True, hard="a last chunk of one"),
+            case(10, 14, 4, 1, short=4, hard="a last chunk that is shorter"),
+            case(12, 13, 3, 1, short=1, hard="a last chunk of one"),
             case(5, 11, 1, 3, hard="chunks of one"),
             case(4, 10, 3, 9, hard="fewer chunks than are taken"),
             case(6, 16, 4, 2, size=30, hard="scores in the thousands")]
