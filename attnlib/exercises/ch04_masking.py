@@ -1108,7 +1108,7 @@ def _roundabout_judge(cases, outcomes):
 
     def known(name, n, masks, told):
         drawn = "\n".join(f"{which}\n{mask.astype(int)}" for which, mask in zip(
-            ("first", "middle", "last"), masks) if n < 7)
+            ("first", "middle", "last"), masks) if n < 7 and mask.dtype == bool)
         return Result("known_mistake", sentences[name], f"n = {n}: {told}\n{drawn}".strip(),
                       mistake=name)
 
