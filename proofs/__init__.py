@@ -4,6 +4,8 @@ sources.py     what a row can be bound to, and which rows are stale
 tables.py      rows in a JSON file, and the page that is printed from them
 exercises.py   every check against known mistakes, right answers, tricks and broken solutions
 broken_solutions.py   the solutions, broken in every way mutmut knows
+cases.py       what the inputs of an exercise leave out
+strangers      answers written from the statements alone, and what each is told
 mutation.py    the equations, broken in every way mutmut knows, against their tests
 attacks.py     hostile submissions against the grading
 verdicts.py    every chapter over seeds, budgets and processors
