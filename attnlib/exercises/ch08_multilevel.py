@@ -414,7 +414,8 @@ def _hidden_cases(seed):
             case(7, 15, 4, first_for_all, hard="a first chunk that nobody may see"),
             case(4, 14, 5, everything, hard="a query that may see nothing"),
             case(5, 11, 3, nothing, shift=30, hard="scores far below 0"),
-            case(4, 10, 3, first_chunk, shift=30, hard="both")]
+            case(4, 10, 3, first_chunk, shift=30, hard="both"),
+            case(6, 11, 4, first_chunk, shift=2.0 ** 17, hard="scores of minus billions")]
 
 
 _HIDDEN = Exercise(
@@ -714,7 +715,8 @@ def _spread_cases(seed):
             Case((int(rng.integers(33, 60)), 2), hard="two keys for each"),
             Case((64, 4), hard="no word to spare"), Case((125, 5), hard="a power of 5"),
             Case((216, 6), hard="a power of 6"), Case((1, 3), hard="a single word"),
-            Case((10, 12), hard="one layer is enough")]
+            Case((10, 12), hard="one layer is enough"),
+            Case((17, 4), hard="one word more than two layers reach")]
 
 
 _SPREAD = Exercise(
