@@ -298,7 +298,7 @@ def heads(n=3, d=8, *, heads=2, title="Splitting and merging heads"):
 
 
 def reach(n=32, *, long=8192, window=4, depth=3, globals=0, title="What can reach an output"):
-    """Chapters 7 and 8: window, gap, global words and depth; what arrives, and what it costs.
+    """Chapter 7: window, gap, global words and depth; what arrives, and what it costs.
 
     Args:
         n: number of words that are drawn, 8 to 48.
