@@ -106,7 +106,7 @@ def test_right_answers_earn_all_points_and_mistakes_are_named(kit):
     record = graded(kit, NUMPY, RIGHT[0], whole_class.answer("4.3", "too-wide"))
     assert record.points == 5.0 and record.out_of == 8.0
     assert record.marks["1.3"] == gradebook.Mark("1.3", 5.0, 5.0, "passed",
-                                                 sentence="6 inputs, 2 hard ones")
+                                                 sentence="8 inputs, 4 hard ones")
     assert (record.marks["4.3"].mistake, record.marks["4.3"].points) == ("too-wide", 0.0)
     assert "one key too many" in record.marks["4.3"].sentence
     assert record.answers["1.3"] == RIGHT[0]

@@ -832,7 +832,7 @@ def _backward_cases(seed):
             case(4, 11, 5, hard="a last chunk that is shorter"),
             case(5, 7, 20, hard="a chunk longer than the text"),
             case(1, 9, 3, hard="a single query"),
-            case(40, 900, 20, room=40 * 900 * 8, hard="a long text"),
+            case(80, 450, 20, room=80 * 450 * 8, hard="a long text"),
             case(4, 10, 5, size=12, hard="scores in the hundreds")]
 
 
@@ -964,8 +964,8 @@ def _order_judge(cases, outcomes):
 
 def _order_cases(seed):
     rng = np.random.default_rng([seed, 89])
-    return [Case((int(rng.integers(7, 9)), 3)), Case((int(rng.integers(9, 12)), 4)),
-            Case((int(rng.integers(10, 13)), 5)),
+    return [Case((int(rng.integers(7, 15)), 3)), Case((int(rng.integers(9, 19)), 4)),
+            Case((int(rng.integers(10, 21)), 5)),
             Case((6, 2), hard="room for one of each alone"),
             Case((1, 2), hard="a single tile"), Case((5, 12), hard="room for all")]
 
