@@ -822,8 +822,11 @@ def _backward_torch(query, key, value, output, lse, grad, chunk):
 def _backward_cases(seed):
     rng = np.random.default_rng([seed, 88])
 
-    def case(n_q, n_k, chunk, size=1.0, hard="", room=0):
-        query, key = rng.normal(size=(n_q, 5)) * size, rng.normal(size=(n_k, 5)) * size
+    def case(n_q, n_k, chunk, top=None, hard="", room=0):
+        query, key = rng.normal(size=(n_q, 5)), rng.normal(size=(n_k, 5))
+        if top is not None:  # the largest score
+            size = math.sqrt(top / (query @ key.T / math.sqrt(5)).max())
+            query, key = query * size, key * size
         value, grad = rng.normal(size=(n_k, 3)), rng.normal(size=(n_q, 3))
         output, lse = partial_attention(query, key, value)
         return Case((query, key, value, output, lse, grad, chunk), hard=hard, room=room)
@@ -833,7 +836,7 @@ def _backward_cases(seed):
             case(5, 7, 20, hard="a chunk longer than the text"),
             case(1, 9, 3, hard="a single query"),
             case(80, 450, 20, room=80 * 450 * 8, hard="a long text"),
-            case(4, 10, 5, size=12, hard="scores in the hundreds")]
+            case(4, 10, 5, top=200, hard="scores in the hundreds")]
 
 
 _BACKWARD = Exercise(
