@@ -631,6 +631,8 @@ def test_a_finger_paints_sideways_and_scrolls_down(opened):
 
 @pytest.mark.parametrize("name", ["temperature", "chunks"])
 def test_a_finger_hides_a_key_and_shows_it_again(opened, name):
+    from playwright.sync_api import expect
+
     page = opened(**FINGER)
     button = page.locator(f"[data-play={name}] [aria-label^='hide ']").nth(2)
     scores = f"document.querySelector('[data-play={name}]').play.ui.state.scores"
@@ -638,7 +640,7 @@ def test_a_finger_hides_a_key_and_shows_it_again(opened, name):
     for hidden in (True, False):
         button.tap()
         page.wait_for_function(f"({scores}[2] === null) === {str(hidden).lower()}")
-        assert button.get_attribute("aria-pressed") == str(hidden).lower()
+        expect(button).to_have_attribute("aria-pressed", str(hidden).lower())  # drawn a frame later
     assert page.evaluate(scores) == first
 
 
