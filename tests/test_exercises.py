@@ -232,6 +232,12 @@ def test_every_mistake_gets_its_own_sentence(exercise, seed):
         assert result.sentence in [alike[result.mistake].sentence], f"{exercise.id}: {result}"
 
 
+def test_predictions_are_words():
+    """Any wrong word may stand for another; a wrong number may not."""
+    assert all(isinstance(word, str) for exercise in EXERCISES if exercise.kind == "predict"
+               for word in exercise.reference().values())
+
+
 @pytest.mark.parametrize("id, names", [("1.3", ("overflow", "one-top")),
                                        ("3.2", ("mean", "smallest", "global-top", "overflow"))])
 def test_no_draw_of_large_scores_hides_what_they_are_for(id, names):

@@ -661,7 +661,7 @@ def _vary_count(rng):
 
 
 _COUNT = Exercise(
-    id="4.6", kind="predict", points=3, minutes=12, version=1,
+    id="4.6", kind="by hand", points=3, minutes=12, version=1,
     hints=(
         "Draw the mask for 5 positions and a window of 2, and count. Then find the rule.",
         "Reach: one layer goes back 9 positions from where it stands. The next layer starts there.",
