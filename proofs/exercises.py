@@ -279,7 +279,7 @@ looked at, on three draws: are two lengths, or two whole numbers of one array, o
 *apart*, is each length once *1* and some length 0 (*empty*), is some row all *zeros*, some number
 *large* (100 or more), some row *small* (0.01 or less), and do all comparisons and branches of the
 right answers (solution, reference, variants) go both ways (*sides*)? A dash says that the exercise
-gives a reason why not; a ring, that this input is still missing. Chapters {held} must not have any.
+gives a reason why not; "missing", that no input is like this yet. In chapters {held} none may be.
 
 {inputs}
 """
@@ -302,7 +302,7 @@ def page(stored, stale=()):
         right_ms=1000 * _median(records, "right", "clock"),
         wrong_ms=1000 * _median(records, "wrong", "clock"), first=_first(records, part, stale),
         second=_second(records, part), survivors=_survivors(records),
-        held=" and ".join(cases.HELD), inputs=_inputs(records))
+        held=" and ".join([", ".join(cases.HELD[:-1]), cases.HELD[-1]]), inputs=_inputs(records))
 
 
 def _when(records):
@@ -338,7 +338,7 @@ def _second(records, part):
 def _inputs(records):
     """What is missing among the inputs of every exercise that is a program."""
     signs = {name: ["-" if kind in record.get("spared", ()) else
-                    "\N{WHITE CIRCLE}" if kind in record["left_out"] else "\N{CHECK MARK}"
+                    "missing" if kind in record["left_out"] else "yes"
                     for kind in cases.KINDS]
              for name, record in records.items() if record["mutants"] and "left_out" in record}
     return tables.markdown(["exercise", *cases.KINDS], [[id, *row] for id, row in signs.items()])

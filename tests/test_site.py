@@ -186,7 +186,7 @@ def test_a_number_stands_outside_its_formula():
 # Signs
 
 # Drawn by the reader's own fonts: no cut of ours has them.
-BORROWED = {"text": "ćčŁ†√≤≥", "text-bold": "ćč✓", "text-italic": "→", "mono": "√␣★"}
+BORROWED = {"text": "ćčŁ†√≤≥", "text-bold": "ćč✓○✗", "text-italic": "→", "mono": "√␣★○"}
 
 
 def face(text):
