@@ -172,6 +172,15 @@ def turn(x, positions):
     assert scope["own"].turn is parts.turn
 
 
+def test_an_error_without_a_word_is_told_by_its_name():
+    def turn(x, positions):
+        if x.requires_grad:
+            raise NotImplementedError
+        return parts.turn(x, positions)
+
+    assert assembling.departure("turn", turn).endswith("in torch (NotImplementedError: )")
+
+
 def test_a_fault_that_only_the_whole_model_shows_is_blamed_on_its_part():
     """Right on every trial, which are float64: wrong where it was not tried."""
     sly = OWN["attend"].replace("    return", "    if query.shape[-1] == 16:\n        total = 2 * "

@@ -133,8 +133,9 @@ def _unlearnable(name, part, trial):
             found = one(*inputs)
             grads.append(torch.autograd.grad(found.square().sum(), leaves))
         except Exception as error:  # numpy cannot be learned through
+            said = f"{type(error).__name__}: {error}".partition("\n")[0]
             return ("its numbers are right, but no gradient gets through, so it cannot learn: "
-                    f"write it in torch ({type(error).__name__}: {str(error).splitlines()[0]})")
+                    f"write it in torch ({said})")
     same = all(torch.allclose(a, b, atol=TOLERANCE) for a, b in zip(*grads, strict=True))
     return "" if same else ("its numbers are right and its gradient is not: does it use "
                             "`detach`, `item` or numpy?")
@@ -320,6 +321,15 @@ def _decoders(**how):
         x, look, lambda y: ask(y, memory), work, **how)
 
 
+def _asked_as_it_is(x, memory, look, ask, work):
+    x = _stepped(x, look)
+    return _stepped(x + ask(x, memory), work)
+
+
+def _replaced(x, memory, look, ask, work):
+    return _stepped(ask(_norm(_stepped(x, look)), memory), work)
+
+
 _WRAPPED = (
     ("it is a post-norm block: the norm belongs in front of each step, not behind the sum",
      dict(post=True)),
@@ -407,18 +417,7 @@ SLIPS = {
              x, look, lambda y: ask(y, _norm(memory)), work)),
         ("it asks the memory after the work",
          lambda x, memory, look, ask, work: _stepped(x, look, work, lambda y: ask(y, memory))),
-        ("it does not normalise x before it asks the memory",
-         lambda x, memory, look, ask, work: _asked_as_it_is(x, memory, look, ask, work)),
-        ("what it found in the memory takes the place of x, and is not added",
-         lambda x, memory, look, ask, work: _replaced(x, memory, look, ask, work)),
+        ("it does not normalise x before it asks the memory", _asked_as_it_is),
+        ("what it found in the memory takes the place of x, and is not added", _replaced),
     ),
 }
-
-
-def _asked_as_it_is(x, memory, look, ask, work):
-    x = _stepped(x, look)
-    return _stepped(x + ask(x, memory), work)
-
-
-def _replaced(x, memory, look, ask, work):
-    return _stepped(ask(_norm(_stepped(x, look)), memory), work)
