@@ -84,7 +84,7 @@ def project(name, *answer) -> Result:
 
 
 def passage() -> tuple[str, str, str]:
-    """What project A learns from, what it is asked about, and the order of the characters.
+    """What project A learns from, and the characters it is asked for, with those before them.
 
     Returns:
         learned: the first nine tenths of `tasks.english`.
@@ -94,14 +94,18 @@ def passage() -> tuple[str, str, str]:
     >>> [len(part) for part in passage()]
     [268416, 64, 1600]
     """
-    text = tasks.english()
+    return _passage(tasks.english())
+
+
+def _passage(text):
     start = len(text) * 9 // 10 + FIRST
     return (text[:len(text) * 9 // 10], text[start - 64:start], text[start:start + SCORED])
 
 
 def _shares(shares):
-    _, _, asked = passage()
-    alphabet = sorted(set(tasks.english()))
+    text = tasks.english()
+    _, _, asked = _passage(text)
+    alphabet = sorted(set(text))
     shares = finite_array(shares)
     if shares is None or shares.shape != (SCORED, len(alphabet)):
         return (f"Shares of {len(alphabet)} characters at {SCORED} places are asked for, in the "
