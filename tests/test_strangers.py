@@ -52,8 +52,8 @@ def test_right_answers_in_unusual_dress_pass(chapter):
     assert {name for names in now.values() for name in names.values()} <= {"passed"}, now
 
 
-def test_most_are_named_and_few_pass():
+def test_most_are_named_and_none_passes():
     names = [name for names in TOLD.values() for name in names.values()]
     assert len(names) >= 300
     assert sum(name not in ("", "passed") for name in names) >= LEAST * len(names)
-    assert names.count("passed") <= 12, "a hole that was closed is open again"
+    assert "passed" not in names, "a hole that was closed is open again"
