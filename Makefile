@@ -20,7 +20,7 @@ help:
 	@echo "                (make book SOLUTIONS=no: without solutions, for a course's own site)"
 	@echo "make serve      serve the site on this computer"
 	@echo "make ready      install all that the notebooks, the classroom and the tests need"
-	@echo "make test       prove everything: code, notebooks, editions, site, pages"
+	@echo "make test       prove everything: code, notebooks, site, pages"
 	@echo "                (make ready TORCH=cpu first: on Linux, without gigabytes of CUDA)"
 	@echo "make test-versions   run the student notebooks with Binder's, Colab's, the oldest and the"
 	@echo "                newest versions (make test-versions SET=Colab: one of them)"
@@ -28,7 +28,7 @@ help:
 	@echo "                (make quick E=3.2: one exercise; make quick QUICK=all: all mathematics)"
 	@echo "make edit NAME=05_positions   a chapter as text, and back with its outputs"
 	@echo "make test-site  prove every page of the site in a browser, at every width"
-	@echo "make notebooks  run the chapters, store their outputs, print the editions"
+	@echo "make notebooks  run the chapters, store their outputs, print what is made from them"
 	@echo "make student    print the student notebooks and the pages about attnlib"
 	@echo "make bench      time attnlib beside its peers"
 	@echo "make proofs     the slow proofs of what has changed, stored with their date"
@@ -96,6 +96,7 @@ edit: $(READY)
 
 student: $(SITE)
 	$(PY) -m press student
+	$(PY) -m press claims
 	$(PY) -m press reference
 	$(PY) -m press map
 

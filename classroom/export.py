@@ -18,8 +18,6 @@ from .gradebook import file_stem, records
 from .roster import read_roster
 from .submissions import said
 
-TABLES = ("csv", "canvas", "moodle")
-FORMATS = (*TABLES, "feedback")
 CANVAS = ("ID", "SIS User ID", "SIS Login ID", "Section")
 MOODLE = ("Identifier", "ID number", "Email address", "Username")
 FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].")  # also in their full-width forms
@@ -54,7 +52,7 @@ def write(grades, path, format, roster=None, blank=False):
     known = {student.id: student.columns for student in read_roster(roster)} if roster else {}
     if format == "feedback":
         return _feedback(grades, path)
-    rows = {"csv": _plain, "canvas": _canvas, "moodle": _moodle}[format](
+    rows = TABLES[format](
         assignment, records(grades), known, blank)
     text = io.StringIO()
     csv.writer(text).writerows([_cell(cell) for cell in row] for row in rows)
@@ -116,6 +114,10 @@ def _moodle(assignment, found, roster, blank):
         yield [*(known.get(column.lower(), "") for column in MOODLE), name,
                _points(record, blank), assignment["out_of"], known.get(WHEN.lower()) or "-",
                " ".join(told)]
+
+
+TABLES = {"csv": _plain, "canvas": _canvas, "moodle": _moodle}
+FORMATS = (*TABLES, "feedback")
 
 
 def _feedback(grades, path):

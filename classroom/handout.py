@@ -17,20 +17,22 @@ from attnlib.exercises.core import reworded
 from attnlib.exercises.judging import BY_HAND
 from attnlib.exercises.registry import drawn, get
 from press.chapters import HEADING, Chapter, chapter_paths, tags
-from press.editions import absolute_links
 from press.set_up import set_up
+from press.without_solutions import absolute_links
+
+from .sandbox.limits import SECONDS
 
 HONOUR = """\
 **Honour line.** The answers below are my own work. Whatever help I had, from people, books or
 programs, I name here:
 
 *(nobody and nothing)*"""
-RULES = """\
+RULES = f"""\
 Write each answer into the cell that begins with `# answer`, in place of the `...`, and keep that
 first line: your answer is found by it. The cell below it says at once whether you are right and,
 if not, why; try as often as you like. Then save the notebook and hand in the `.ipynb` file. It is
-run again from the top: ten seconds of processor time for each cell, with numpy, torch, matplotlib
-and attnlib."""
+run again from the top: {SECONDS:.0f} seconds of processor time for each cell, with numpy, torch,
+matplotlib and attnlib."""
 
 
 @functools.cache

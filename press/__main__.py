@@ -1,15 +1,15 @@
-"""python -m press: print the editions of the book."""
+"""python -m press: print what is made from the notebooks."""
 
 import subprocess
 
 import click
 
-from . import address, claims, cover, editions, reference, runs
+from . import address, claims_page, cover, reference, runs, without_solutions
 
 
 @click.group()
 def press():
-    """Print editions of the book from its notebooks. The Makefile calls these."""
+    """Print what is made from the notebooks. The Makefile calls these."""
 
 
 @press.command()
@@ -34,7 +34,7 @@ def edit_as_text(name):
 @press.command()
 def student():
     """Print the student notebooks into student/."""
-    changed = editions.print_students()
+    changed = without_solutions.print_students()
     click.echo("\n".join(f"printed student/{path.name}" for path in changed)
                or "student/ is up to date")
 
@@ -58,11 +58,11 @@ def house_map():
     click.echo("printed CONTRIBUTING.md" if changed else "CONTRIBUTING.md is up to date")
 
 
-@press.command(name="claims")
-def claims_page():
+@press.command()
+def claims():
     """Print the claims page from the stored outputs."""
-    claims.PAGE.write_text(claims.print_page(), encoding="utf-8")
-    click.echo(f"printed book/{claims.PAGE.name}")
+    claims_page.PAGE.write_text(claims_page.print_page(), encoding="utf-8")
+    click.echo(f"printed book/{claims_page.PAGE.name}")
 
 
 @press.command(name="address")
@@ -75,7 +75,7 @@ def address_of_this_copy():
 def course():
     """Build the site without solutions into _build/course/."""
     try:
-        editions.build_course()
+        without_solutions.build_course()
     except subprocess.CalledProcessError as error:
         raise SystemExit(error.returncode) from None
 

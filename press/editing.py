@@ -5,8 +5,8 @@ import json
 import nbformat
 
 from .chapters import ROOT, chapter_paths
-from .editions import text as notebook_text
 from .runs import tidy
+from .without_solutions import text as notebook_text
 
 FOLDER = ROOT / "_edit"  # git ignores it
 FORM = "py:percent"

@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 from rich.console import Console
 
 from .chapters import ROOT, chapter_paths
-from .editions import text
+from .without_solutions import text
 
 PLAY = re.compile(r"<script>/\* attn-play \*/.*?</script>", re.DOTALL)
 KEPT = ("tags", "mystnb")  # metadata of a cell that means something

@@ -10,7 +10,7 @@ import platform
 from pathlib import Path
 
 from press.chapters import ROOT, chapter_paths
-from press.editions import STUDENT
+from press.without_solutions import STUDENT
 
 from . import sources, tables
 from .processors import PROCESSORS

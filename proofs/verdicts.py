@@ -30,7 +30,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from attnlib.exercises.files import write_whole
 from press.chapters import ROOT, Chapter, chapter_paths, tags
-from press.claims import UNSETTLED, claims, lines_of, measured, unsettled
+from press.claims_page import UNSETTLED, claims, lines_of, measured, unsettled
 from proofs import processors, sources
 
 STORED = ROOT / "proofs" / "star"  # a table for each chapter

@@ -21,8 +21,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from press.chapters import ROOT
-from press.editions import STUDENT
 from press.environment import CPU_TORCH
+from press.without_solutions import STUDENT
 
 from . import machines
 from .repeat import children_seconds

@@ -13,7 +13,8 @@ from nbclient import NotebookClient
 from attnlib.exercises import exercises, get
 from attnlib.exercises.notebook import assess_seed
 from classroom import handout, kit
-from press import editions
+from classroom.sandbox import limits
+from press import without_solutions
 from press.chapters import ROOT, Chapter, chapter_paths
 
 PATTERNS = ["1.1", "5.*", "1.3", "1.1", "3.7"]
@@ -94,9 +95,16 @@ def test_a_students_notebook_has_all_that_it_needs_in_order(made, variant):
         "slug": made.slug, "edition": made.edition, "variant": variant}
 
 
+def test_the_pages_and_the_kit_say_how_long_an_answer_may_take(made):
+    assert limits.SECONDS == 10  # "ten seconds" is typed on two pages
+    for page in ("instructors", "running"):
+        assert "ten seconds" in (ROOT / f"book/{page}.md").read_text(encoding="utf-8"), page
+    assert f"{limits.SECONDS:.0f} seconds of processor time" in handout.RULES
+
+
 def test_the_links_of_a_statement_and_a_solution_lead_to_the_site(tmp_path, monkeypatch):
-    monkeypatch.setattr(editions, "repository", lambda: "https://github.com/us/book")
-    monkeypatch.setattr(editions, "site", lambda: "https://us.github.io/book")
+    monkeypatch.setattr(without_solutions, "repository", lambda: "https://github.com/us/book")
+    monkeypatch.setattr(without_solutions, "site", lambda: "https://us.github.io/book")
     linked = "See [there](02_scaling.ipynb#x) and [here](#y)."
     cells = [nbformat.v4.new_markdown_cell(f"### Exercise 1.1 ★ · T\n\n{linked}"),
              nbformat.v4.new_markdown_cell(linked)]

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from leaks import Secrets, disguised
 
-from press import editions
+from press import without_solutions
 from press.chapters import ROOT, Chapter, chapter_paths, settings
 
 
@@ -22,7 +22,7 @@ def course(tmp_path_factory):
     out = tmp_path_factory.mktemp("course") / "site"
     out.mkdir()
     (out / "old.html").write_text("from a build with solutions")
-    editions.build_course(out)
+    without_solutions.build_course(out)
     return out
 
 
@@ -101,10 +101,10 @@ def test_a_word_that_only_the_search_knows_is_caught(secrets, tmp_path):
 def test_a_build_that_fails_leaves_no_site(tmp_path, monkeypatch):
     out = tmp_path / "site"
     out.mkdir()
-    monkeypatch.setattr(editions, "print_book_without_solutions",
+    monkeypatch.setattr(without_solutions, "print_book_without_solutions",
                         lambda folder: shutil.copytree(ROOT / "book", folder))  # no _toc.yml
     with pytest.raises(subprocess.CalledProcessError):
-        editions.build_course(out)
+        without_solutions.build_course(out)
     assert not out.exists()
 
 

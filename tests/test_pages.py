@@ -51,10 +51,10 @@ def test_a_bug_has_all_its_parts_and_its_tests_are_there(title):
 @pytest.mark.parametrize("title", [
     title for title, text in bugs().items() if re.search(r"\bexercises?\s+\[", text)])
 def test_the_exercises_of_a_bug_know_the_mistake(title):
-    named = re.findall(r"\[(\d\.\d+)\]\((\w+)\.ipynb\)\s*\(([^)]*)\)", bugs()[title])
-    assert len(named) == len(re.findall(r"\[\d\.\d+\]", bugs()[title])) > 0
+    named = re.findall(r"\[(\d+\.\d+)\]\((\w+)\.ipynb\)\s*\(([^)]*)\)", bugs()[title])
+    assert len(named) == len(re.findall(r"\[\d+\.\d+\]", bugs()[title])) > 0
     for id, stem, names in named:
-        assert any(e.id == id for e in exercises()) and int(stem[:2]) == int(id[0])
+        assert any(e.id == id for e in exercises()) and int(stem[:2]) == int(id.partition('.')[0])
         known = {mistake.name for mistake in get(id).mistakes}
         assert set(re.findall(r"`([^`]+)`", names)) <= known, f"{id} knows {sorted(known)}"
 

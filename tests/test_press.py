@@ -1,4 +1,4 @@
-"""press: what a chapter must keep to, with every fault planted once; editions and claims."""
+"""press: what a chapter must keep to, with every fault planted once; what it prints."""
 
 import json
 
@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from attnlib.claims import claim
 from attnlib.exercises import exercises
-from press import claims, editions, rules, runs
+from press import claims_page, rules, runs, without_solutions
 from press.chapters import ROOT, Chapter, chapter_paths, settings
 
 PATHS = pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
@@ -202,23 +202,24 @@ def test_ids_that_differ_from_the_registry_are_named(chapter):
 
 
 def test_student_notebooks_are_what_press_prints():
-    assert editions.stale() == []
+    assert without_solutions.stale() == []
 
 
 def test_a_stale_student_notebook_is_named(tmp_path):
-    editions.print_students(tmp_path)
+    without_solutions.print_students(tmp_path)
     first = sorted(tmp_path.glob("*.ipynb"))[0]
     first.write_text(first.read_text(encoding="utf-8") + " ", encoding="utf-8")
     (tmp_path / "98_old.ipynb").write_text("{}")
-    assert editions.stale(tmp_path) == [f"student/{name} is stale: run `make student` and commit it"
-                                        for name in (first.name, "98_old.ipynb")]
-    editions.print_students(tmp_path)
-    assert editions.stale(tmp_path) == []
+    assert without_solutions.stale(tmp_path) == [
+        f"student/{name} is stale: run `make student` and commit it"
+        for name in (first.name, "98_old.ipynb")]
+    without_solutions.print_students(tmp_path)
+    assert without_solutions.stale(tmp_path) == []
 
 
 @PATHS
 def test_no_solution_leaks_into_a_student_notebook(path):
-    edition = nbformat.read(editions.STUDENT / path.name, as_version=4)
+    edition = nbformat.read(without_solutions.STUDENT / path.name, as_version=4)
     assert Secrets([Chapter(path)]).in_notebook(edition) == []
     assert not any(cell.get("outputs") for cell in edition.cells)
 
@@ -242,9 +243,9 @@ LINKS = ("[a](01_qkv.ipynb#x) [b](claims.md) [c](https://arxiv.org/abs/1706.0376
 
 
 def test_links_of_a_student_notebook_are_absolute(chapter, monkeypatch):
-    monkeypatch.setattr(editions, "repository", lambda: "https://github.com/us/book")
-    monkeypatch.setattr(editions, "site", lambda: "https://us.github.io/book")
-    source = editions.student_edition(chapter([markdown(LINKS)])).cells[1].source
+    monkeypatch.setattr(without_solutions, "repository", lambda: "https://github.com/us/book")
+    monkeypatch.setattr(without_solutions, "site", lambda: "https://us.github.io/book")
+    source = without_solutions.student_edition(chapter([markdown(LINKS)])).cells[1].source
     assert source == ("[a](https://us.github.io/book/book/01_qkv.html#x) "
                       "[b](https://us.github.io/book/book/claims.html) "
                       "[c](https://arxiv.org/abs/1706.03762) [d](#here) "
@@ -253,11 +254,11 @@ def test_links_of_a_student_notebook_are_absolute(chapter, monkeypatch):
 
 def test_without_an_address_links_stay_in_the_checkout_and_go_from_what_leaves_it(
         chapter, monkeypatch):
-    monkeypatch.setattr(editions, "repository", lambda: None)
-    source = editions.student_edition(chapter([markdown(LINKS)])).cells[1].source
+    monkeypatch.setattr(without_solutions, "repository", lambda: None)
+    source = without_solutions.student_edition(chapter([markdown(LINKS)])).cells[1].source
     assert source == ("[a](01_qkv.ipynb#x) [b](../book/claims.md) "
                       "[c](https://arxiv.org/abs/1706.03762) [d](#here) ![e](../book/picture.png)")
-    assert editions.absolute_links(LINKS) == (
+    assert without_solutions.absolute_links(LINKS) == (
         "a b [c](https://arxiv.org/abs/1706.03762) [d](#here) e")
 
 
@@ -281,12 +282,13 @@ def claim_cell(line):
 
 
 def test_the_claims_page_is_what_press_prints():
-    assert claims.PAGE.read_text(encoding="utf-8") == claims.print_page(), "run `make notebooks`"
+    stored = claims_page.PAGE.read_text(encoding="utf-8")
+    assert stored == claims_page.print_page(), "run `make student`"
 
 
 def test_a_claim_is_read_from_the_stored_output(chapter):
     cells = [claim_cell("Claim Q9 · holds when d is small · 3.1 nats at d = 4")]
-    assert claims.measured(chapter(cells)) == {
+    assert claims_page.measured(chapter(cells)) == {
         "Q9": ("holds", "d is small", "3.1 nats at d = 4", None)}
 
 
@@ -297,7 +299,7 @@ def test_a_claim_is_read_from_the_stored_output(chapter):
 def test_what_claim_prints_is_what_press_reads(chapter, capsys, verdict, when, scale):
     claim("X2a", verdict, "3.1 nats at d = 4", when=when, scale=scale)
     cells = [claim_cell(capsys.readouterr().out)]
-    assert claims.measured(chapter(cells)) == {
+    assert claims_page.measured(chapter(cells)) == {
         "X2a": (verdict, when, "3.1 nats at d = 4", scale)}
 
 
@@ -308,23 +310,23 @@ def test_what_claim_prints_is_what_press_reads(chapter, capsys, verdict, when, s
 ])
 def test_a_bad_claim_cell_is_named(chapter, cells, words):
     with pytest.raises(ValueError, match=words):
-        claims.measured(chapter(cells))
+        claims_page.measured(chapter(cells))
 
 
 def test_a_claim_without_a_cell_and_a_cell_without_a_claim_are_named(chapter, monkeypatch):
     planted = chapter([claim_cell("Claim Q9 · holds · 1 nat")])
-    monkeypatch.setattr(claims, "chapter_paths", lambda: [planted.path])
+    monkeypatch.setattr(claims_page, "chapter_paths", lambda: [planted.path])
     listed = [{"id": "Q8", "text": "x", "chapter": "07_planted"}]
-    monkeypatch.setattr(claims, "claims", lambda: listed)
+    monkeypatch.setattr(claims_page, "claims", lambda: listed)
     with pytest.raises(ValueError, match="settles .'Q9'.*does not list"):
-        claims.print_page()
+        claims_page.print_page()
     listed.append({"id": "Q9", "text": "y", "chapter": "07_planted"})
     with pytest.raises(ValueError, match="claim Q8 has no cell"):
-        claims.print_page()
+        claims_page.print_page()
     del listed[0]
     listed[0]["elsewhere"] = "So it is there. [One 2020](https://example.org)"
-    monkeypatch.setattr(claims, "unsettled", lambda: ["07_planted"])
-    page = claims.print_page()
+    monkeypatch.setattr(claims_page, "unsettled", lambda: ["07_planted"])
+    page = claims_page.print_page()
     assert "| ● holds | 1 |\n| ◐ holds in part | 0 |" in page and "| together | 1 |" in page
     assert page.endswith("""\
 ### Q9 ● Holds
@@ -346,12 +348,12 @@ def test_the_claims_page_says_on_how_much_of_the_star_a_verdict_was_the_same(
                 ["holds in part", "n > 2", "1 nat"], ["holds", None, "1 nat"]]
     rows = {str(i): {"claims": {"Q9": verdict}} for i, verdict in enumerate(verdicts)}
     (tmp_path / "07_planted.json").write_text(json.dumps({"rows": rows | {"4": {"claims": {}}}}))
-    monkeypatch.setattr(claims, "STAR", tmp_path)
-    monkeypatch.setattr(claims, "unsettled", lambda: [])
-    monkeypatch.setattr(claims, "chapter_paths", lambda: [planted.path])
-    monkeypatch.setattr(claims, "claims", lambda: [{"id": "Q9", "text": "y",
+    monkeypatch.setattr(claims_page, "STAR", tmp_path)
+    monkeypatch.setattr(claims_page, "unsettled", lambda: [])
+    monkeypatch.setattr(claims_page, "chapter_paths", lambda: [planted.path])
+    monkeypatch.setattr(claims_page, "claims", lambda: [{"id": "Q9", "text": "y",
                                                     "chapter": "07_planted"}])
-    page = claims.print_page()
+    page = claims_page.print_page()
     assert "### Q9 ◐ Holds in part when n > 1\n" in page and "- At: 8 words.\n" in page
     assert "The same verdict at 2 of 5 points of seed, budget and processor." in page
 

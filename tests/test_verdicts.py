@@ -10,7 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from attnlib import claims, training
-from press import claims as press_claims
+from press import claims_page
 from press.chapters import ROOT, Chapter, chapter_paths
 from proofs import sources, verdicts
 from proofs.verdicts import Point
@@ -27,7 +27,7 @@ def test_a_chapter_is_unanimous_or_on_the_list(path):
     chapter = Chapter(path)
     found = verdicts.table(chapter)
     faults = verdicts.faults(chapter, found)
-    if path.stem in press_claims.unsettled():
+    if path.stem in claims_page.unsettled():
         assert not found["settled"], "\n".join([
             f"{path.stem} was unanimous on {found['settled']}: mend what fell, do not list it",
             *faults])
@@ -38,9 +38,9 @@ def test_a_chapter_is_unanimous_or_on_the_list(path):
 
 @pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
 def test_a_chapter_off_the_list_says_its_scale_and_speaks_in_four_words(path):
-    if path.stem in press_claims.unsettled():
+    if path.stem in claims_page.unsettled():
         return
-    for id, line in press_claims.measured(Chapter(path)).items():
+    for id, line in claims_page.measured(Chapter(path)).items():
         assert line.scale, f"{path.stem}: claim {id} says no scale"
         assert line.verdict == "holds in part" or not line.when, f"{path.stem}: claim {id}"
 
@@ -48,12 +48,12 @@ def test_a_chapter_off_the_list_says_its_scale_and_speaks_in_four_words(path):
 def test_what_is_there_for_the_first_edition_goes_with_the_last_chapter():
     left = [f"attnlib/{module.__name__.partition('.')[2]}.py" for module in (claims, training)
             if hasattr(module, "_first_edition")]
-    assert press_claims.unsettled() or not left, f"nothing needs _first_edition any more: {left}"
+    assert claims_page.unsettled() or not left, f"nothing needs _first_edition any more: {left}"
 
 
 def test_the_list_names_chapters():
     stems = [path.stem for path in chapter_paths()]
-    listed = press_claims.unsettled()
+    listed = claims_page.unsettled()
     assert listed == [stem for stem in stems if stem in listed]
 
 
@@ -118,7 +118,7 @@ def plant(tmp_path, monkeypatch):
     monkeypatch.setattr(verdicts, "star", lambda: SMALL)
     monkeypatch.setattr(verdicts, "STORED", tmp_path / "star")
     monkeypatch.setattr(verdicts, "PAGE", tmp_path / "verdicts.md")
-    for module in (verdicts, press_claims):
+    for module in (verdicts, claims_page):
         monkeypatch.setattr(module, "UNSETTLED", tmp_path / "unsettled.txt")
     (tmp_path / "unsettled.txt").write_text("07_planted\n08_other\n")
     listed = [{"id": id, "chapter": "07_planted", "text": "x"} for id in ("Q9", "Q8", "Q7")]

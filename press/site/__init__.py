@@ -32,7 +32,7 @@ from attnlib.play.showing import sent
 
 from .. import address
 from ..chapters import settings, toc, toc_files
-from ..editions import STUDENT
+from ..without_solutions import STUDENT
 from . import faults, links, search, weights, writer
 from .chapter import dress as dress_chapter
 from .mathml import inline, visit_displaymath, visit_math

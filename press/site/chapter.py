@@ -10,7 +10,7 @@ import re
 from docutils import nodes
 
 from ..chapters import HEADING, tags
-from ..claims import LINE, lines_of
+from ..claims_page import LINE, lines_of
 from ..rules import figure_without_alt
 from .elements import (
     bets,

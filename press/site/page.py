@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .. import address
 from ..chapters import settings
-from ..editions import STUDENT
+from ..without_solutions import STUDENT
 from . import faults
 from .shelf import shelf
 

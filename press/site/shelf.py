@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 
 from ..chapters import HEADING, Chapter, chapter_paths, tags
-from ..claims import claims, measured
+from ..claims_page import claims, measured
 from .elements import VERDICTS
 
 QUESTION = re.compile(r"\*\*The question of [\w ]+:\s*(.*?)\*\*", re.DOTALL)

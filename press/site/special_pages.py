@@ -6,7 +6,7 @@ import json
 import numpy as np
 from docutils import nodes
 
-from ..claims import star
+from ..claims_page import star
 from .elements import ICONS, bets, curly, el, escape, fold, icon, label_of, numbers, raw
 from .mathml import inline
 from .shelf import shelf
@@ -93,8 +93,8 @@ def doors(page, chapters, first):
     exercises = sum(len(here.exercises) for here in chapters)
     run = page.runs(chapters[0].stem).get("colab") or page.to("book/running")
     return f"""<section class="doors" aria-label="Three ways in">
-<a href="{first}"><span class="label">Read</span><b>Nine chapters, a question each.</b><span>You
-predict, the page shows what was measured. Works on a phone and without a network.</span></a>
+<a href="{first}"><span class="label">Read</span><b>{len(chapters)} chapters, a question
+each.</b><span>You predict, the page shows what was measured. Works on a phone and without a network.</span></a>
 <a href="{html.escape(run)}"><span class="label">Run</span><b>Every number comes out of a cell.</b>
 <span>Open a chapter in Colab or Binder, change a line, and see what becomes of the
 claim.</span></a>

@@ -1,5 +1,5 @@
-"""Editions: the student notebook that Colab, Binder and the download button give; the book and
-the site without solutions.
+"""Without solutions: the student notebook that Colab, Binder and the download button give; the
+book and the site for a course.
 """
 
 import re
