@@ -10,6 +10,8 @@ PY := $(BIN)/python
 SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
+# Some tests wait, for a browser or a limit: one more than there are processors, and at most four.
+WORKERS = $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
 # Where a container forbids bytecode, each of hundreds of kernels would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -72,7 +74,7 @@ serve: book
 test: $(READY)
 	$(PY) -m pytest -p tests.skips book tests attnlib benchmarks classroom press README.md \
 	  --doctest-modules --doctest-glob=README.md --nbval \
-	  -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-versions: $(READY)
 	$(PY) -m pip install --disable-pip-version-check --quiet -r proofs/requirements.txt
@@ -82,7 +84,7 @@ quick: $(READY)
 	@$(PY) tests/quick.py $(or $(E),$(QUICK))
 
 test-site: $(READY)
-	$(PY) -m pytest tests/whole_site.py -n auto --maxprocesses 4
+	$(PY) -m pytest tests/whole_site.py -n $(WORKERS)
 
 notebooks: $(READY)
 	$(PY) -m press notebooks
