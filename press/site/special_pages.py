@@ -94,7 +94,8 @@ def doors(page, chapters, first):
     run = page.runs(chapters[0].stem).get("colab") or page.to("book/running")
     return f"""<section class="doors" aria-label="Three ways in">
 <a href="{first}"><span class="label">Read</span><b>{len(chapters)} chapters, a question
-each.</b><span>You predict, the page shows what was measured. Works on a phone and without a network.</span></a>
+each.</b><span>You predict, the page shows what was measured. Works on a phone and without a
+network.</span></a>
 <a href="{html.escape(run)}"><span class="label">Run</span><b>Every number comes out of a cell.</b>
 <span>Open a chapter in Colab or Binder, change a line, and see what becomes of the
 claim.</span></a>
