@@ -43,7 +43,7 @@ class Desk:
             *self.records().values()])
 
     def mark(self, student, exercise):
-        """What is shown of one answer.
+        """What is shown of one answer; its sentence and notes as HTML.
 
         Raises:
             KeyError: if there is no such student or exercise.
@@ -54,10 +54,12 @@ class Desk:
             "student": student, "name": record.name, "exercise": exercise,
             "title": self.kit.task(exercise).title, "points": mark.points, "out_of": mark.out_of,
             "checked": mark.points if mark.checked is None else mark.checked,
-            "by_hand": mark.by_hand, "comment": mark.comment, "sentence": mark.sentence,
+            "by_hand": mark.by_hand, "comment": mark.comment,
+            "sentence": reports.sentence(mark.sentence),
             "said": reports.WORDS[mark.status] + (f": {mark.mistake}" if mark.mistake else ""),
             "witness": mark.witness, "answer": record.answers.get(exercise, ""),
-            "notes": [*record.notes, *record.private], "sum": reports.number(record.points)}
+            "notes": [reports.sentence(note) for note in (*record.notes, *record.private)],
+            "sum": reports.number(record.points)}
 
     def set(self, student, exercise, points, comment):
         """Save points and a comment, and say what holds now.

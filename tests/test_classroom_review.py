@@ -32,7 +32,7 @@ def grades(tmp_path):
                                               ("cem", "Çem Ünal")]):
         marks = {
             "1.3": Mark("1.3", 5.0, 5.0, "passed", sentence="6 inputs"),
-            "4.3": Mark("4.3", 0.0, 3.0, "differs", sentence=f"It is {MARKUP}.",
+            "4.3": Mark("4.3", 0.0, 3.0, "differs", sentence=f"It is {MARKUP}, not `a < b`.",
                         witness=f"input:\n  n_q = {number}\nexpected: 1\ngot:      2")}
         gradebook.write_record(folder, Record(
             student, name, "w.ipynb", "", ("Late.",),
@@ -183,6 +183,7 @@ def test_a_class_is_marked_by_keyboard_alone(opened, grades):
     page.keyboard.press("l")
     expect(page.locator("#title")).to_contain_text("4.3")
     assert "It is <script>" in page.inner_text("#said")
+    assert page.inner_text("#said code") == "a < b"
     assert "expected: 1" in page.inner_text("#witness") and "Late. Alone." in page.inner_text(
         "#notes")
     page.keyboard.press("p")

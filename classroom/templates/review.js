@@ -33,14 +33,15 @@ async function show(index) {
     if (cells[at] !== cell) return;
     shown = cell;
     part("title").textContent = `${mark.name || mark.student} · ${mark.exercise} · ${mark.title}`;
-    part("said").textContent = `The check: ${mark.said} (${mark.checked} of ${mark.out_of}). ${mark.sentence}`;
+    part("said").textContent = `The check: ${mark.said} (${mark.checked} of ${mark.out_of}). `;
+    part("said").insertAdjacentHTML("beforeend", mark.sentence); // escaped by the server
     part("points").value = mark.by_hand ? mark.points : "";
     part("points").placeholder = mark.checked;
     part("outof").textContent = `of ${mark.out_of}; empty: what the check gave`;
     part("comment").value = mark.comment;
     part("answer").textContent = mark.answer || "(no answer was found)";
     part("witness").textContent = mark.witness || "(none)";
-    part("notes").textContent = mark.notes.join(" ") || "(none)";
+    part("notes").innerHTML = mark.notes.join(" ") || "(none)";
     part("state").textContent = "";
   } catch (error) {
     part("state").textContent = error.message;
