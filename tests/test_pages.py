@@ -196,7 +196,7 @@ def test_the_references_are_in_order_and_name_each_once():
 
 
 def test_the_opening_page_lists_the_chapters_with_their_exercises():
-    rows = re.findall(r"^\| (\d) · \[.+?\]\((\w+)\.ipynb\) \| .+ \| (\d+), (\d+) minutes \|$",
+    rows = re.findall(r"^\| (\d+) · \[.+?\]\((\w+)\.ipynb\) \| .+ \| (\d+), (\d+) minutes \|$",
                       page("intro"), re.MULTILINE)
     assert [stem for _, stem, _, _ in rows] == [path.stem for path in chapter_paths()]
     for number, _, count, minutes in rows:

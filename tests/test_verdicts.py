@@ -298,7 +298,7 @@ def test_such_steps_stand_in_a_claim(plant, told, found):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["33"], "there is no chapter '33': say 1 to 9, or 01_qkv"),
+    (["33"], f"there is no chapter '33': say 1 to {len(chapter_paths())}, or 01_qkv"),
     (["3", "--budget", "7"], "budget 7 is not on the star: it has 1, 3, 10"),
     (["3", "--seeds", "11"], "the star has 1 to 10 seeds, got 11"),
     (["3", "--seeds", "0"], "the star has 1 to 10 seeds, got 0"),

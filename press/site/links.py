@@ -11,11 +11,11 @@ from .elements import curly
 from .mathml import display, inline
 from .shelf import shelf
 
-NAMED = re.compile(r"(?P<eq>(?:[Ee]quation )?\((?P<eq_id>\d\.\d+)\))|"
-                   r"(?P<fig>[Ff]igure (?P<fig_id>\d\.\d+))|"
+NAMED = re.compile(r"(?P<eq>(?:[Ee]quation )?\((?P<eq_id>\d+\.\d+)\))|"
+                   r"(?P<fig>[Ff]igure (?P<fig_id>\d+\.\d+))|"
                    r"(?P<claim>[Cc]laim (?P<claim_id>[A-Z]\d+[a-z]?))\b|"
-                   r"(?P<ex>[Ee]xercise (?P<ex_id>\d\.\d+))|"
-                   r"(?P<chapter>[Cc]hapter (?P<chapter_id>\d))\b")
+                   r"(?P<ex>[Ee]xercise (?P<ex_id>\d+\.\d+))|"
+                   r"(?P<chapter>[Cc]hapter (?P<chapter_id>\d+))\b")
 NOT_IN = (nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.raw, nodes.math,
           nodes.math_block)
 TARGET = re.compile(r'href="(?P<href>[^"#]*#(?P<kind>eq|fig|claim|ex)-(?P<id>[\w-]+))"')
@@ -61,7 +61,7 @@ def link_mentions(doctree, page):
             text.parent.replace(text, [*parts, nodes.Text(text[at:])])
     for link in doctree.findall(nodes.reference):  # [4.3](04_masking.ipynb) is an exercise
         id = link.astext()
-        if re.fullmatch(r"\d\.\d+", id) and "#" not in link.get("refuri", "#"):
+        if re.fullmatch(r"\d+\.\d+", id) and "#" not in link.get("refuri", "#"):
             target = address("ex", id, known, page)
             if target and target.partition("#")[0] in ("", link["refuri"]):
                 link["refuri"] = target
