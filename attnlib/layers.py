@@ -452,6 +452,8 @@ class Block(nn.Module):
         super().__init__()
         true_or_false("pre_norm", pre_norm)
         true_or_false("cross", cross)
+        if hidden is not None:
+            whole_number("hidden", hidden, 0)
         self.pre_norm = pre_norm
         self.attention = MultiHeadAttention(dim, heads, kv_heads=kv_heads, rotary=rotary)
         self.attention_norm = nn.LayerNorm(dim)

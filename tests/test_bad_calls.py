@@ -80,8 +80,8 @@ FUNCTIONS = {  # name: (arguments that are right, bad values by argument)
         rotary=SWITCH)),
     "FeedForward": (dict(dim=4), dict(dim=POSITIVE, hidden=OPTIONAL)),
     "Block": (dict(dim=4, heads=2), dict(
-        dim=POSITIVE, heads=POSITIVE, kv_heads=OPTIONAL, hidden=OPTIONAL[:-1], rotary=SWITCH,
-        pre_norm=SWITCH, cross=SWITCH)),
+        dim=POSITIVE, heads=POSITIVE, kv_heads=OPTIONAL, hidden=[*OPTIONAL[:-1], False, 0.0],
+        rotary=SWITCH, pre_norm=SWITCH, cross=SWITCH)),
     "Encoder": (dict(dim=4, heads=2, layers=1), dict(dim=POSITIVE, heads=POSITIVE,
                                                      layers=POSITIVE)),
     "Decoder": (dict(dim=4, heads=2, layers=1), dict(dim=POSITIVE, heads=POSITIVE,
