@@ -192,6 +192,22 @@ def test_the_references_are_in_order_and_name_each_once():
     assert len(links) == len(set(links)) == len(keys)
 
 
+# Equations.
+
+
+def markdown_of(path):
+    """The text of a chapter."""
+    return "\n".join(c.source for c in Chapter(path).cells if c.cell_type == "markdown")
+
+
+@pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
+def test_every_equation_that_a_chapter_names_is_there(path):
+    there = {tag for chapter in chapter_paths()
+             for tag in re.findall(r"\\tag\{([\d.]+)\}", markdown_of(chapter))}
+    named = set(re.findall(r"\(([1-9]\.[1-9]\d*)\)", markdown_of(path)))
+    assert not named - there
+
+
 # The opening page, the notation.
 
 
