@@ -317,7 +317,8 @@ _PIECES = Exercise(
 
 def _hidden(query, key, value, mask, chunk, *, faults=frozenset()):
     scale = 1 / math.sqrt(query.shape[-1])
-    fill = -1e9 if "big-number" in faults else -1e3 if "not-so-big" in faults else -math.inf
+    fill = (-1e9 if {"big-number", "big-number-cleared"} & faults else
+            -1e3 if "not-so-big" in faults else -math.inf)
     top = np.full((len(query), 1), 0.0 if "top-from-zero" in faults else -math.inf)
     total, output = np.zeros((len(query), 1)), np.zeros((len(query), value.shape[1]))
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -334,7 +335,7 @@ def _hidden(query, key, value, mask, chunk, *, faults=frozenset()):
             new = np.maximum(top, scores.max(-1, keepdims=True))
             shrink, part = np.exp(top - new), np.exp(scores - new)
             if {"skips-hidden-chunks", "patched-at-the-end", "big-number", "not-so-big",
-                    "unmasked", "as-it-was"}.isdisjoint(faults):
+                    "big-number-cleared", "unmasked", "as-it-was"}.isdisjoint(faults):
                 shrink, part = np.nan_to_num(shrink), np.nan_to_num(part)
             total = shrink * total + part.sum(-1, keepdims=True)
             output = shrink * output + part @ value[part_of]
@@ -344,6 +345,8 @@ def _hidden(query, key, value, mask, chunk, *, faults=frozenset()):
         if "plus-one" in faults:
             return output / (total + 1)
         result = output / total
+    if "big-number-cleared" in faults:
+        result = np.where(mask.any(-1, keepdims=True), result, 0.0)
     return np.nan_to_num(result)
 
 
@@ -441,6 +444,8 @@ _HIDDEN = Exercise(
                              "need it.",
         "big-number": "A row that may see nothing gets the mean of what is hidden from it, as it "
                       "does with any number in place of minus infinity. It should get 0.",
+        "big-number-cleared": "Rows that may see nothing are right. But minus a billion is a "
+                              "number too, and visible scores may lie below it.",
         "not-so-big": "Where visible scores are very low, hidden keys get in. What stands for a "
                       "hidden score in your version, and is it below all others?",
         "top-from-zero": "The largest score so far begins at 0 now. What if all scores are far "

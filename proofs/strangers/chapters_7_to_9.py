@@ -14,29 +14,6 @@ from . import W, r, sm, w
 att = attnlib.attention
 ij = lambda q, k: (np.arange(q)[:, None], np.arange(k)[None, :])
 
-# 7.1 feels 13; layers: 1+4L>=100 -> 25; steps four layers "built by hand as in this chapter": doubling? 7.5 says 2^L steps in L layers; 4 layers -> maybe 4 (one step a layer) or 16?
-b71 = {"feels": 13, "layers": 25, "steps": 16, "layers_for_20": 5, "weights": 4 * 100 + 2 * 10 * 40}
-for k_, v_ in (
-    ("feels", 15),
-    ("feels", 12),
-    ("feels", 25),
-    ("layers", 20),
-    ("layers", 24),
-    ("steps", 4),
-    ("steps", 8),
-    ("steps", 15),
-    ("layers_for_20", 20),
-    ("layers_for_20", 4),
-    ("weights", 800),
-    ("weights", 500),
-    ("weights", 2000),
-    ("weights", 400),
-    ("weights", 1600),
-):
-    w("7.1", f"{k_} {v_}", (lambda K, V: lambda: b71 | {K: V})(k_, v_))
-r("7.1", "as worked", lambda: b71)
-
-
 # 7.2
 def norm(x, eps=1e-5, where="in", axis=-1, ddof=0):
     m = x.mean(axis, keepdims=True)
@@ -289,58 +266,6 @@ w(
 )
 w("7.4", "last layer skipped", lambda x, layers: pst()(x, layers[:-1]))
 
-
-# 7.5
-def db(start, aim, layers, upd=lambda s, a, g: (s, a), gain=1e4, n=None):
-    for _ in range(layers if n is None else n(layers)):
-        look = lambda v, a: att(a * gain, start, v)
-        aim = look(aim, aim)
-    return aim
-
-
-r("7.5", "doubling", db)
-w(
-    "7.5",
-    "one step a layer",
-    lambda s, a, l: (lambda f: f)(functools.reduce(lambda x, _: att(x * 1e4, s, a), range(l), a)),
-)
-w("7.5", "one layer too many", lambda s, a, l: db(s, a, l + 1))
-w("7.5", "one layer too few", lambda s, a, l: db(s, a, max(l - 1, 0)))
-w("7.5", "returns start", lambda s, a, l: s if l == 0 else db(s, a, l))
-w("7.5", "soft", lambda s, a, l: db(s, a, l, gain=1.0))
-w(
-    "7.5",
-    "backwards",
-    lambda s, a, l: functools.reduce(lambda x, _: att(s * 1e4, x, s), range(l), a),
-)
-w(
-    "7.5",
-    "2^L by index of items, rows assumed sorted",
-    lambda s, a, l: np.linalg.matrix_power(a, 2**l) if a.shape[-1] == a.shape[-2] else a,
-)
-w("7.5", "gain 5", lambda s, a, l: db(s, a, l, gain=5.0))
-w(
-    "7.5",
-    "looks in aim",
-    lambda s, a, l: functools.reduce(lambda x, _: att(x * 1e4, x, x), range(l), a),
-)
-w("7.5", "no scale mind: gain 20", lambda s, a, l: db(s, a, l, gain=20.0))
-w(
-    "7.5",
-    "mask causal",
-    lambda s, a, l: functools.reduce(lambda x, _: att(x * 1e4, s, x, causal=True), range(l), a),
-)
-w("7.5", "argmax index numbers", lambda s, a, l: db(s, a, l).argmax(-1))
-w(
-    "7.5",
-    "batch ignored (.T)",
-    lambda s, a, l: functools.reduce(lambda x, _: (x @ s.T) @ x, range(l), a),
-)
-w(
-    "7.5",
-    "aim doubled too late (reads old aim)",
-    lambda s, a, l: functools.reduce(lambda x, _: att(a * 1e4, s, x), range(l), a),
-)
 
 # 7.6: a: 1+4*2=9 <12 no; b: 13>=12 yes; c yes; d no; e no? bare attention random weights 24 layers: all 8 words equal to 9 decimals: yes presumably; f yes
 right76 = dict(a="no", b="yes", c="yes", d="no", e="yes", f="yes")
