@@ -95,7 +95,7 @@ def test_a_students_notebook_has_all_that_it_needs_in_order(made, variant):
         "slug": made.slug, "edition": made.edition, "variant": variant}
 
 
-def test_the_pages_and_the_kit_say_how_long_an_answer_may_take(made):
+def test_the_pages_and_the_kit_say_how_long_an_answer_may_take():
     assert limits.SECONDS == 10  # "ten seconds" is typed on two pages
     for page in ("instructors", "running"):
         assert "ten seconds" in (ROOT / f"book/{page}.md").read_text(encoding="utf-8"), page
