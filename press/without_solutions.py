@@ -125,6 +125,7 @@ def print_book_without_solutions(folder):
             shutil.copy(path, folder / path.relative_to(ROOT))
     for name in ("_toc.yml", "proofs/unsettled.txt"):
         shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "proofs" / "star", folder / "proofs" / "star")
     config = settings()
     config["html"].update(use_repository_button=False, use_issues_button=False)
     words = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
