@@ -34,7 +34,7 @@ def claim(id, verdict, measured, *, when=None, scale=None) -> None:
     if not re.fullmatch(r"[A-Z]\d+[a-z]?", id):
         raise ValueError('id must be a letter and a number such as "Q1", or with a small letter '
                          f'behind such as "X2a", got {id!r}')
-    if verdict not in VERDICTS and not (when is None and _first_edition(verdict)):
+    if verdict not in VERDICTS:
         words = ", ".join(f'"{word}"' for word in VERDICTS)
         raise ValueError(f"verdict must be one of {words}, got {verdict!r}")
     if when is not None and verdict != "holds in part":
@@ -45,8 +45,3 @@ def claim(id, verdict, measured, *, when=None, scale=None) -> None:
     if when is not None:
         verdict = f"{verdict} when {when}"
     print(" · ".join([f"Claim {id}", verdict, measured, *([scale] if scale else [])]))
-
-
-def _first_edition(verdict):
-    """A verdict of a chapter that ``proofs/unsettled.txt`` still lists; goes with the last."""
-    return re.fullmatch(r"holds when \S.*", verdict)

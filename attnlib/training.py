@@ -38,7 +38,7 @@ class Trained(NamedTuple):
             return np.stack([np.asarray(function(model, *arguments)) for model in self.models])
 
 
-def train(make, loss, draw=None, steps=None, *, runs=5, lr, seed=0) -> Trained:
+def train(make, loss, draw, steps, *, runs=5, lr, seed=0) -> Trained:
     """The book's one recipe: Adam, a short warm-up, a linear end; several runs at once.
 
     Everything is told for one run. Each run has a start and data of its own, which depend on
@@ -73,8 +73,6 @@ def train(make, loss, draw=None, steps=None, *, runs=5, lr, seed=0) -> Trained:
     >>> trained.losses.shape, trained.measure(lambda model: model["x"]).round()
     ((2, 300), array([3., 3.], dtype=float32))
     """
-    if not callable(draw):
-        return _first_edition(make, loss, steps if draw is None else draw, lr)
     for name, number, least in (("steps", steps, 1), ("runs", runs, 1), ("seed", seed, 0)):
         whole_number(name, number, least)
     torch.set_num_threads(1)
@@ -191,22 +189,3 @@ def _tensors(batch, dtype):
 def _set_rate(optimizer, lr, step, steps):
     for group in optimizer.param_groups:
         group["lr"] = lr * min(1, (step + 1) / (0.05 * steps), (steps - step) / (0.3 * steps))
-
-
-def _first_edition(parameters, loss_of_step, steps, lr):
-    """`train` as chapters still call it that stack their runs themselves; goes with the last.
-
-    Returns:
-        Numpy array ``(steps, ...)``: the loss at each step, before it.
-    """
-    whole_number("steps", steps, 1)
-    optimizer = torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.98))
-    losses = []
-    for step in range(steps):
-        _set_rate(optimizer, lr, step, steps)
-        loss = loss_of_step(step)
-        optimizer.zero_grad()
-        loss.sum().backward()
-        optimizer.step()
-        losses.append(loss.detach().numpy())
-    return np.stack(losses)

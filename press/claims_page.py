@@ -86,11 +86,6 @@ def star(id, stem, verdict, when):
     return sum(row["claims"].get(id, ())[:2] == [verdict, when] for row in rows), len(rows)
 
 
-def kind(line):
-    """Its verdict as one of the four words."""
-    return "holds in part" if line.when else line.verdict  # the first edition's "holds when"
-
-
 def print_page():
     """The text of the claims page.
 
@@ -112,7 +107,7 @@ def print_page():
                              "tagged `claim` that ends with claim(...), and run `make notebooks`")
     told = [claim for claim in listed if claim["id"] in results.get(claim["chapter"], {})]
     lines = [results[claim["chapter"]][claim["id"]] for claim in told]
-    tally = Counter(map(kind, lines))
+    tally = Counter(line.verdict for line in lines)
     parts = [HEAD, "| verdict | claims |\n|---|--:|\n" + "".join(
         f"| {MARKS[verdict]} {verdict} | {tally[verdict]} |\n" for verdict in VERDICTS)
         + f"| together | {len(told)} |\n"]
@@ -138,5 +133,5 @@ def entry(claim, line, same):
                  f"The same verdict at {same[0]} of {same[1]} points of seed, budget and "
                  "processor.")
     facts.append(f"[The cell that decides]({stem}.ipynb#claim-{id.lower()}).")
-    return (f"### {id} {MARKS[kind(line)]} {line.verdict.capitalize()}{when}\n\n"
+    return (f"### {id} {MARKS[line.verdict]} {line.verdict.capitalize()}{when}\n\n"
             f"{claim['text'].strip()}\n\n" + "".join(f"- {fact}\n" for fact in facts))

@@ -34,9 +34,9 @@ def test_prints_a_condition_and_a_scale(capsys):
 
 
 @pytest.mark.parametrize("verdict", [
-    "holds", "does not hold", "undecided here", "holds when n = 1"])
+    "holds", "does not hold", "undecided here"])
 def test_a_condition_goes_with_a_part_alone(verdict):
-    with pytest.raises(ValueError, match="^(when goes with|verdict must be)"):
+    with pytest.raises(ValueError, match="^when goes with"):
         claim("Q1", verdict, "3 of 8 rows", when="n = 1")
 
 
@@ -55,7 +55,7 @@ def test_refuses_a_scale_without_a_number():
 
 @pytest.mark.parametrize("verdict", [
     "", "Holds", "holds.", "holds when", "holds when ", "it holds", "hold", "does not  hold",
-    "does not hold when n = 1", "holds if d = 2", "true", "holds when · n",
+    "does not hold when n = 1", "holds if d = 2", "holds when n = 1", "true", "holds when · n",
     "holds in part when n = 1", "undecided", "Undecided here", "does not hold here", "holds\n",
     " holds",
 ])

@@ -228,15 +228,3 @@ def test_a_loss_that_leaves_the_numbers_says_which_and_when():
 
     with pytest.raises(FloatingPointError, match="the loss of run 1 is inf at step 3"):
         tasks.train(make, loss, leaving, 10, runs=2, lr=0.1)
-
-
-# The chapters that still stack their runs themselves.
-
-
-def test_the_first_edition_is_adam_too():
-    x = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True)
-    losses = tasks.train([x], lambda step: (x**4 + step * x).sum(), steps=40, lr=0.1)
-    path = adam_by_hand(np.array([1.0, -2.0]), lambda x, step: 4 * x**3 + step, 40, 0.1)
-    expected = (path[:-1]**4 + np.arange(40)[:, None] * path[:-1]).sum(1)
-    np.testing.assert_allclose(losses, expected, rtol=1e-9)
-    np.testing.assert_allclose(x.detach().numpy(), path[-1], rtol=1e-9)

@@ -9,7 +9,6 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from attnlib import claims, training
 from press import claims_page
 from press.chapters import ROOT, Chapter, chapter_paths
 from proofs import sources, verdicts
@@ -43,12 +42,6 @@ def test_a_chapter_off_the_list_says_its_scale_and_speaks_in_four_words(path):
     for id, line in claims_page.measured(Chapter(path)).items():
         assert line.scale, f"{path.stem}: claim {id} says no scale"
         assert line.verdict == "holds in part" or not line.when, f"{path.stem}: claim {id}"
-
-
-def test_what_is_there_for_the_first_edition_goes_with_the_last_chapter():
-    left = [f"attnlib/{module.__name__.partition('.')[2]}.py" for module in (claims, training)
-            if hasattr(module, "_first_edition")]
-    assert claims_page.unsettled() or not left, f"nothing needs _first_edition any more: {left}"
 
 
 def test_the_list_names_chapters():

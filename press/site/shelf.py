@@ -131,10 +131,8 @@ def prediction_key(question):
 
 def read(line):
     """What `claim()` printed, as the pages show it."""
-    kind, words = VERDICTS[line.verdict], line.verdict.capitalize()
-    if line.verdict == "holds" and line.when:  # the first edition's form
-        kind, words = "part", "Holds when"
-    return Verdict(kind, words, line.when or "", line.measured, line.scale or "")
+    return Verdict(VERDICTS[line.verdict], line.verdict.capitalize(), line.when or "",
+                   line.measured, line.scale or "")
 
 
 def claim(id):
