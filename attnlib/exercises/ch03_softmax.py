@@ -358,11 +358,11 @@ _MERGE = Exercise(
     reference=merge_partials,
     mistakes=switched(_merge, {
         "plain-mean": "Your output is the plain mean of the two. A part with many good keys should "
-                      "count for more: look at the weights in equation (3.6).",
+                      "count for more: look at the weights in equation (3.7).",
         "sum": "You added the two outputs. Each is already a mean: what is the mean of means?",
         "swapped": "Each output has the other part's weight. Which sum belongs to which output?",
         "lse-weights": "You weighted the outputs with the lse themselves. "
-                       "They are logarithms of the weights in equation (3.6).",
+                       "They are logarithms of the weights in equation (3.7).",
         "own-tops": "You subtracted from each lse its own value, so both parts count alike. "
                     "Both must lose the same number.",
         "not-divided": "Your parts are not divided by their total.",
@@ -383,7 +383,7 @@ _MERGE = Exercise(
         "lse-added": "Your lse is the sum of the two. Adding logarithms multiplies what is inside.",
         "lse-largest": "Your lse is the larger of the two. The smaller sum is missing from it.",
         "top-forgotten": "Your lse lacks the number that you subtracted before the exponential.",
-        "no-log": "Your lse is the sum itself. Look for the logarithm in equation (3.6).",
+        "no-log": "Your lse is the sum itself. Look for the logarithm in equation (3.7).",
         "output-alone": "You returned the output alone. Merging goes on, so the lse is needed too.",
     }, pairs=[("top-of-a", "empty-nan"), ("top-shared", "output-nan"),
               ("overflow", "empty-nan"), ("plain-mean", "lse-added"),
@@ -477,7 +477,7 @@ def _back_cases(seed):
 _BACK = Exercise(
     id="3.4", kind="write", points=3, minutes=15, version=1,
     hints=(
-        "Put equation (3.5) into the sum and pull out what does not depend on the index that is "
+        "Put equation (3.6) into the sum and pull out what does not depend on the index that is "
         "summed over.",
         "One term keeps a single number of the gradient. The other is a sum over the row, one "
         "number per row, which you need in the shape `(..., 1)`.",
@@ -489,21 +489,21 @@ _BACK = Exercise(
                     "another key's score moves.",
         "one-row": "Right for a single row, an error for more. The task asks for rows of any "
                    "number, and for no matrix at all.",
-        "direct": "You multiplied by the shares and stopped. In equation (3.5) a second term is "
+        "direct": "You multiplied by the shares and stopped. In equation (3.6) a second term is "
                   "subtracted.",
         "plain-mean": "You subtracted the plain mean of the gradient. In which proportions do the "
                       "keys count in it?",
         "plain-sum": "You subtracted the plain sum of the gradient. "
                      "Each of its numbers is multiplied by something first.",
         "mean-of-product": "You divided the sum over the row by its length. "
-                           "Equation (3.5) has no such division.",
+                           "Equation (3.6) has no such division.",
         "first-axis": "You summed along the first axis. A row of shares lies along the last.",
         "over-everything": "You summed over all rows together. Each row has its own sum.",
-        "added": "You added the sum over the row. Look at the sign in equation (3.5).",
+        "added": "You added the sum over the row. Look at the sign in equation (3.6).",
         "not-weighted": "Your last step lacks the factor that stands before the bracket in "
-                        "equation (3.5).",
+                        "equation (3.6).",
         "mean-unweighted": "The share multiplies only one of the two terms. "
-                           "Look at the bracket in equation (3.5).",
+                           "Look at the bracket in equation (3.6).",
         "sign": "All of your signs are turned round.",
         "in-place": "Right numbers, but you changed the caller's gradient on the way: look for "
                     "an operator that writes into its left side.",

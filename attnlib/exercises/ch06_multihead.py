@@ -494,7 +494,7 @@ _COUNTED = Exercise(
         "b": "Case b: each head scores every pair of words. How many heads are there?",
         "c": "Case c: the rank is limited by the width of a head. What happens to the width?",
         "d": "Case d: twice as many key heads, but how wide is each?",
-        "e": "Case e: look at equation (6.3). Which of its factors changed?",
+        "e": "Case e: look at equation (6.5). Which of its factors changed?",
         "f": "Case f: in equation (6.2) a message passes two matrices. "
              "Which of the two do the heads still have for themselves?",
     }, pairs=[("a", "d"), ("a", "b"), ("b", "c"), ("c", "f"), ("d", "e"), ("e", "f"), ("a", "c"),
