@@ -114,6 +114,15 @@ def test_what_it_forbids_exists(exercise):
         assert functions, f"{exercise.id}: forbids {name}, but there is no such function"
 
 
+@each
+def test_its_task_says_what_it_forbids(exercise, book=answers.BOOK):
+    bans = re.search(r"not\s+allowed(\s+here)?[.;]|Allowed:", _task(exercise, book))
+    assert bool(bans) == bool(exercise.forbidden), (
+        f"{exercise.id}: forbids {exercise.forbidden}, so its task has to say \"... is not allowed "
+        "here.\"" if exercise.forbidden else
+        f"{exercise.id}: its task says {bans[0]!r}, and nothing is forbidden")
+
+
 # What it is tried on.
 
 @each
@@ -318,6 +327,15 @@ def _lengths(exercise, case):
             if isinstance(x, np.ndarray) and x.ndim > 1 for axis, length in enumerate(x.shape)}
 
 
+def _task(exercise, book):
+    """The text of its task in the chapter."""
+    cells = [cell for path in book.glob("*.ipynb")
+             for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    task, = (text for text in ("".join(cell["source"]) for cell in cells)
+             if text.startswith(f"### Exercise {exercise.id} "))
+    return task
+
+
 def _solution_lines(exercise, book):
     """The values that the solution's statements compute and return."""
     trees = [ast.parse(answers.python(source))
@@ -333,6 +351,7 @@ def _squeezed(text):
 
 # The rules, each with a planted fault.
 
+TASK = "### Exercise 9.1 ★ · Weights\n\nReady-made weights are not\nallowed here.\n"
 STUB = '# answer 9.1\ndef weights(query, key):\n    """Return the weights."""\n    ...\n'
 CHECK = 'check("9.1", weights)\n'
 SOLUTION = '''
@@ -343,12 +362,15 @@ def weights(query, key):
 '''
 
 
-def book_with(folder, stub=STUB, check=CHECK, solution=SOLUTION, name="09_made_up.ipynb"):
+def book_with(folder, task=TASK, stub=STUB, check=CHECK, solution=SOLUTION,
+              name="09_made_up.ipynb"):
     """A folder with one chapter in it."""
-    cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["stub"], stub),
-             (["check"], check), (["solution"], solution + (check if solution else ""))]
+    cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["exercise"], task),
+             (["stub"], stub), (["check"], check),
+             (["solution"], solution + (check if solution else ""))]
     (folder / name).write_text(json.dumps({"cells": [
-        {"cell_type": "code", "metadata": {"tags": tags}, "source": source.splitlines(True)}
+        {"cell_type": "markdown" if source == task else "code", "metadata": {"tags": tags},
+         "source": source.splitlines(True)}
         for tags, source in cells if source]}), encoding="utf-8")
     return folder
 
@@ -429,6 +451,13 @@ def test_rule_five_mistakes():
 def test_rule_forbidden_names_exist():
     fails("no such function", test_what_it_forbids_exists,
           spoilt(forbidden=("attnlib.attentoin",)))
+
+
+def test_rule_bans_are_said(tmp_path):
+    rule = test_its_task_says_what_it_forbids
+    fails("has to say", rule, EXERCISE,
+          book=book_with(tmp_path, task="### Exercise 9.1 ★ · Weights\n\nWrite them.\n"))
+    fails("nothing is forbidden", rule, spoilt(forbidden=()), book=book_with(tmp_path))
 
 
 def test_rule_seeds():
