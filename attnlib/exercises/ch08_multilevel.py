@@ -568,8 +568,8 @@ _NEAR_FAR = Exercise(
         "the others. One softmax goes over the whole list.",
         "The query at place i belongs to chunk number `i // chunk`. Mind the last chunk: it may "
         "be shorter, and its mean is over fewer keys.",
-        "A mean of m keys counts m times, and its exponential is a product: what must be added to "
-        "the score, so that `exp` multiplies by m?",
+        "A mean of five keys counts five times, and the exponential of a sum is a product: what "
+        "must be added to the score, so that `exp` multiplies by five?",
     ),
     cases=_near_far_cases,
     reference=_near_far_reference,
@@ -591,7 +591,8 @@ _NEAR_FAR = Exercise(
         "multiplied": "You multiplied the score by the number of keys. It is the exponential of "
                       "the score that is to count so many times.",
         "size-added": "You added the number of keys to the score, so that its exponential counts "
-                      "far more often than that. Which number is m when `exp` has taken it?",
+                      "far more often than that. What has to be added, so that `exp` makes it the "
+                      "number of keys?",
         "near-only": "Your queries see their own chunk alone. Where are the means?",
         "far-only": "Your queries see the means alone. Where is their own chunk?",
         "two-softmaxes": "You made two softmaxes and averaged. Near and far compete under one.",
