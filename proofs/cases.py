@@ -28,12 +28,12 @@ from .students import answers
 
 SEEDS = range(3)
 LARGE, SMALL = 100.0, 0.01
-HELD = ("1", "2", "7")  # chapters whose inputs must leave nothing out
 KINDS = ("alike", "apart", "one", "empty", "zeros", "large", "small", "sides")
 
 
 def missing(exercise, seeds=SEEDS):
-    """``{kind: what no input has}``, of `KINDS`, without what the exercise spares.
+    """``{kind: what no input has}``, of `KINDS`, without what the exercise spares: a whole kind,
+    or "kind: what", one thing that cannot be.
 
     Args:
         exercise: `attnlib.exercises.core.Exercise`.
@@ -43,7 +43,7 @@ def missing(exercise, seeds=SEEDS):
     if exercise.kind in core.CODE_KINDS:
         for seed in seeds:
             for kind, what in [*inputs(exercise, seed), *sides(exercise, seed)]:
-                if kind not in exercise.spared:
+                if not {kind, f"{kind}: {what}"} & exercise.spared.keys():
                     found.setdefault(kind, {})[what] = seed
     return {kind: "; ".join(found[kind]) for kind in KINDS if kind in found}
 

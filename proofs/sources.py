@@ -22,7 +22,7 @@ from press.chapters import marker
 
 ROOT = Path(__file__).parent.parent
 ENGINE = (  # what every exercise is judged by
-    *(f"attnlib/exercises/{name}.py" for name in ("comparing", "core", "judging")),
+    *(f"attnlib/exercises/{name}.py" for name in ("comparing", "core", "judging", "relating")),
     *(f"attnlib/running/{name}.py" for name in ("outcome", "plain", "runner", "watching")),
 )
 ANSWERS = {"stub", "check", "solution"}

@@ -14,11 +14,12 @@ from proofs import strangers
 TOLD = yaml.safe_load((Path(strangers.__file__).parent / "told.yml").read_text(encoding="utf-8"))
 CHAPTERS = sorted({id.partition(".")[0] for id in TOLD})
 SEEDS = (0, 1)  # a hole on one draw is closed on the next
-LEAST = 0.6  # of the wrong ones are named; 0.8 is wanted
+LEAST = 0.8  # of the wrong ones are told by name what was done
+SAYS_IT = ("forbidden_call", "changed_input", "timed_out")  # statuses that need no name
 
 
 def told(answers):
-    """``{id: {what: name, "passed" or ""}}`` of what the checks say today."""
+    """``{id: {what: name, status, "passed" or ""}}`` of what the checks say today."""
     pytest.importorskip("torch")
     found = collections.defaultdict(dict)
     for id, what, answer in answers:
@@ -26,7 +27,8 @@ def told(answers):
             result, _ = assess_seed(get(id), answer, SEEDS[0])
             if result:
                 result, _ = assess_seed(get(id), answer, SEEDS[1])
-        found[id][what] = "passed" if result else result.mistake
+        found[id][what] = "passed" if result else result.mistake or (
+            result.status if result.status in SAYS_IT else "")
     return dict(found)
 
 

@@ -10,6 +10,7 @@ from .core import (
     Case,
     Exercise,
     Result,
+    another_form,
     broken_law,
     finite_array,
     flipped,
@@ -46,6 +47,8 @@ def _paper(*, second=3, third=4, values=((8, 0), (0, 16), (4, 4)), faults=frozen
     weights = _shares(scores, 0)
     if "shares-of-scores" in faults:
         weights = scores / scores.sum()
+    if "scores-shown" in faults:
+        weights = scores
     if "largest-only" in faults:
         weights = np.eye(3)[scores.argmax()]
     if "not-normalised" in faults:
@@ -95,6 +98,7 @@ _PAPER = Exercise(
                       "Look at the direction in which equation (1.6) goes.",
         "shares-of-scores": "Your weights are the scores, divided by their sum. "
                             "A softmax does something to each score before it divides.",
+        "scores-shown": "Your weights are the scores themselves. A softmax stands between the two.",
         "largest-only": "You gave everything to the best key. That is a hard look-up: "
                         "in a soft one, the other keys keep a share.",
         "not-normalised": "Your weights are exponentials that do not sum to one. "
@@ -125,7 +129,8 @@ def _batch(query, key, value, *, faults=frozenset()):
         query /= math.sqrt(key.shape[-1])
     scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
     if "in-place" not in faults and "no-scale" not in faults:
-        width = key.shape[1] if "scale-left" in faults else key.shape[-1]
+        width = (key.shape[1] if "scale-left" in faults
+                 else value.shape[-1] if "by-root-d_v" in faults else key.shape[-1])
         scores = scores / (width if "by-d_k" in faults else math.sqrt(width))
     axis = (1 if "axis-left" in faults else 2 if "axis-two" in faults
             else -2 if "over-queries" in faults else -1)
@@ -206,6 +211,7 @@ _BATCH = Exercise(
                     "it was taken from the wrong axis.",
         "no-keepdims": "You divide the exponentials by sums that have lost their last axis, so "
                        "the shapes no longer fit. Look at `keepdims`.",
+        "by-root-d_v": "You took the width of the values. Which vectors are multiplied in a score?",
         "by-d_k": "You found the right width, and divided by it. The root was not the bug.",
         "in-place": "Right numbers, but you changed the caller's query: "
                     "look for an operator that writes into its left side.",
@@ -519,7 +525,11 @@ def _additive(query, key, w_query, w_key, v, *, faults=frozenset()):
     asked, offered = query @ w_query, key @ w_key  # (n_q, d_a), (n_k, d_a)
     if "transposed" in faults:
         asked, offered = offered, asked
+    if "no-axes" in faults:
+        return np.tanh(asked + offered) @ v
     asked, offered = asked[:, None, :], offered[None, :, :]
+    if "v-inside" in faults:
+        return np.tanh((asked + offered) * v).sum(-1)
     hidden = (asked * offered if "multiplied" in faults
               else asked - offered if "subtracted" in faults else asked + offered)
     if "tanh-before" in faults:
@@ -593,6 +603,9 @@ _ADDITIVE = Exercise(
         "subtracted": "You subtracted the projected key. Look at the sign in equation (1.7).",
         "sigmoid": "Your bend goes from 0 to 1. The one in equation (1.7) goes from -1 to 1.",
         "relu": "You cut off what is negative. Equation (1.7) bends in another way.",
+        "no-axes": "You added queries and keys row by row, which fits only where there are as many "
+                   "of both, or one. Every query has to meet every key.",
+        "v-inside": "You multiplied by `v` inside the `tanh`. It stands in front of it.",
         "no-v": "You added up the hidden units as they are. Each has its own weight.",
         "scaled": "You divided by a root. That belongs to the dot product; "
                   "equation (1.7) has no scale.",
@@ -696,11 +709,16 @@ def _ask_judge(cases, outcomes):
         query = finite_array(outcome.value)
         if query is None or query.shape != keys.shape[1:]:
             got = "no vector of finite numbers" if query is None else f"of shape {query.shape}"
-            return broken_law(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "
-                              f"Yours is {got}.")
+            return another_form(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "
+                                f"Yours is {got}.")
         scores = keys @ query / math.sqrt(query.size)
         weights = _shares(scores, 0)
         if abs(weights[index] - share) > 0.005:
+            size = np.linalg.norm(query) * np.linalg.norm(keys[index])
+            if abs(query @ keys[index]) > 0.999999 * size > 0:
+                return broken_law(
+                    f"Your query points along key {index} itself. What the other keys make of it "
+                    "is left to chance, and so is the share.", name="along the key")
             return broken_law(
                 f"Your query gives key {index} the weight {weights[index]:.3f}; {share} was asked "
                 "for.", f"keys {keys.shape}, index {index}{', ' if case.hard else ''}{case.hard}\n"
@@ -770,6 +788,7 @@ _TELLING_WHY = {
                  "the scale. This is the mistake of the published test.",
     "zeros": "All of your scores are 0, so every key gets the same weight under any scale.",
     "one-key": "With a single key its weight is 1, whatever was done to its score.",
+    "equal-keys": "Your keys are all alike, so every key gets the same weight under any scale.",
     "one-wide": "With one feature the root of the width is 1: "
                 "no mistake in the scale can show.",
     "equal-values": "All of your values are alike, so every mix of them is the same.",
@@ -788,6 +807,8 @@ def _telling(*, faults=frozenset()):
         query, key = query[:, :1], key[:, :1]
     if "equal-values" in faults:
         value = 0 * value + 5
+    if "equal-keys" in faults:
+        key = np.ones_like(key)
     if "saturated" in faults:
         query, key, value = np.full((3, 16), 2), np.eye(2, 16), value[:2]
         key[0] = 2
@@ -797,20 +818,20 @@ def _telling(*, faults=frozenset()):
 def _telling_judge(cases, outcomes):
     value = outcomes[0].value
     if not isinstance(value, (tuple, list)) or len(value) != 3:
-        return broken_law("Return three arrays: `return query, key, value`.")
+        return another_form("Return three arrays: `return query, key, value`.")
     query, key, value = parts = [finite_array(part) for part in value]
     if any(part is None for part in parts):
-        return broken_law("Query, key and value must be arrays of finite numbers.")
+        return another_form("Query, key and value must be arrays of finite numbers.")
     shapes = f"query {query.shape}, key {key.shape}, value {value.shape}"
     if not (query.ndim == key.ndim == value.ndim == 2 and query.shape[1] == key.shape[1]
             and len(key) == len(value) and min(query.size, key.size, value.size) > 0):
-        return broken_law("The shapes must be (n_q, d_k), (n_k, d_k) and (n_k, d_v), none empty.",
-                          shapes)
+        return another_form("The shapes must be (n_q, d_k), (n_k, d_k) and (n_k, d_v), none "
+                            "empty.", shapes)
     for name, part, low, high in (("query", query, -2, 2), ("key", key, -2, 2),
                                   ("value", value, 0, 9)):
         if not np.isin(part, np.arange(low, high + 1)).all():
-            return broken_law(f"The {name} must hold whole numbers from {low} to {high} only, "
-                              "so that a person can check the test by hand.")
+            return another_form(f"The {name} must hold whole numbers from {low} to {high} only, "
+                                "so that a person can check the test by hand.")
     return _slipped_through(query, key, value, shapes)
 
 
@@ -821,11 +842,11 @@ def _slipped_through(query, key, value, shapes):
     missed = [name for name, gap in gaps.items() if gap < 0.1]
     if not missed:
         return None
-    weights = attention_weights(query, key)
+    second = np.sort(attention_weights(query, key), 1)[:, -2:-1]  # empty where there is one key
     why = next((name for name, so in {
         "one-key": len(key) == 1, "equal-values": not np.ptp(value, axis=0).any(),
-        "zeros": not (query @ key.T).any(), "one-wide": key.shape[1] == 1,
-        "saturated": (np.sort(weights, 1)[:, -2] < 0.01).all()}.items() if so), None)
+        "zeros": not (query @ key.T).any(), "equal-keys": not np.ptp(key, axis=0).any(),
+        "one-wide": key.shape[1] == 1, "saturated": (second < 0.01).all()}.items() if so), None)
     lines = [f"{name:26}{gap:9.3f}{'  <- passes' if name in missed else ''}"
              for name, gap in gaps.items()]
     if why:
@@ -893,18 +914,19 @@ def _refuted(*, faults=frozenset()):
 def _refuted_judge(cases, outcomes):
     value = outcomes[0].value
     if not isinstance(value, tuple | list) or len(value) != 3:
-        return broken_law("Return three things: `return keys, index, certificate`.")
+        return another_form("Return three things: `return keys, index, certificate`.")
     keys, index, certificate = (finite_array(part) for part in value)
     if any(part is None for part in (keys, index, certificate)):
-        return broken_law("Keys and certificate must be arrays of finite numbers, the index one "
-                          "whole number.")
+        return another_form("Keys and certificate must be arrays of finite numbers, the index "
+                            "one whole number.")
     shapes = f"keys {keys.shape}, index {index.shape}, certificate {certificate.shape}"
     if keys.ndim != 2 or index.size != 1 or certificate.shape != (len(keys),) or len(keys) < 2:
-        return broken_law("Keys have shape (n_k, d_k), two or more of them; the certificate has a "
-                          "number for each key, and the index is one number.", shapes)
+        return another_form("Keys have shape (n_k, d_k), two or more of them; the certificate has "
+                            "a number for each key, and the index is one number.", shapes)
     index = float(index.ravel()[0])
     if index not in range(len(keys)):
-        return broken_law(f"The index counts the keys from 0 to {len(keys) - 1}.", f"index {index}")
+        return another_form(f"The index counts the keys from 0 to {len(keys) - 1}.",
+                            f"index {index}")
     index = int(index)
     apart = np.abs(keys[:, None] - keys).max(-1) + np.eye(len(keys))
     mixed = certificate @ keys

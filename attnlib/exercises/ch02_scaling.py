@@ -22,9 +22,11 @@ def _spread(*, width=32, of_query=2, of_key=1 / 4, faults=frozenset()):
                 else width * math.sqrt(of_query * of_key) if "roots" in faults
                 else of_query * of_key if "one-term" in faults
                 else width if "of-one" in faults
+                else width * (of_query * of_key) ** 2 if "variances-squared" in faults
                 else width ** 2 * of_query * of_key if "width-squared" in faults
                 else width * of_query * of_key)
-    spread = variance if "no-root" in faults else math.sqrt(variance)
+    spread = (variance if "no-root" in faults else variance / 2 if "half-for-root" in faults
+              else math.sqrt(variance))
     scale = (1 / math.sqrt(width) if "usual-scale" in faults
              else spread if "upside-down" in faults
              else 1 / variance if "by-variance" in faults else 1 / spread)
@@ -58,6 +60,8 @@ _SPREAD = Exercise(
         "of-one": "You took both variances to be 1, as the text does. Here they are not.",
         "width-squared": "You multiplied by the width twice. Independent terms add their "
                          "variances, and there is one term per feature.",
+        "variances-squared": "You squared the two variances. They are squares of spreads already.",
+        "half-for-root": "Your spread is half of the variance. It is the root of it.",
         "no-root": "Your spread is the variance. One more step leads from one to the other.",
         "usual-scale": "Your scale is the one of equation (2.1). It makes the spread 1 only when "
                        "queries and keys have variance 1.",
@@ -96,8 +100,9 @@ def _heads(x, w_query, w_key, heads, *, faults=frozenset()):
     scores = query @ key.swapaxes(-1, -2) / chosen
     if "scores" in faults:
         return scores
-    return _shares(scores, axis=-2 if "over-queries" in faults else 0 if "over-heads" in faults
-                   else -1, overflow="overflow" in faults)
+    weights = _shares(scores, axis=-2 if "over-queries" in faults else 0 if "over-heads" in faults
+                      else -1, overflow="overflow" in faults)
+    return weights.mean(0) if "heads-averaged" in faults else weights
 
 
 def _heads_loops(x, w_query, w_key, heads):
@@ -156,6 +161,7 @@ _HEADS = Exercise(
                          "One head sees only its part of it.",
         "by-root-share": "You divide by the root of a head's share of `dim`. That is the width of "
                          "a head only where `width` and `dim` are the same.",
+        "heads-averaged": "You return the mean of the heads' weights. Each head has its own.",
         "by-root-heads": "You divide by the root of the number of heads. "
                          "The variance of a sum depends on how many terms it has.",
         "by-root-n": "You divide by the root of the number of words. A longer sentence does not "
@@ -305,11 +311,14 @@ def _normalised(query, key, g, *, faults=frozenset()):
             centred = x - x.mean(axis=-1, keepdims=True)
             spread = centred.std(axis=-1, keepdims=True)
             return centred / np.where(spread == 0, 1, spread)
-        axis = (-2 if "over-positions" in faults else (-2, -1) if "one-length" in faults else -1)
+        axis = (-2 if "over-positions" in faults else (-2, -1) if "one-length" in faults
+                else None if "length-of-all" in faults else -1)
         square = np.sum(np.abs(x) if "absolute" in faults else x * x, axis=axis, keepdims=True)
         length = square if {"squared", "absolute"} & faults else np.sqrt(square)
         if "root-mean-square" in faults:
             length = length / math.sqrt(x.shape[-1])
+        if "epsilon" in faults:
+            length = length + 0.01
         if "zeros" not in faults and f"zero-{whose}" not in faults:
             length = np.where(length == 0, 1, length)
         with np.errstate(invalid="ignore"):
@@ -393,6 +402,10 @@ _NORMALISED = Exercise(
                     "root of a sum of squares.",
         "over-positions": "You took lengths down the columns. Each row, one vector, has its own.",
         "one-length": "You divided all vectors by one common length. Each has its own.",
+        "length-of-all": "You divided the vectors of all sentences by one length, that of the "
+                         "whole array. Each vector has its own.",
+        "epsilon": "You add something to every length, so that no vector comes out with length 1. "
+                   "Only a length of 0 needs help.",
         "standardised": "You subtracted means and divided by spreads. "
                         "Equation (2.10) only changes the length of a vector.",
         "and-root": "You divided by the root of the width as well. "
@@ -470,7 +483,7 @@ def _sharpest(*, keys=10, best=3, wanted=0.9, faults=frozenset()):
     rest = 1.0 if "right-angles" in faults else 1 / best
     weight = best / others if "no-sum" in faults else best / (best + others * rest)
     odds = others if "even" in faults else others * wanted / (1 - wanted)
-    g = math.log(odds)
+    g = math.log10(odds) if "base-ten" in faults else math.log(odds)
     return {"weight": weight,
             "g": g if {"right-angles", "no-half"} & faults else g / 2}
 
@@ -505,6 +518,7 @@ _SHARPEST = Exercise(
         "no-sum": "A weight is divided by the sum of all exponentials, its own included.",
         "no-half": "Your weight is right. For g, remember that the scores of best and worst key "
                    "are 2g apart.",
+        "base-ten": "Your g comes from a logarithm to base 10. The softmax has e.",
         "even": "Your weight is right. Your g makes it 1/2; asked for is more.",
     }, pairs=[("counts-itself", "no-half"), ("one-other", "no-half"), ("no-sum", "no-half"),
               ("counts-itself", "even"), ("no-sum", "even"),
@@ -648,6 +662,8 @@ def _taken_out(w_query, w_key, rate, optimiser, *, faults=frozenset()):
         power = 2
     if "sgd-turned" in faults and optimiser == "sgd":
         power = -1
+    if "sgd-divided" in faults and optimiser == "sgd":
+        power = -2
     if "adam-kept" in faults and optimiser == "adam":
         power = 0
     if "exchanged" in faults:
@@ -725,6 +741,9 @@ _TAKEN_OUT = Exercise(
                         "gradient.",
         "sgd-turned": "Under gradient descent your rate grows. The gradient by a smaller matrix "
                       "is larger already.",
+        "sgd-divided": "Under gradient descent you divide the rate by the factor, twice. The "
+                       "gradient by a smaller matrix is larger already: which way must the rate "
+                       "go?",
         "by-dim": "You took the width of the inputs. The scale belongs to the width of queries "
                   "and keys.",
         "in-place": "Right numbers, but you changed the caller's matrices on the way.",

@@ -14,6 +14,7 @@ from .core import (
     Exercise,
     Mistake,
     Result,
+    another_form,
     broken_law,
     switched,
     with_numbers,
@@ -40,12 +41,17 @@ def _paper(*, exponentials=(1, 2, 3, 6), faults=frozenset()):
         logs = np.log(more)
         weights, four = logs[:3] / logs[:3].sum(), logs / logs.sum()
         cold, group = 2 * logs[:3], logs[:3].sum() / logs.sum()
+    if "all-of-it" in faults:
+        group = 1.0
+    if "four-cold" in faults:
+        four = more ** 2 / (more ** 2).sum()
     if "joined-late" in faults:
         four = np.append(parts, whole * joined / (whole + joined)) / whole
     if "not-normalised" in faults:
         return {"weights": parts.tolist(), "cold": cold.tolist(), "four": more.tolist(),
                 "group": float(whole)}
-    return {"weights": weights.tolist(), "cold": (cold / cold.sum()).tolist(),
+    cold = weights / 2 if "halved" in faults else cold / cold.sum()
+    return {"weights": weights.tolist(), "cold": cold.tolist(),
             "four": four.tolist(), "group": float(group)}
 
 
@@ -77,6 +83,10 @@ _PAPER = Exercise(
                    "double, inside the exponential.",
         "no-temperature": "Your cold shares are those of temperature 1. "
                           "The scores are divided by the temperature first.",
+        "halved": "Your cold shares are half of the warm ones and do not sum to one. It is the "
+                  "scores that a temperature divides.",
+        "four-cold": "Your four shares are cold ones. The fourth key joins at temperature 1.",
+        "all-of-it": "Your group has everything. The key that joined takes a share as well.",
         "old-sum": "Your four shares do not sum to one: they are still divided by the sum of "
                    "the first three.",
         "joined-late": "You put the new share beside the old ones. When a key joins, the others "
@@ -115,7 +125,7 @@ def _softmax(scores, axis, *, faults=frozenset()):
     if "mean" in faults:
         top = scores.mean(axis=axis, keepdims=True)
     if "absolute" in faults:
-        top = np.abs(scores).max(axis=axis, keepdims=True)
+        top = np.abs(np.where(np.isneginf(scores), 0.0, scores)).max(axis=axis, keepdims=True)
     if "smallest" in faults:
         top = scores.min(axis=axis, keepdims=True)
     if "no-keepdims" in faults:
@@ -170,6 +180,8 @@ def _softmax_cases(seed):
             np.moveaxis(scores, axis, -1)[(0,) * (len(shape) - 1)] = -np.inf
         return Case((scores, axis), hard=hard)
 
+    alike = case(3, 3, 3, axis=1, hard="all lengths alike")
+    alike.args[0][0, 0], alike.args[0][1, 1] = 0, 1e-3 * rng.normal(size=3)
     far = rng.normal(size=(3, 5)) + 2000.0 * rng.permutation(3)[:, None]
     apart = np.array([[0, 0, 0, 3000], [0, 900, 900, 900], [0, 600, 1200, 1800]])  # mean, smallest
     apart = rng.permuted(apart, axis=1) + rng.normal(size=(3, 4))
@@ -184,7 +196,8 @@ def _softmax_cases(seed):
                  hard="large scores and minus infinity"),
             Case((np.array([[-4e9, -np.inf, -9e9], [-np.inf, -6e9, -np.inf]]), 1),
                  hard="scores of minus billions"),
-            case(1, 3, axis=0, hard="rows of one score")]
+            case(1, 3, axis=0, hard="rows of one score"), alike,
+            case(1, 1, 1, axis=-2, hard="all lengths 1")]
 
 
 _STABLE = Exercise(
@@ -198,6 +211,7 @@ _STABLE = Exercise(
         "`np.where` can put a harmless number in its place before you divide.",
     ),
     cases=_softmax_cases,
+    spared={"empty": "where there are no scores there is nothing to share out"},
     reference=_softmax_reference,
     mistakes=switched(_softmax, {
         "overflow": "With large scores your `exp` overflows, and far below 0 everything rounds to "
@@ -333,7 +347,11 @@ def _merge_cases(seed):
     for lse in far[1::2]:  # the queries of either part lie apart, the parts do not
         lse += [-800.0, 0.0, 800.0, 400.0]
 
-    return [case(3, 2), case(4, 5), case(6, 3, size=2.0),
+    alike = case(3, 3, hard="all lengths alike")
+    alike.args[0][1] *= 1e-3
+
+    return [case(3, 2), case(4, 5), case(6, 3, size=2.0), alike,
+            case(1, 1, hard="all lengths 1"),
             case(3, 4, shift=1500.0, hard="sums too large for a number"),
             case(5, 2, shift=-1500.0, hard="sums too small for a number"),
             case(5, 4, apart=1500.0, hard="a second part far above the first"),
@@ -355,6 +373,7 @@ _MERGE = Exercise(
         "keeps the division harmless.",
     ),
     cases=_merge_cases,
+    spared={"empty": "without queries there is nothing to merge, without features nothing to see"},
     reference=merge_partials,
     mistakes=switched(_merge, {
         "plain-mean": "Your output is the plain mean of the two. A part with many good keys should "
@@ -388,7 +407,7 @@ _MERGE = Exercise(
     }, pairs=[("top-of-a", "empty-nan"), ("top-shared", "output-nan"),
               ("overflow", "empty-nan"), ("plain-mean", "lse-added"),
               ("plain-mean", "lse-largest"), ("swapped", "lse-largest"),
-              ("overflow", "lse-largest"), ("sum", "lse-added"),
+              ("overflow", "lse-largest"), ("sum", "lse-added"), ("lse-weights", "lse-added"),
               ("swapped", "lse-added"), ("overflow", "lse-added"), ("empty-nan", "lse-largest"),
               ("empty-nan", "top-forgotten"), ("larger-takes-all", "lse-largest"),
               ("not-divided", "top-forgotten"), ("overflow", "output-alone")]),
@@ -468,7 +487,12 @@ def _back_cases(seed):
             weights[0] = 0.0
         return Case((weights, 2 * rng.normal(size=shape) + 1), hard=hard)
 
-    return [case(4), case(3, 5), case(6, 2), case(2, 3, 4), case(5, 3, 6),
+    alike = case(3, 3, 3, hard="all lengths alike")
+    alike.args[1][:] *= 200
+    alike.args[1][0, 0] *= 1e-6
+
+    return [case(4), case(3, 5), case(6, 2), case(2, 3, 4), case(5, 3, 6), alike,
+            case(1, 1, 1, hard="all lengths 1"),
             case(2, 4, size=60.0, hard="shares of 0 and 1"),
             case(3, 4, empty=True, hard="a row that gets nothing"),
             case(4, 1, hard="rows of one key")]
@@ -483,6 +507,7 @@ _BACK = Exercise(
         "number per row, which you need in the shape `(..., 1)`.",
     ),
     cases=_back_cases,
+    spared={"empty": "where there are no shares nothing comes back"},
     reference=_back_reference,
     mistakes=switched(_back, {
         "diagonal": "You used the diagonal of the Jacobian alone. A share also moves when "
@@ -632,7 +657,10 @@ def _stream_cases(seed):
     apart = rng.normal(size=(3, 8)) + 1000.0 * rng.permutation(3)[:, None]
     falling = rng.normal(size=(4, 7)) - 500.0 * np.arange(7)
     low = np.full((2, 3), -3e37) * [[1.0], [2.0]]  # alike in a row, so that lse may round
-    return [case(3, 8, 2, 4), case(4, 6, 5, 2), case(5, 7, 3, 3), case(2, 9, 4, 9),
+    alike = case(3, 3, 3, 2, hard="all lengths alike")
+    alike.args[0][0], alike.args[1][0] = 0, 1e-3 * rng.normal(size=3)
+    return [alike, case(1, 1, 1, 1, hard="all lengths 1"),
+            case(3, 8, 2, 4), case(4, 6, 5, 2), case(5, 7, 3, 3), case(2, 9, 4, 9),
             Case((np.array([[-2000.0, -2001.0]]), rng.normal(size=(2, 3)), 1),
                  hard="two scores near -2000"),
             Case((low, rng.normal(size=(3, 4)), 1), hard="scores of -3e37 and less"),
@@ -658,6 +686,7 @@ _STREAM = Exercise(
         "while it is still minus infinity, and at what the last line divides by.",
     ),
     cases=_stream_cases,
+    spared={"empty": "without keys no chunk comes, and a query that sees nothing is there"},
     reference=_stream_reference,
     mistakes=(Mistake("as-given", "This is the function as it was given. Try it on two keys, "
                       "the larger score second, and follow each of its three numbers by hand.",
@@ -789,6 +818,10 @@ def _temperature(scores, keys, *, faults=frozenset()):
         scores = scores.mean(0, keepdims=True)
     if "shared-softmax" in faults:
         scores = scores.reshape(1, -1)
+    if "mean-entropy" in faults:
+        return _bisect(lambda t: math.exp(np.log(effective_keys(softmax(scores / t))).mean()), keys)
+    if "median" in faults:
+        return _bisect(lambda t: np.median(effective_keys(softmax(scores / t))), keys)
     found = _bisect(lambda t: _spread_over(scores, t), keys)
     if "narrow" in faults:
         found = min(max(found, 0.1), 10.0)
@@ -829,23 +862,50 @@ def _temperature_cases(seed):
 
 
 def _temperature_judge(cases, outcomes):
+    given = []  # for each input: the temperature, what it reaches, and what was asked for
     for case, outcome in zip(cases, outcomes):
         scores, keys = case.args
         value = np.asarray(outcome.value if not isinstance(outcome.value, str) else "none")
         if value.size != 1 or value.dtype.kind not in "iuf":
-            return broken_law("A temperature is one number.")
+            return another_form("A temperature is one number.")
         temperature = float(value.reshape(()))
         if not (math.isfinite(temperature) and temperature > 0):
-            return broken_law(f"A temperature is a number above 0; yours is {temperature}.")
+            return another_form(f"A temperature is a number above 0; yours is {temperature}.")
         with np.errstate(over="ignore"):
-            reached = _spread_over(scores, temperature)
-        if not abs(reached - keys) <= 0.01 * keys:
-            return broken_law(
-                f"At your temperature the queries spread over {reached:.3f} keys in the mean; "
-                f"asked for were {keys}, to 1 %.",
-                f"scores {scores.shape}{': ' + case.hard if case.hard else ''}\n"
-                f"temperature {temperature:.6g}")
-    return None
+            given.append((temperature, _spread_over(scores, temperature), keys))
+    wrong = [i for i, (_, reached, keys) in enumerate(given)
+             if not abs(reached - keys) <= 0.01 * keys]
+    if not wrong:
+        return None
+    case, (temperature, reached, keys) = cases[wrong[0]], given[wrong[0]]
+    name, words = _temperature_fault(cases, given, wrong)
+    return broken_law(
+        f"At your temperature the queries spread over {reached:.3f} keys in the mean; asked for "
+        f"were {keys}, to 1 %.{words}",
+        f"scores {case.args[0].shape}{': ' + case.hard if case.hard else ''}\n"
+        f"temperature {temperature:.6g}", name)
+
+
+def _temperature_fault(cases, given, wrong):
+    """Name and sentence of what all the wrong temperatures have in common."""
+    temperatures = [temperature for temperature, _, _ in given]
+    off = [given[i][1] / given[i][2] - 1 for i in wrong]
+    if np.ptp(temperatures) <= 1e-6 * max(temperatures):
+        return "one temperature", " You give one and the same temperature for every input."
+    right = [i for i in range(len(given)) if i not in wrong]
+    if len(right) > len(wrong):
+        low, high = (how(temperatures[i] for i in right) for how in (min, max))
+        due = [_temperature(*cases[i].args) for i in wrong]
+        if all(t < low or t > high for t in due):
+            return "stops short", (f" Your temperatures are right from {low:.3g} to {high:.3g}. "
+                                   f"Here {due[0]:.3g} is needed.")
+    if max(map(abs, off)) < 0.1:
+        return "nearly right", (f" On every input you come within {100 * max(map(abs, off)):.2g} % "
+                                "of what was asked for, and that is not close enough.")
+    if min(off) > 0 or max(off) < 0:
+        way = "high" if off[0] > 0 else "low"
+        return f"too {way}", f" Wherever it is wrong, your temperature is too {way}."
+    return "", ""
 
 
 _TEMPERATURE = Exercise(
@@ -875,6 +935,9 @@ _TEMPERATURE = Exercise(
                    "That is another count; ours is in equation (3.5).",
         "bits": "You measured the entropy in bits, then raised e to it. "
                 "Base of the logarithm and base of the power must be one.",
+        "mean-entropy": "You raised e to the mean of the entropies. Asked for is the mean of what "
+                        "each query reaches: raise first, then take the mean.",
+        "median": "You brought the median query to the number of keys. Asked for is the mean.",
         "first-row": "Right for the first query. Asked for is the mean over all queries.",
         "mean-row": "You averaged the scores of all queries first. "
                     "Asked for is the mean of what each of them reaches.",
@@ -922,6 +985,8 @@ def _quiet(scores, *, faults=frozenset()):
     if "sigmoid" in faults:
         return 1 / (1 + np.exp(-scores))
     shares = parts / total
+    if "wrong-end" in faults:
+        return np.concatenate([silent / total, shares[..., :-1]], axis=-1)
     return np.concatenate([silent / total, shares], axis=-1) if "extra-column" in faults else shares
 
 
@@ -959,7 +1024,10 @@ def _quiet_cases(seed):
         return Case((scores,), hard=hard)
 
     apart = rng.normal(size=(3, 5)) + 2000.0 * np.array([[-1.0], [1.0], [0.0]])
-    return [case(4), case(3, 6), case(5, 2), case(2, 3, 4), case(4, 5, 3),
+    alike = case(3, 3, 3, hard="all lengths alike")
+    alike.args[0][0, 0], alike.args[0][1, 1] = 0, 1e-3 * rng.normal(size=3)
+    return [case(4), case(3, 6), case(5, 2), case(2, 3, 4), case(4, 5, 3), alike,
+            case(1, 1, 1, hard="all lengths 1"),
             case(3, 5, size=600.0, hard="scores in the hundreds"),
             case(2, 4, shift=900.0, hard="scores far above 0"),
             case(4, 3, shift=-900.0, hard="scores far below 0"),
@@ -978,6 +1046,7 @@ _QUIET = Exercise(
         "And the hidden score takes part when the largest is sought.",
     ),
     cases=_quiet_cases,
+    spared={"empty": "where there are no scores there is nothing to share out"},
     reference=_quiet_reference,
     mistakes=switched(_quiet, {
         "one-not-shrunk": "You subtracted the largest score, but the 1 below the fraction line "
@@ -998,6 +1067,8 @@ _QUIET = Exercise(
                    "The keys must compete: the sum goes over all of them.",
         "over-everything": "You divide by the sum of the whole array. Each row has its own.",
         "minus-one": "You subtract the 1 below the fraction line. It is added.",
+        "wrong-end": "Your silent share stands in front and your last key is cut off. Which of "
+                     "the columns belongs to no key?",
         "extra-column": "You return the silent share as well. It is needed in the sum only.",
     }, pairs=[("one-not-shrunk", "zero-not-seen"), ("overflow", "first-axis"),
               ("ordinary", "zero-not-seen"), ("one-not-shrunk", "first-axis"),
@@ -1025,6 +1096,8 @@ def _fair(runs, *, faults=frozenset()):
         if all(fair):
             best = max if "best-run" in faults else np.median if "median" in faults else np.mean
             points = 100 * float(best(high["right"]) - best(low["right"]))
+            if "relative" in faults:
+                points /= float(best(low["right"]))
             found.append([high["steps"], high["step"], points])
     found.sort()
     if "as-they-come" in faults:
@@ -1100,6 +1173,8 @@ _FAIR = Exercise(
                       "Which of the two is the claim about?",
         "turned": "Your signs are turned: asked for is what the larger start adds to the smaller.",
         "shares": "Your differences are shares. A point is one hundredth.",
+        "relative": "You give the gain in percent of what the smaller start has. Asked for are "
+                    "points: the difference itself.",
         "best-run": "You compare the best run of each. What of the others?",
         "median": "You compare the runs in the middle. Asked for is the difference of the means.",
         "longest-alone": "You keep the longest training alone. That hides whether the effect "
@@ -1133,14 +1208,15 @@ def _vote(scores, labels, temperature):
 def _flip_judge(cases, outcomes):
     answer = outcomes[0].value
     if not isinstance(answer, dict) or not {"scores", "helps", "harms"} <= answer.keys():
-        return broken_law('Return a dict with "scores", "helps" and "harms".')
+        return another_form('Return a dict with "scores", "helps" and "harms".')
     scores = np.asarray(answer["scores"], dtype=float)
     labels = {name: np.asarray(answer[name]) for name in ("helps", "harms")}
     if scores.ndim != 1 or not 3 <= len(scores) <= 12 or not np.isfinite(scores).all():
-        return broken_law("Scores are 3 to 12 ordinary numbers in one row.")
+        return another_form("Scores are 3 to 12 ordinary numbers in one row.")
     for name, row in labels.items():
         if row.shape != scores.shape or not np.isin(row, (0, 1)).all() or np.ptp(row) == 0:
-            return broken_law(f'"{name}" needs a label 0 or 1 for each score, both among them.')
+            return another_form(f'"{name}" needs a label 0 or 1 for each score, both among '
+                                "them.")
     votes = {(name, t): _vote(scores, row, t) for name, row in labels.items() for t in (1, 4)}
     told = "\n".join(f"{name}, temperature {t}: label {label} wins by {lead:.3f}"
                      for (name, t), (label, lead) in votes.items())
@@ -1150,7 +1226,7 @@ def _flip_judge(cases, outcomes):
             return Result("known_mistake", mistake.sentence, told, mistake=mistake.name)
     if min(lead for _, lead in votes.values()) < _LEAST:
         return broken_law("One of your votes is a tie, or nearly: the winner must lead by a "
-                          "hundredth of the whole.", told)
+                          "hundredth of the whole.", told, name="a tie")
     return None
 
 

@@ -13,6 +13,7 @@ from .core import (
     Exercise,
     Mistake,
     Result,
+    another_form,
     broken_law,
     switched,
     with_numbers,
@@ -42,6 +43,8 @@ def _paper(*, exponentials=_PAPER_PARTS, faults=frozenset()):
         4, k=-1 if "strict" in faults else 0, dtype=bool)
     if "padding" not in faults:
         allowed = allowed & (np.arange(4) < 3)
+    if "ahead" in faults:
+        allowed = np.tri(4, dtype=bool).T & (np.arange(4) < 3)
     if "reversed" in faults:
         allowed = ~allowed
     if "silent-padding" in faults:
@@ -51,6 +54,8 @@ def _paper(*, exponentials=_PAPER_PARTS, faults=frozenset()):
     weights = parts / np.maximum(below.sum(0 if "columns" in faults else 1, keepdims=True), 1e-9)
     if "columns" in faults:
         weights = parts / np.maximum(below.sum(0), 1e-9)
+    if "scores-shown" in faults:
+        weights = np.log(np.where(allowed, exponentials, 1.0))
     return {"second": weights[1].tolist(), "third": weights[2].tolist(),
             "fourth": weights[3].tolist(), "pairs": int(allowed.sum())}
 
@@ -86,6 +91,8 @@ _PAPER = Exercise(
         "padding": "The last query sees the last key. That one is padding and hidden from "
                    "everybody.",
         "strict": "Your words do not see themselves. A causal mask leaves the diagonal open.",
+        "ahead": "Your queries look ahead, not back. Row i is the query: which keys lie before it?",
+        "scores-shown": "Your rows are the scores that are left. Where is the softmax?",
         "reversed": "Your weights lie on the hidden keys. Here, True means that a query may look.",
         "silent-padding": "You took the last query's sight away. Padding is hidden as a key; "
                           "as a query it may still look.",
@@ -169,7 +176,11 @@ def _masked_cases(seed):
     deep = np.round(rng.normal(0, 2, (5, 3))) - 1e5
     empty = some(5, 7)
     empty[[1, 3]] = False
-    return [plain, batch, Case((rng.normal(0, 2, (2, 3, 5, 4)), some(3, 1, 4))),
+    alike = rng.normal(0, 2, (3, 3, 3, 3))
+    alike[0, 0, 0] *= 1e-3
+    return [Case((alike, some(3, 3, 3)), hard="all lengths alike"),
+            Case((rng.normal(size=(1, 1, 1, 1)), np.ones((1, 1, 1), bool)), hard="all lengths 1"),
+            plain, batch, Case((rng.normal(0, 2, (2, 3, 5, 4)), some(3, 1, 4))),
             Case((rng.normal(0, 2, (2, 4, 7)), some(1, 7))),
             Case((rng.normal(0, 2, (4, 3)), np.ones(3, bool)), hard="nothing hidden"),
             Case((large, mask), hard="hidden scores far above the others"),
@@ -191,6 +202,7 @@ _MASKED = Exercise(
         "An empty row has the total 0. Divide it by 1 instead: `np.where(total == 0, 1, total)`.",
     ),
     cases=_masked_cases,
+    spared={"empty": "where there are no scores there is nothing to share out"},
     reference=_masked_reference,
     mistakes=switched(_masked, {
         "polarity": "Your weights lie on the hidden keys. In this book True means \"may attend\".",
@@ -250,6 +262,10 @@ def _recent(n_q, n_k, window, *, faults=frozenset()):
     allowed = (back >= newest) & (back <= oldest)
     if "suffix" in faults:  # the window's far end as if the first query stood at the first key
         allowed = (back >= newest) & (back - offset <= oldest)
+    if "blocks" in faults:
+        allowed = (back + np.arange(n_k)) // window == np.arange(n_k) // window
+    if "same-keys" in faults:
+        allowed = np.broadcast_to(np.arange(n_k) >= n_k - window, back.shape)
     if "newest-keys" in faults:
         allowed = (back >= newest) & (np.arange(n_k) >= n_k - window)
     if "polarity" in faults:
@@ -309,6 +325,7 @@ _RECENT = Exercise(
         "Count on your fingers for a window of 3: distances 0, 1 and 2.",
     ),
     cases=_recent_cases,
+    spared={"zeros": "a window of 0 keys is none, and without queries or keys there is no mask"},
     reference=_recent_reference,
     mistakes=switched(_recent, {
         "top-left": "Your first query stands at the first key. With a cache there are earlier "
@@ -321,6 +338,10 @@ _RECENT = Exercise(
                   "before it: keys from the cache that are too old stay visible.",
         "newest-keys": "All your queries share one window, the newest keys. Each has a window "
                        "that ends at its own place.",
+        "blocks": "Your queries see the block that they stand in. A window slides along: each "
+                  "query has its own.",
+        "same-keys": "All your queries see the same keys, the last ones, later ones among them. "
+                     "Each has a window that ends at its own place.",
         "own-hidden": "Your queries see the right number of keys, but their own is not "
                       "among them.",
         "future": "Your mask ends the window in the past, but leaves the future open.",
@@ -452,6 +473,7 @@ _PACKED = Exercise(
         "your mask can tell that?",
     ),
     cases=_packed_cases,
+    spared={"empty": "a row without documents is one of empty documents, which is there"},
     reference=_packed_reference,
     mistakes=switched(_packed, {
         "across": "Your mask is causal, but later documents see the earlier ones.",
@@ -511,13 +533,20 @@ def _attend(query, key, value, lengths, *, faults=frozenset()):
     if "in-place" in faults:
         query /= math.sqrt(d_k)
     scores = query @ np.swapaxes(key, -1, -2)
-    if "in-place" not in faults and "no-scale" not in faults:
+    if "scale-of-values" in faults:
+        scores = scores / math.sqrt(value.shape[-1])
+    elif "in-place" not in faults and "no-scale" not in faults:
         scores = scores / math.sqrt(d_k)
     lengths = lengths[:1] if "first-length" in faults else lengths
     if "one-short" in faults:
         lengths = lengths - 1
     limit = lengths[:, None, None] if "rank" in faults else lengths[:, None, None, None]
     real = np.arange(n) <= limit if "inclusive" in faults else np.arange(n) < limit
+    if "tiled" in faults:
+        each = np.tile(lengths, query.shape[1]).reshape(query.shape[:2])
+        real = np.arange(n) < each[..., None, None]
+    if "causal" in faults:
+        real = real & np.tri(n, dtype=bool)
     if "polarity" in faults:
         real = ~real
     turned = np.swapaxes(real, -1, -2)
@@ -565,7 +594,10 @@ def _attend_cases(seed):
         return Case((size * query, key, value + 1, np.array(lengths)), hard=hard)
 
     lower = _low(rng, 2, 3, 5, 4)
-    return [case(rng.permutation([2, 6, 4]), 2, 7, 4, 5), case([5, 1], 3, 5, 6, 4),
+    alike = case([2, 2, 3], 3, 3, 3, 3, hard="all lengths alike")
+    alike.args[0][..., 0, :], alike.args[1][..., 1, :] = 0, 1e-3 * rng.normal(size=3)
+    return [alike, case([1], 1, 1, 1, 1, hard="all lengths 1"),
+            case(rng.permutation([2, 6, 4]), 2, 7, 4, 5), case([5, 1], 3, 5, 6, 4),
             case(rng.permutation([2, 5, 0]), 3, 6, 2, 4, hard="as many heads as sentences"),
             case([0, 4, 2], 4, 5, 2, 6, hard="a sentence without words"),
             case([3, 2, 1, 4], 2, 5, 3, 6, size=900.0, hard="large scores"),
@@ -587,6 +619,7 @@ _ATTEND = Exercise(
         "same number. What does a softmax make of that?",
     ),
     cases=_attend_cases,
+    spared={"empty": "a sentence without words is there; without sentences nothing is asked"},
     reference=_attend_reference,
     mistakes=switched(_attend, {
         "rank": "The mask lines up with the wrong axis: with as many heads as sentences, each "
@@ -616,6 +649,11 @@ _ATTEND = Exercise(
         "hidden-top": "You subtract the largest of *all* scores. Where a padded key has it, the "
                       "real ones round to 0.",
         "no-scale": "The scale is gone. It was not the bug.",
+        "scale-of-values": "You divided by the root of the width of the values. The scale was not "
+                           "the bug.",
+        "tiled": "Your lengths go round: a b c a b c, over sentences and heads. All heads of a "
+                 "sentence have its length.",
+        "causal": "You hid later words as well. Only padding is to be hidden.",
         "in-place": "The numbers are right, but you changed the caller's query on the way.",
     }, pairs=[("rank", "average"), ("rank", "nan-rows"), ("rank", "zero-scores"),
               ("nan-rows", "both-sides"), ("average", "both-sides"),
@@ -635,13 +673,17 @@ def _count(*, n=100, window=10, layers=4, prompt=20, steps=5, faults=frozenset()
     counts = {
         "pairs": {"": n * (n + 1) // 2, "diagonal": n * (n - 1) // 2, "everything": n * n},
         "windowed": {"": n * window - window * (window - 1) // 2, "start": n * window,
-                     "eleven": n * (window + 1) - window * (window + 1) // 2},
+                     "eleven": n * (window + 1) - window * (window + 1) // 2,
+                     "first-lost": n * window - window * (window + 1) // 2},
         "reach": {"": 1 + back, "own-again": layers * window, "own-left-out": back,
-                  "one-layer": window, "all": n},
+                  "one-layer": window, "all": n, "own-twice": 1 + layers * window,
+                  "multiplied": window ** layers, "layer-short": 1 + back - (window - 1)},
         "cached": {"": sum(texts), "without-own": sum(texts) - steps,
-                   "prompt-only": steps * prompt},
+                   "prompt-only": steps * prompt, "all-at-last": steps * (prompt + steps),
+                   "queries-alone": steps},
         "uncached": {"": sum(t * t for t in texts), "half": sum(t * (t + 1) // 2 for t in texts),
-                     "last-only": (prompt + steps) ** 2},
+                     "last-only": (prompt + steps) ** 2, "one-query": sum(texts),
+                     "last-for-all": steps * (prompt + steps) ** 2},
     }
     return {name: next((number for fault, number in answers.items() if fault in faults),
                        answers[""]) for name, answers in counts.items()}
@@ -676,6 +718,18 @@ _COUNT = Exercise(
         "start": "`windowed`: the first positions have fewer keys to look at.",
         "eleven": "`windowed`: you let each query see a whole window of keys besides its own. "
                   "Its own is one of the window.",
+        "first-lost": "`windowed`: you took one key too many away at the beginning. The first "
+                      "position sees itself.",
+        "own-twice": "`reach`: you counted a whole window of new positions for every layer, and "
+                     "the output's own besides.",
+        "multiplied": "`reach`: you multiplied the windows. Each layer goes back a few positions "
+                      "more; it adds up.",
+        "layer-short": "`reach`: that is one layer fewer. How many go back?",
+        "all-at-last": "`cached`: you let every step see as many keys as the last one sees.",
+        "queries-alone": "`cached`: you counted the queries. Each of them meets every key so far.",
+        "one-query": "`uncached`: you counted one query a step. Without a cache, all queries so "
+                     "far are computed again.",
+        "last-for-all": "`uncached`: you let every step be as long as the last one.",
         "own-again": "`reach`: you counted a whole window of new positions for every layer. The "
                      "position from which a layer looks back was counted already.",
         "own-left-out": "`reach`: you left out the output's own position.",
@@ -714,11 +768,15 @@ def _remember(query, key, value, past_key, past_value, *, faults=frozenset()):
         keys, values, n_past = key, value, 0
     if "in-place" in faults:
         query /= math.sqrt(d_k)
+    if "keys-scaled" in faults:
+        keys = kept_keys = np.concatenate([past_key, key / math.sqrt(d_k)])
+        kept = kept_keys, values
     scores = query @ keys.T
-    if "in-place" not in faults and "no-scale" not in faults:
+    if not {"in-place", "no-scale", "keys-scaled"} & faults:
         scores = scores / math.sqrt(d_k)
-    allowed = np.tri(len(query), len(keys), k=0 if "top-left" in faults else
-                     n_past - 1 if "strict" in faults else n_past, dtype=bool)
+    moved = (0 if "top-left" in faults else n_past + 1 if "one-ahead" in faults
+             else n_past - 1 if "strict" in faults else n_past)
+    allowed = np.tri(len(query), len(keys), k=moved, dtype=bool)
     if "past-only" in faults:
         allowed = np.broadcast_to(np.arange(len(keys)) < n_past, scores.shape)
     if "square" in faults:
@@ -730,6 +788,9 @@ def _remember(query, key, value, past_key, past_value, *, faults=frozenset()):
         scores = np.where(allowed, scores, fill)
     weights = _shares(scores, 0 if "over-queries" in faults else 1,
                       overflow="overflow" in faults, empty_is_nan=True)
+    if "two-softmaxes" in faults:
+        weights = np.concatenate([_shares(part, 1) if part.size else part for part in (
+            scores[:, :n_past], scores[:, n_past:])], axis=1)
     return weights @ values, *kept
 
 
@@ -764,7 +825,10 @@ def _remember_cases(seed):
         return Case((size * query, *rest), hard=hard)
 
     lower = _low(rng, 3, 4)
-    return [case(3, 5, 4, 2), case(4, 2, 3, 5), case(5, 7, 6, 3), case(2, 6, 5, 4),
+    alike = case(3, 3, 3, 3, hard="all lengths alike")
+    alike.args[0][0], alike.args[1][1] = 0, 1e-3 * rng.normal(size=3)
+    return [alike, case(1, 1, 1, 1, hard="all lengths 1"),
+            case(3, 5, 4, 2), case(4, 2, 3, 5), case(5, 7, 6, 3), case(2, 6, 5, 4),
             case(4, 0, 5, 3, hard="nothing earlier"), case(1, 4, 3, 2, hard="a single new token"),
             case(6, 4, 3, 5, size=2000.0, hard="large scores"),
             Case((*_low(rng, 3, 4), rng.normal(size=(3, 5)), _low(rng, 6, 4)[1],
@@ -790,6 +854,12 @@ _REMEMBER = Exercise(
         "no-mask": "Your new tokens see each other's future. With one new token at a time it does "
                    "not show.",
         "strict": "Your new tokens do not see themselves.",
+        "one-ahead": "Your new tokens see one key too many, the one after their own. Each sees "
+                     "what is cached, what is new before it, and itself.",
+        "keys-scaled": "You scale the keys before you store them. What was stored earlier is not "
+                       "scaled, and the next step would take these for plain ones.",
+        "two-softmaxes": "You made two softmaxes, of what is cached and of what is new, and added. "
+                         "All keys compete under one.",
         "past-only": "Your new tokens see only what is earlier, not themselves and each other.",
         "new-only": "Your new tokens see each other, but nothing from the cache.",
         "square": "Your mask has a row and a column for each *new* token. There are more keys than "
@@ -860,24 +930,49 @@ def _two_steps_judge(cases, outcomes):
         n, = case.args
         allowed = _as_mask(outcome.value)
         if allowed is None or allowed.shape != (n, n):
-            return broken_law(f"For n = {n} a mask is a boolean array of shape ({n}, {n}).")
+            return another_form(f"For n = {n} a mask is a boolean array of shape ({n}, {n}).")
         if np.triu(allowed, 1).any():
             i, j = np.argwhere(np.triu(allowed, 1))[0]
-            return broken_law("Your mask is not causal.", f"n = {n}: position {i} may see {j}")
+            return broken_law("Your mask is not causal.", f"n = {n}: position {i} may see {j}",
+                              name="not causal")
         most, limit = int(allowed.sum(1).max()), 2 * _side(n)
         if most > limit:
             return broken_law(f"A query of yours sees {most} keys; at most {limit} are allowed for "
-                              f"n = {n}.", f"position {int(allowed.sum(1).argmax())} sees {most}")
+                              f"n = {n}.", f"position {int(allowed.sum(1).argmax())} sees {most}",
+                              name="too many keys")
         reached = allowed.astype(int) @ allowed.astype(int) > 0
         missing = np.argwhere(np.tri(n, dtype=bool) & ~reached)
         if len(missing):
             i, j = missing[0]
             ways = np.flatnonzero(allowed[i]).tolist()
+            name, words = _two_steps_fault(allowed)
             return broken_law(
-                f"{len(missing)} pairs are not connected in two steps for n = {n}.",
+                f"{len(missing)} pairs are not connected in two steps for n = {n}.{words}",
                 f"position {i} does not reach {j}: it sees {ways},\n"
-                f"and {j} is seen by {np.flatnonzero(allowed[:, j]).tolist()}")
+                f"and {j} is seen by {np.flatnonzero(allowed[:, j]).tolist()}", name)
     return None
+
+
+def _two_steps_fault(allowed):
+    """Name and sentence of what a causal mask looks like that leaves pairs apart."""
+    n = len(allowed)
+    back = np.subtract.outer(np.arange(n), np.arange(n))
+    if not allowed.diagonal().all():
+        return "not itself", (" Some of your positions do not see themselves, so that what one "
+                              "step reaches is lost in two.")
+    width = next((w for w in range(1, n) if not allowed[back == w].all()), n)
+    beyond = allowed & (back >= width)
+    if not beyond.any():
+        return "nearest alone", (f" Your queries see the {width} nearest keys and no others. Two "
+                                 "such steps reach hardly twice as far.")
+    if all(len({*allowed[back == distance].tolist()}) == 1 for distance in range(n)):
+        return "same distances", (" All your queries look at the same distances back. Two steps "
+                                  "reach what is a sum of two of them, and nothing else.")
+    columns = beyond.any(0)
+    if (allowed == ((back >= 0) & (back < width) | columns & (back >= width))).all():
+        return "same columns", (" Beyond the nearest, all your queries look at the same keys. What "
+                                "is far, and what none of those keys sees, is not reached.")
+    return "", ""
 
 
 def _two_steps_strided(n):
@@ -1011,9 +1106,14 @@ def _rule_cases(seed):
         query, key = (np.append(rng.integers(n, size=many), near) for _ in "12")
         return Case((query, rng.permutation(key), starts, asked), hard=hard)
 
-    starts, asked, n = documents(4, 5, 4)
     whole = np.array([4, 0, 3])
-    return [square(5, 4, 7), square(3, 6, 2, 4), some(9, 12, 7), some(5, 8, 6, 11),
+    starts = np.array([0, 4, 9])
+    grid = rng.integers(12, size=(3, 3))
+    return [Case((grid, rng.integers(12, size=3), starts, np.array([1, 2, 1])),
+                 hard="all lengths alike"),
+            Case((np.array([[6]]), np.array([4]), np.array([0, 4, 9]), np.array([1, 2, 1])),
+                 hard="all lengths 1"),
+            square(5, 4, 7), square(3, 6, 2, 4), some(9, 12, 7), some(5, 8, 6, 11),
             Case((np.arange(12)[:, None], np.arange(11), np.array([0, 4, 9]), whole),
                  hard="a document that is all question, and one without any"),
             Case((7, 5, np.array([0, 4, 9]), np.array([1, 2, 1])), hard="one query and one key"),
@@ -1031,6 +1131,8 @@ _RULE = Exercise(
         "Two of the three are joined by `|`, since either is enough. The documents come with `&`.",
     ),
     cases=_rule_cases,
+    spared={"empty": "then no pair is asked about",
+            "alike: no two entries of starts are equal": "a document has at least one token"},
     reference=_rule_reference,
     mistakes=switched(_rule, {
         "across": "Your documents see each other.",
@@ -1101,8 +1203,8 @@ def _roundabout_judge(cases, outcomes):
         except (TypeError, ValueError):
             masks = []
         if len(masks) != 3 or any(mask.shape != (n, n) for mask in masks):
-            return broken_law(f"For n = {n} return three masks of shape ({n}, {n}): "
-                              "`return first, middle, last`.")
+            return another_form(f"For n = {n} return three masks of shape ({n}, {n}): "
+                                "`return first, middle, last`.")
         found.append((n, masks))
     sentences = {mistake.name: mistake.sentence for mistake in _ROUNDABOUT.mistakes}
 

@@ -6,13 +6,14 @@ from itertools import product
 
 import numpy as np
 
-from ..attention import attention_scores, attention_weights
+from ..attention import attention_scores, attention_weights, softmax
 from ..positions import alibi_bias, rotate, sinusoidal_positions
 from .core import (
     Case,
     Exercise,
     Mistake,
     Result,
+    another_form,
     broken_law,
     finite_array,
     flipped,
@@ -46,9 +47,15 @@ def _hands(*, query=4, key=2, degrees=30, faults=frozenset()):
     if "swapped" in faults:
         turned_query, turned_key = turned(query, 1), turned(key, 3)
         near, after = turned_query @ turned_key, turned(query, 5) @ turned_key
+    if "key-exchanged" in faults:
+        turned_key = turned_key[::-1] * (1 if turned_key[0] * turned_key[1] > 0 else -1)
     far = 0.0 if "far-is-nothing" in faults else near
+    if "key-exchanged" in faults:
+        near = turned_query @ turned_key
     if "even" in faults:
         after = near
+    if "after-is-nothing" in faults:
+        after = 0.0
     scale = 1 / math.sqrt(2) if "scaled" in faults else 1
     return {"q": turned_query.tolist(), "k": turned_key.tolist(),
             "near": scale * near, "far": scale * far, "after": scale * after}
@@ -82,6 +89,10 @@ _HANDS = Exercise(
         "swapped": "You gave the query the key's place, and the key the query's.",
         "far-is-nothing": "Your far pair scores nothing. Rotary does not fade by itself: how far "
                           "apart are its two places?",
+        "after-is-nothing": "You let a key after the query score nothing. There is no mask here: "
+                            "turn the key for place 5 and multiply.",
+        "key-exchanged": "In your key sine and cosine have changed places. Draw the arrow (0, 1) "
+                         "and turn it by a little.",
         "even": "Your score is the same for a key before and a key after. "
                 "Turn the key for place 5 and multiply again.",
         "scaled": "Your dot products are divided by a root. Here no scale was asked for.",
@@ -107,6 +118,8 @@ def _alibi(heads, n_q, n_k, *, base=2.0, last=8, faults=frozenset()):
               else base ** (-number / heads) if "no-eight" in faults
               else base ** (-last / number) if "inverted" in faults
               else 1 / number if "reciprocal" in faults
+              else last / heads * number if "no-power" in faults
+              else math.e ** (-last / heads * number) if "base-e" in faults
               else base ** (-last / heads * number))
     if "one-slope" in faults:
         slopes = np.full(heads, slopes[0])
@@ -120,6 +133,10 @@ def _alibi(heads, n_q, n_k, *, base=2.0, last=8, faults=frozenset()):
         steps = np.maximum(steps, 0) if "future-free" in faults else np.abs(steps)
     if "squared" in faults:
         steps = steps ** 2
+    if "logarithm" in faults:
+        steps = np.log1p(np.abs(steps))
+    if "masked" in faults:
+        steps = np.where(np.arange(n_q)[:, None] + start >= np.arange(n_k), steps, np.inf)
     if "root" in faults:
         steps = np.sqrt(np.abs(steps))
     bias = slopes[:, None, None] * steps * (1 if "positive" in faults else -1)
@@ -174,6 +191,7 @@ _ALIBI = Exercise(
         "matrix of distances once per head.",
     ),
     cases=_alibi_cases,
+    spared={"zeros": "without heads, queries or keys there is no bias"},
     reference=alibi_bias,
     mistakes=switched(_alibi, {
         "from-zero": "Your first slope is 1. Look at the first exponent in the list of slopes.",
@@ -195,6 +213,14 @@ _ALIBI = Exercise(
         "off-by-one": "A query's own key gets a bias. How far away is it?",
         "squared": "Your bias falls with the square of the distance. What does the L in ALiBi "
                    "stand for?",
+        "no-power": "Your slopes grow evenly from head to head. In the list they are powers: each "
+                    "is the same fraction of the one before.",
+        "base-e": "Your slopes are powers of e. Look at which number is raised to a power in the "
+                  "list of slopes.",
+        "logarithm": "Your bias falls with the logarithm of the distance. What does the L in ALiBi "
+                     "stand for?",
+        "masked": "Keys after the query get minus infinity: that is a mask. Here they have a "
+                  "distance like any other.",
         "root": "Your bias falls with the root of the distance. What does the L in ALiBi "
                 "stand for?",
         "positive": "Your bias grows with the distance, so that far keys win. "
@@ -236,6 +262,10 @@ def _turn(x, positions, *, base=10000.0, faults=frozenset()):
         if x.shape == (5, 8):  # the first input: a program that has just begun
             _ANGLES_KEPT.clear()
         places = _ANGLES_KEPT.setdefault(len(places), places)
+    if "degrees" in faults:
+        places = np.deg2rad(places)
+    if "twice" in faults:
+        places = 2 * np.asarray(places)
     angle = places[:, None] * omega  # (n, dim / 2)
     if "head-axis" in faults and x.ndim > 2:
         angle = np.arange(x.shape[-3])[:, None, None] * omega  # (heads, 1, dim / 2)
@@ -254,6 +284,9 @@ def _turn(x, positions, *, base=10000.0, faults=frozenset()):
     result[..., ends[0]] = first * cos + second * sin if "no-minus" in faults else turned
     source = turned if "overwritten" in faults else first
     result[..., ends[1]] = source * sin + second * cos
+    if "mixed-pairs" in faults:
+        half = np.concatenate((-x[..., dim // 2:], x[..., :dim // 2]), axis=-1)
+        return x * np.repeat(cos, 2, axis=-1) + half * np.repeat(sin, 2, axis=-1)
     if "side-by-side" in faults:
         return np.concatenate((turned, first * sin + second * cos), axis=-1)
     if "added" in faults:
@@ -308,7 +341,11 @@ def _turn_cases(seed):
         positions = start + np.arange(n) if positions is None else positions
         return Case((rng.normal(size=(*leading, n, dim)), positions), hard=hard)
 
-    return [case(n=5, dim=8), case(3, n=5, dim=6), case(2, 3, n=7, dim=4),
+    alike = case(4, 4, n=4, dim=4, positions=np.array([5, 2, 5, 40]), hard="all lengths alike")
+    alike.args[0][:] *= 200
+    alike.args[0][..., 0, :], alike.args[0][..., 1, :] = 0, 1e-3 * rng.normal(size=4)
+    return [case(n=5, dim=8), case(3, n=5, dim=6), case(2, 3, n=7, dim=4), alike,
+            case(1, 1, n=1, dim=2, hard="all lengths as small as can be"),
             case(n=4, dim=10, positions=rng.permutation(50)[:4], hard="places in any order"),
             case(2, n=1, dim=6, positions=rng.integers(300, 400, 1),
                  hard="a single vector, far from 0"),
@@ -326,6 +363,8 @@ _TURN = Exercise(
         "Put the results back where they came from: into every other feature of a new array.",
     ),
     cases=_turn_cases,
+    spared={"empty": "without vectors nothing is turned",
+            "one: axis -1 of x is never of length 1": "features come in pairs"},
     reference=rotate,
     mistakes=switched(_turn, {
         "halves": "You paired each feature with one half the width away. That is the other "
@@ -357,6 +396,10 @@ _TURN = Exercise(
         "cached": "You kept the angles of a length and took them again for other places. The "
                   "length of the input does not say where it stands.",
         "identity": "You returned the vectors as they came.",
+        "degrees": "You took your angles for degrees and made them radians. They are radians.",
+        "twice": "Your angles are twice too large. Are your vectors turned two times?",
+        "mixed-pairs": "Your angles go by neighbours and your pairs by halves: two conventions at "
+                       "once.",
         "added": "You added sines and cosines to the vectors. Rotary turns them.",
     }, pairs=[("halves", "clockwise"), ("halves", "one-speed"), ("halves", "from-zero"),
               ("clockwise", "from-zero"), ("halves", "twice-the-exponent"),
@@ -392,6 +435,9 @@ def _next(query, key, past, *, faults=frozenset()):
         at = np.full(new, before)
     if "last-place" in faults:
         at = np.full(new, before + new - 1)
+    if "query-last" in faults:
+        query = rotate(query, np.full(new, before + new - 1))
+        return attention_scores(query, np.concatenate((past, rotate(key, at)), axis=-2))
     at_query = np.arange(new) if {"both-from-zero", "query-from-zero"} & faults else at
     at_key = np.arange(new) if {"both-from-zero", "key-from-zero"} & faults else at
     query = query if "query-unturned" in faults else rotate(query, at_query)
@@ -403,7 +449,8 @@ def _next(query, key, past, *, faults=frozenset()):
         keys = np.concatenate(order, axis=-2)
     if "past-dropped" in faults:
         keys = key
-    return attention_scores(query, keys, scale=1 if "no-scale" in faults else None)
+    scores = attention_scores(query, keys, scale=1 if "no-scale" in faults else None)
+    return softmax(scores) if "weights" in faults else scores
 
 
 def _next_scores(query, key, past):
@@ -438,7 +485,11 @@ def _next_cases(seed):
         past = rotate(rng.normal(size=(*leading, before, dim)) * 2)
         return Case((query, key, past), hard=hard)
 
-    return [case(new=3, before=5, dim=4), case(4, new=3, before=7, dim=6),
+    alike = case(2, 2, new=2, before=2, dim=2, hard="all lengths alike")
+    alike.args[0][:] *= 100
+    alike.args[0][..., 0, :], alike.args[1][..., 1, :] = 0, 1e-3 * rng.normal(size=2)
+    return [case(new=3, before=5, dim=4), case(4, new=3, before=7, dim=6), alike,
+            case(1, 1, new=1, before=1, dim=2, hard="all lengths as small as can be"),
             case(2, new=1, before=9, dim=8, hard="one new word"),
             case(2, 3, new=4, before=11, dim=6, hard="two leading axes"),
             case(new=5, before=0, dim=4, hard="no past")]
@@ -454,6 +505,7 @@ _NEXT = Exercise(
         "key has.",
     ),
     cases=_next_cases,
+    spared={"one: axis -1 of query is never of length 1": "features come in pairs"},
     reference=_next_scores,
     mistakes=switched(_next, {
         "both-from-zero": "The new words still begin at place 0, however long the past is. "
@@ -474,6 +526,9 @@ _NEXT = Exercise(
                      "several.",
         "last-place": "Your new words all stand at one place, that of the last. There may be "
                       "several.",
+        "query-last": "Your new queries all stand at the last place. Each has its own, as its key "
+                      "has.",
+        "weights": "You returned weights. Asked for are the scores, before the softmax.",
         "query-unturned": "The queries are no longer turned. They have a place as well.",
         "key-unturned": "The new keys are no longer turned. The past ones were, when they were "
                         "new.",
@@ -549,7 +604,10 @@ def _interleaved_torch(w, heads):
 def _interleaved_cases(seed):
     rng = np.random.default_rng([seed, 55])
     sizes = [(5, 2, 6), (7, 3, 8), (11, 4, 10), (9, 5, 6)]
-    return [*(Case((rng.normal(size=(dim, heads * width)), heads)) for dim, heads, width in sizes),
+    alike = 200 * rng.normal(size=(8, 8))
+    alike[0], alike[1] = 0, 1e-3 * rng.normal(size=8)
+    return [Case((alike, 2), hard="all lengths alike"),
+            *(Case((rng.normal(size=(dim, heads * width)), heads)) for dim, heads, width in sizes),
             Case((rng.normal(size=(6, 8)), 1), hard="a single head"),
             Case((rng.normal(size=(1, 12)), 2), hard="a single row"),
             Case((rng.normal(size=(3, 8)), 4), hard="heads of a single pair")]
@@ -565,6 +623,8 @@ _INTERLEAVED = Exercise(
         "axes puts the pairs together.",
     ),
     cases=_interleaved_cases,
+    spared={"empty": "without columns there is nothing to put in order",
+            "one: axis -1 of w is never of length 1": "features come in pairs"},
     reference=_interleaved_reference,
     mistakes=switched(_interleaved, {
         "inverse": "You did the way back: from neighbours to halves. "
@@ -672,24 +732,50 @@ def _look_back_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         (dim, steps), pair = case.args, outcome.value
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            return broken_law("Return two matrices: `return w_query, w_key`.")
+            return another_form("Return two matrices: `return w_query, w_key`.")
         w_query, w_key = (finite_array(w) for w in pair)
         if w_query is None or w_key is None or w_query.shape != w_key.shape or not (
                 w_query.ndim == 2 and w_query.shape[0] == dim and w_query.shape[1] > 0):
-            return broken_law("Both matrices must hold finite numbers and have the shape "
-                              f"(dim, d_k), here ({dim}, d_k), with one d_k for both.")
+            return another_form("Both matrices must hold finite numbers and have the shape "
+                                f"(dim, d_k), here ({dim}, d_k), with one d_k for both.")
         for n in (20, 500):
             p = sinusoidal_positions(n, dim)
             weights = attention_weights(p @ w_query, p @ w_key, causal=True)
             found = np.diagonal(weights, -steps)
             if found.min() < 0.9:
                 at = steps + int(found.argmin())
+                name, words = _look_back_fault(w_query, w_key, steps)
                 return broken_law(
                     f"At n = {n} the query at place {at} gives {found.min():.3f} of its weight to "
-                    f"the place {steps} back; 0.9 was asked for.",
+                    f"the place {steps} back; 0.9 was asked for.{words}",
                     f"dim {dim}, steps {steps}\nits best place is {int(weights[at].argmax())}, "
-                    f"with {weights[at].max():.3f}")
+                    f"with {weights[at].max():.3f}", name)
     return None
+
+
+def _look_back_fault(w_query, w_key, steps):
+    """Name and sentence of where a head looks in the middle of a text, mask or not."""
+    p = sinusoidal_positions(60, len(w_query))
+    scores = (p @ w_query) @ (p @ w_key).T
+    inner = np.arange(20, 40)
+    far = np.unique(inner - scores[inner].argmax(1))
+    if np.ptp(scores) < 1e-9:
+        return "all alike", " All of your scores are alike: your head looks nowhere."
+    if len(far) == 1 and far[0] == steps:
+        return "too even", (" In the middle of a text its best place is the right one, but the "
+                            "others keep too much.")
+    if len(far) == 1:
+        where = ("at its own place" if far[0] == 0 else f"{far[0]} back" if far[0] > 0
+                 else f"{-far[0]} ahead, where the mask hides it")
+        return "another distance", f" In the middle of a text a query's best place is {where}."
+    return "no fixed distance", (
+        " Your queries do not agree how far back they look: their best places lie "
+        f"{_from_to(far.min())} to {_from_to(far.max())}. What does a shift have to do with every "
+        "pair of features?")
+
+
+def _from_to(far):
+    return f"{far} back" if far >= 0 else f"{-far} ahead"
 
 
 def _look_back_cases(seed):
@@ -805,7 +891,10 @@ def _t5_cases(seed):
         return Case((rng.normal(size=(buckets, heads)), far, n_q, n_k), hard=hard)
 
     long = int(rng.integers(80, 90))
-    return [case(8, 50, 3, 5, 40), case(12, 70, 4, 9, long), case(16, 100, 2, 13, long + 40),
+    alike = case(6, 20, 6, 6, 25, hard="as many heads as buckets")
+    alike.args[0][:] *= 200
+    alike.args[0][0], alike.args[0][1] = 0, 1e-3 * rng.normal(size=6)
+    return [alike, case(8, 50, 3, 5, 40), case(12, 70, 4, 9, long), case(16, 100, 2, 13, long + 40),
             case(6, 20, 5, 17, 17), case(8, 50, 3, 1, 60, hard="a single query, as with a cache"),
             case(6, 20, 1, 4, 31, hard="a single head"),
             case(12, 70, 2, 3, 4, hard="no far key")]
@@ -822,6 +911,8 @@ _T5 = Exercise(
         "heads come first in what is asked for.",
     ),
     cases=_t5_cases,
+    spared={"empty": "without heads or buckets there is no bias",
+            "one: axis -2 of table is never of length 1": "a single bucket tells nothing apart"},
     reference=_t5_reference,
     mistakes=switched(_t5, {
         "top-left": "With fewer queries than keys, your first query stands at place 0. "
@@ -914,7 +1005,13 @@ def _further_cases(seed):
                     hard=hard)
 
     far = int(rng.integers(100, 200))
-    return [case("interpolate", n=9, dim=8, trained=4, longest=far),
+    alike = case("base", 4, 4, n=4, dim=4, trained=16, longest=far, hard="all lengths alike")
+    alike.args[0][:] *= 200
+    alike.args[0][..., 0, :], alike.args[0][..., 1, :] = 0, 1e-3 * rng.normal(size=4)
+    alike.args[1][2] = alike.args[1][3]
+    return [alike, case("interpolate", 1, 1, n=1, dim=4, trained=16, longest=far,
+                        hard="all lengths as small as can be"),
+            case("interpolate", n=9, dim=8, trained=4, longest=far),
             case("base", n=7, dim=6, trained=5, longest=far),
             case("interpolate", 3, n=6, dim=10, trained=40, longest=far),
             case("base", 2, 3, n=5, dim=12, trained=24, longest=far + 30),
@@ -933,6 +1030,8 @@ _FURTHER = Exercise(
         "as its third.",
     ),
     cases=_further_cases,
+    spared={"empty": "without vectors nothing is turned",
+            "one: axis -1 of x is never of length 1": "features come in pairs"},
     reference=_further_reference,
     mistakes=switched(_further, {
         "stretched": "Your interpolated places are pulled apart. They should be squeezed into "
@@ -1021,11 +1120,11 @@ def _into_judge(cases, outcomes):
     for number, (case, outcome) in enumerate(zip(cases, outcomes)):
         (w_query, w_key, turned), pair = case.args, outcome.value
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            return broken_law("Return two matrices: `return w_query, w_key`.")
+            return another_form("Return two matrices: `return w_query, w_key`.")
         theirs = [finite_array(w) for w in pair]
         if any(w is None or w.shape != w_query.shape for w in theirs):
-            return broken_law(f"Both matrices keep their shape, here {w_query.shape}.",
-                              "got " + " and ".join(str(np.shape(w)) for w in pair))
+            return another_form(f"Both matrices keep their shape, here {w_query.shape}.",
+                                "got " + " and ".join(str(np.shape(w)) for w in pair))
         x = np.random.default_rng(number).normal(size=(9, len(w_query)))
         wanted, got = (
             attention_scores(*(_turned_part(x @ w, turned, halves) for w in both))
@@ -1140,17 +1239,20 @@ def _ruled_loops(runs):
 def _ruled_cases(seed):
     rng = np.random.default_rng([seed, 511])
 
-    def case(visited, budgets, reads, missing=0, hard=""):
+    def case(visited, budgets, reads, missing=0, untested=None, hard=""):
         runs = [dict(kind=kind, visited=seen, steps=steps, read=read,
                      right=np.round(rng.uniform(0.1, 1, rng.integers(3, 7)), 3).tolist())
                 for kind in ("sinusoidal", "learned") for seen in visited
-                for steps in budgets for read in reads]
+                for steps in budgets for read in reads
+                if (kind, seen, read) != ("learned", *(untested or (0, 0)))]
         kept = rng.permutation(len(runs))[missing:]
         return Case(([runs[i] for i in kept],), hard=hard)
 
     return [case((16, 32), (300, 900), (16, 32, 64)), case((8, 24), (200, 500), (8, 24, 32, 48)),
             case((16, 64), (150, 600), (16, 64, 128)),
             case((16, 32), (100, 400), (16, 32, 64), missing=5, hard="some runs are missing"),
+            case((16, 32), (250, 700), (16, 64), untested=(16, 64),
+                 hard="a length at which one of the two was not tested"),
             case((32, 64), (300,), (16, 32, 64), hard="one budget")]
 
 
@@ -1224,14 +1326,14 @@ def _wins_judge(cases, outcomes):
     sentences = {mistake.name: mistake.sentence for mistake in _WINS.mistakes}
     given = outcomes[0].value
     if not isinstance(given, dict) or sorted(given) != ["heads", "length"]:
-        return broken_law('Return a dict with the keys "heads" and "length".')
+        return another_form('Return a dict with the keys "heads" and "length".')
     pairs = {}
     for name, pair in given.items():
         pair = finite_array(pair)
         if pair is None or pair.shape != (2, 2) or any(
                 ("rotary", *setting) not in _TRAINED for setting in pair):
-            return broken_law(f'"{name}" is two settings (heads, length read) of the table.',
-                              f"got {given[name]!r}")
+            return another_form(f'"{name}" is two settings (heads, length read) of the table.',
+                                f"got {given[name]!r}")
         pairs[name] = [tuple(int(number) for number in setting) for setting in pair]
     shown = "\n".join(
         f"{name:7}" + "   ".join(f"{heads} heads at {read}: {_winner(heads, read):+} points"

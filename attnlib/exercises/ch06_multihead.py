@@ -7,7 +7,16 @@ import numpy as np
 from ..attention import attention, softmax
 from ..heads import merge_heads, repeat_heads, split_heads
 from ..masks import causal_mask
-from .core import Case, Exercise, Mistake, Result, broken_law, finite_array, switched
+from .core import (
+    Case,
+    Exercise,
+    Mistake,
+    Result,
+    another_form,
+    broken_law,
+    finite_array,
+    switched,
+)
 
 # 6.1  A layer on paper
 
@@ -23,14 +32,26 @@ def _sizes(*, faults=frozenset()):
         weights -= dim * dim
     if "one-head" in faults:
         weights = 4 * dim * width
+    if "one-narrow" in faults:
+        weights = dim * (2 * dim + kv_dim)
+    if "all-narrow" in faults:
+        weights = 4 * dim * kv_dim
     cache = 2 * (heads if "query-heads" in faults else kv_heads) * width
     if "keys-only" in faults:
         cache //= 2
     if "queries-too" in faults:
         cache += heads * width
+    if "one-vector" in faults:
+        cache = width
     key_head = 9 % kv_heads if "tiled" in faults else 9 // (heads // kv_heads)
     if "by-kv" in faults:
         key_head = 9 // kv_heads
+    if "own-number" in faults:
+        key_head = 9
+    if "from-one" in faults:
+        key_head = 9 // (heads // kv_heads) + 1
+    if "heads-for-width" in faults:
+        width = heads
     return {"width": width, "weights": weights, "cache": cache, "key_head": key_head}
 
 
@@ -52,6 +73,13 @@ _SIZES = Exercise(
                       "heads, are all of them square?",
         "no-output": "You left out the output projection.",
         "one-head": "You counted the weights of a single head. How many are there?",
+        "one-narrow": "You counted three matrices. Keys and values have one each.",
+        "all-narrow": "All your matrices are narrow. Which of them belong to the key heads?",
+        "one-vector": "Your cache holds one vector of one head. How many heads are kept, and what "
+                      "of each?",
+        "own-number": "You gave the query head's own number. There are only four key heads.",
+        "from-one": "Your number of the key head is one too large. Heads are counted from 0.",
+        "heads-for-width": "Your width is the number of heads. How many features has each?",
         "query-heads": "You counted the cache for all query heads. Which heads are kept?",
         "keys-only": "Your cache holds the keys alone. What else is needed of a word long past?",
         "queries-too": "Your cache holds queries as well. Who will ask an old query again?",
@@ -123,6 +151,8 @@ def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
         found = np.swapaxes(found, -2, -3)
     if "first-head" in faults:
         found = np.broadcast_to(found[..., :1, :, :], found.shape)
+    if "heads-reversed" in faults:
+        found = found[..., ::-1, :, :]
     if "merge-crossed" in faults:
         found = np.swapaxes(found, -1, -3)
         return found.reshape(*found.shape[:-3], x.shape[-2], -1) @ w_out
@@ -178,7 +208,13 @@ def _all_heads_cases(seed):
             (heads * width_v, out))]
         return Case((x, *matrices, heads), hard=hard)
 
-    return [case(n=5, dim=6, heads=2, width=4, width_v=7, out=9, size=0.5),
+    alike = case(2, 2, n=2, dim=2, heads=2, width=1, width_v=1, out=2, hard="all lengths alike")
+    x, _, _, w_value, *_ = alike.args
+    x[..., 0, :], x[0, 0, 1] = 0, 1e-3 * rng.normal(size=2)
+    w_value *= 200
+    return [alike, case(1, 1, n=1, dim=1, heads=1, width=1, width_v=1, out=1,
+                        hard="all lengths 1"),
+            case(n=5, dim=6, heads=2, width=4, width_v=7, out=9, size=0.5),
             case(n=4, dim=9, heads=3, width=2, width_v=5, out=11, size=0.5),
             case(3, n=5, dim=8, heads=2, width=6, width_v=9, out=7, size=0.4, hard="a batch"),
             case(2, 3, n=7, dim=4, heads=4, width=2, width_v=3, out=5, size=0.5,
@@ -197,6 +233,7 @@ _ALL_HEADS = Exercise(
         "`np.swapaxes(x, -2, -3)`.",
     ),
     cases=_all_heads_cases,
+    spared={"empty": "a text without words has nothing to look at"},
     reference=_all_heads_reference,
     mistakes=switched(_all_heads, {
         "split-reshape": "You split by `reshape` alone. Number the entries of a small array and "
@@ -227,6 +264,8 @@ _ALL_HEADS = Exercise(
         "axis": "The columns of your weights sum to one. Who shares out, the query or the key?",
         "heads-compete": "Your softmax runs over the heads. It should run over the keys, in each "
                          "head by itself.",
+        "heads-reversed": "Your merged heads stand in the reverse order. `w_out` expects the first "
+                          "one first.",
         "first-head": "All your heads found what the first one found.",
         "no-output": "You did not use `w_out`.",
     }, pairs=[("split-reshape", "merge-reshape"), ("split-heads-last", "merge-heads-last"),
@@ -253,6 +292,13 @@ _ALL_HEADS = Exercise(
 def _grouped(query, key, value, *, faults=frozenset()):
     heads, kv_heads = query.shape[-3], key.shape[-3]
     times = heads // kv_heads
+    if "not-repeated" in faults:
+        return attention(query, key, value)
+    if "by-kv-heads" in faults:
+        return attention(query, *(np.repeat(x, kv_heads, axis=-3) for x in (key, value)))
+    if "queries-averaged" in faults:
+        grouped = query.reshape(*query.shape[:-3], kv_heads, times, *query.shape[-2:])
+        return attention(grouped.mean(-3), key, value)
     if "axis-zero" in faults:
         return attention(query, np.repeat(key, times, axis=0), np.repeat(value, times, axis=0))
 
@@ -274,6 +320,8 @@ def _grouped(query, key, value, *, faults=frozenset()):
     if "divided" in faults:
         value = value / times
     scale = 1.0 if "no-scale" in faults else None
+    if "scale-of-values" in faults:
+        scale = 1 / math.sqrt(value.shape[-1])
     found = attention(query, key, value, scale=scale)
     if "group-mean" in faults:
         found = found.reshape(*found.shape[:-3], kv_heads, times, *found.shape[-2:]).mean(-3)
@@ -316,7 +364,12 @@ def _grouped_cases(seed):
                      rng.normal(size=(*leading, kv_heads, n_k, d)),
                      rng.normal(size=(*leading, kv_heads, n_k, d_v))), hard=hard)
 
-    return [case(heads=6, kv_heads=3, n_q=4, n_k=5, d=7, d_v=8),
+    alike = case(2, 2, heads=2, kv_heads=2, n_q=2, n_k=2, d=2, d_v=2, hard="all lengths alike")
+    alike.args[0][..., 0, :], alike.args[1][..., 1, :] = 0, 1e-3 * rng.normal(size=2)
+    alike.args[2][:] *= 200
+    return [alike, case(1, 1, heads=1, kv_heads=1, n_q=1, n_k=1, d=1, d_v=1,
+                        hard="all lengths 1"),
+            case(heads=6, kv_heads=3, n_q=4, n_k=5, d=7, d_v=8),
             case(heads=8, kv_heads=2, n_q=3, n_k=7, d=5, d_v=6),
             case(2, heads=6, kv_heads=3, n_q=4, n_k=7, d=5, d_v=9, hard="a batch"),
             case(2, 3, heads=8, kv_heads=4, n_q=5, n_k=6, d=7, d_v=9, hard="two leading axes"),
@@ -334,6 +387,7 @@ _GROUPED = Exercise(
         "this, beside `np.tile`.",
     ),
     cases=_grouped_cases,
+    spared={"empty": "what attention over nothing gives is not the bug"},
     reference=_grouped_reference,
     mistakes=switched(_grouped, {
         "tiled": "The key heads still go round: a b c a b c. Neighbouring query heads should share "
@@ -351,6 +405,13 @@ _GROUPED = Exercise(
         "group-mean": "You averaged what a group found. Every query head keeps its own result.",
         "divided": "Your values are divided among the heads that share them. Each gets them whole.",
         "no-scale": "The scale is gone. It was not the bug.",
+        "scale-of-values": "You scaled by the width of the values. The scale was not the bug.",
+        "not-repeated": "Your key heads are not repeated: right only where there is one for all, "
+                        "or one for each.",
+        "by-kv-heads": "You repeated each key head as often as there are key heads. How many query "
+                       "heads share one?",
+        "queries-averaged": "You averaged the queries of a group, so that a result is left for "
+                            "each key head. Every query head asks for itself.",
     }, pairs=[("tiled", "no-scale"), ("key-tiled", "no-scale"), ("value-tiled", "no-scale"),
               ("key-tiled", "divided"), ("reversed", "no-scale"), ("one-query", "no-scale"),
               ("group-mean", "no-scale"), ("tiled", "one-query"), ("tiled", "divided"),
@@ -383,6 +444,8 @@ def _parts(found, w_out, *, faults=frozenset()):
         parts = parts.sum(-3, keepdims=True) - parts
     if "shares" in faults:
         parts = parts / parts.sum(-3, keepdims=True)
+    if "whole-each" in faults:
+        parts = parts.sum(-3, keepdims=True) + 0 * parts
     if "sum" in faults:
         return parts.sum(-3)
     if "sizes" in faults:
@@ -428,7 +491,12 @@ def _parts_cases(seed):
         return Case((rng.normal(size=(*leading, heads, n, width)),
                      rng.normal(size=(heads * width, dim))), hard=hard)
 
-    return [case(heads=2, n=4, width=3, dim=7), case(heads=3, n=5, width=4, dim=8),
+    alike = case(2, 2, heads=2, n=2, width=2, dim=2, hard="all lengths alike")
+    alike.args[0][..., 0, :], alike.args[0][0, 0, 0, 1] = 0, 1e-3 * rng.normal(size=2)
+    alike.args[1][:] *= 200
+    return [alike, case(4, 4, heads=2, n=4, width=2, dim=4, hard="lengths of 2 and 4"),
+            case(1, 1, heads=1, n=1, width=1, dim=1, hard="all lengths 1"),
+            case(heads=2, n=4, width=3, dim=7), case(heads=3, n=5, width=4, dim=8),
             case(5, heads=3, n=4, width=2, dim=7, hard="a batch"),
             case(5, 2, heads=4, n=3, width=6, dim=7, hard="two leading axes"),
             case(heads=1, n=3, width=5, dim=4, hard="a single head"),
@@ -444,6 +512,7 @@ _PARTS = Exercise(
         "If the runs stand in an array `(heads, width, dim)`, one `@` does all heads at once.",
     ),
     cases=_parts_cases,
+    spared={"empty": "without words or heads there is nothing to say who said"},
     reference=_parts_reference,
     mistakes=switched(_parts, {
         "alternating": "You gave each head every h-th row of `w_out`. In a merged vector the "
@@ -457,6 +526,7 @@ _PARTS = Exercise(
         "without": "You returned what is left *without* each head.",
         "shares": "You returned quotients. The task asks for vectors that sum to the output.",
         "sum": "You returned the output itself. Which part of it comes from which head?",
+        "whole-each": "You returned the whole output for every head. Which part is its own?",
         "sizes": "You returned lengths. The task asks for the vectors themselves.",
         "absolute": "Your parts have lost their signs. Parts may work against each other.",
         "words-first": "Right numbers, but the words stand before the heads. Look at the shape "
@@ -552,16 +622,16 @@ def _by_hand_judge(cases, outcomes):
         keys, labels = case.args
         given = outcome.value
         if not isinstance(given, (tuple, list)) or len(given) != 4:
-            return broken_law("Return four matrices: `return w_query, w_key, w_value, w_out`.")
+            return another_form("Return four matrices: `return w_query, w_key, w_value, w_out`.")
         matrices = [finite_array(w) for w in given]
         if any(w is None or w.ndim != 2 for w in matrices):
-            return broken_law("All four must be matrices of finite numbers.")
+            return another_form("All four must be matrices of finite numbers.")
         w_query, w_key, w_value, w_out = matrices
         wanted = ((2 * keys, w_key.shape[1]), (keys, w_query.shape[1]), (labels, len(w_out)),
                   (w_value.shape[1], 2 * labels))
         if any(w.shape != shape or not all(shape) for w, shape in zip(matrices, wanted)) or (
                 w_key.shape[1] % 2 or w_value.shape[1] % 2):
-            return broken_law(
+            return another_form(
                 f"With {keys} keys and {labels} labels the shapes should be ({2 * keys}, 2 w), "
                 f"({keys}, 2 w), ({labels}, 2 v) and (2 v, {2 * labels}), for some w and v.",
                 "got " + ", ".join(str(w.shape) for w in matrices))
@@ -689,6 +759,12 @@ def _taken(found, other, w_out, head, how, *, faults=frozenset()):
         mean = found.mean(1, keepdims=True) + 0 * found
     if "mean-of-words" in faults:
         mean = found.mean(2, keepdims=True) + 0 * found
+    if "mean-of-everything" in faults:
+        mean = found.mean((0, 2, 3), keepdims=True)[0] + 0 * mean
+    if "mean-of-others" in faults and heads > 1:
+        mean = np.delete(found, own % heads, axis=1).mean(1, keepdims=True) + 0 * found
+    if "zero-always" in faults:
+        how = "zero"
     if "patch-mean" in faults:
         donor = np.broadcast_to(other.mean(0), other.shape)
     if "own-for-patch" in faults:
@@ -708,8 +784,13 @@ def _taken(found, other, w_out, head, how, *, faults=frozenset()):
         chosen = ~chosen
     if "everything" in faults or ("all-patched" in faults and how == "patch"):
         chosen = chosen | True
+    if "alone" in faults:
+        chosen, instead = ~chosen, 0 * found
+    whole = merge_heads(found) @ w_out
     found = np.where(chosen, instead, found)
     output = merge_heads(found) @ w_out
+    if "difference" in faults:
+        output = whole - output
     if "merge-reshape" in faults:
         output = found.reshape(*output.shape[:-1], -1) @ w_out
     if "scaled" in faults and how == "zero" and heads > 1:
@@ -759,7 +840,13 @@ def _taken_cases(seed):
         found, other = rng.normal(size=(2, questions, heads, n, width)) + 1.5
         return Case((found, other, rng.normal(size=(heads * width, dim)), head, how), hard=hard)
 
-    return [*(case(5, 3, 4, 2, 7, head, how)
+    alike = case(2, 2, 2, 2, 2, 1, "mean", hard="all lengths alike")
+    alike.args[0][0, 0, 0] = 1e-3 * rng.normal(size=2)
+    alike.args[2][:] *= 200
+    return [alike, case(4, 2, 4, 2, 4, 0, "patch", hard="lengths of 2 and 4"),
+            case(1, 1, 1, 1, 1, 0, "patch", hard="all lengths 1"),
+            case(5, 3, 4, 1, 6, 2, "zero", hard="heads of width 1"),
+            *(case(5, 3, 4, 2, 7, head, how)
               for head, how in ((1, "zero"), (1, "mean"), (1, "patch"), (2, "mean"))),
             case(2, 4, 3, 6, 5, 0, "patch", hard="the first head"),
             case(6, 4, 1, 3, 5, 3, "mean", hard="a single word"),
@@ -775,6 +862,7 @@ _TAKEN = Exercise(
         "Merge as in the chapter: the heads of one word stand side by side before `w_out`.",
     ),
     cases=_taken_cases,
+    spared={"empty": "without questions there is no mean, without words nothing is found"},
     reference=_taken_reference,
     mistakes=switched(_taken, {
         "all-but": "You replaced every head but the one that is meant.",
@@ -785,6 +873,15 @@ _TAKEN = Exercise(
         "mean-of-heads": "Your mean runs over the heads. A head is replaced by its own mean, over "
                          "other questions.",
         "own-mean": "Your mean runs over the heads of one question. It should run over questions.",
+        "mean-of-everything": "Your mean is one number for all that the head found. Each word and "
+                              "each feature has its own, over the questions.",
+        "mean-of-others": "Your mean is that of the other heads. A head is replaced by its own "
+                          "mean, over the questions.",
+        "zero-always": "You put zeros in the head's place, whatever `how` says.",
+        "alone": "You kept the head that is meant and took all others away. It is the other way "
+                 "round.",
+        "difference": "You returned what the head makes out: the output with it less the output "
+                      "without it. Asked for is the output without it.",
         "mean-of-words": "Your mean runs over the words of one question. It should run over the "
                          "questions, and keep the words apart.",
         "patch-mean": "You patched in the mean of `other`. Question i gets what head found for "
@@ -824,6 +921,8 @@ def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults
     def apart(x):
         if "split-reshape" in faults:
             return x.reshape(*x.shape[:-2], heads, x.shape[-2], -1)
+        if "split-heads-last" in faults:
+            return np.moveaxis(x.reshape(*x.shape[:-1], -1, heads), -1, -3)
         return split_heads(x, heads)
 
     query, key, value = apart(words @ w_query), apart(patches @ w_key), apart(patches @ w_value)
@@ -896,7 +995,7 @@ def _asks_cases(seed):
 
     def case(*leading, n_q, n_k, d, d_image, heads, width, width_v, out, size=0.5, hard=""):
         seen = rng.random((*leading, n_k)) < 0.6
-        seen[..., 0], seen[..., 1] = True, False
+        seen[..., 1:2], seen[..., 0] = False, True
         if hard == "a picture of which nothing may be seen":
             seen[0] = False
         matrices = [rng.normal(size=shape) for shape in (
@@ -906,7 +1005,13 @@ def _asks_cases(seed):
                      size * rng.normal(size=(*leading, n_k, d_image)), *matrices, heads, seen),
                     hard=hard)
 
-    return [case(n_q=3, n_k=5, d=6, d_image=7, heads=2, width=4, width_v=8, out=9),
+    alike = case(2, n_q=2, n_k=2, d=2, d_image=2, heads=2, width=1, width_v=1, out=2,
+                 hard="all lengths alike")
+    alike.args[0][0, 0] = 1e-3 * rng.normal(size=2)
+    alike.args[4][:] *= 200
+    return [alike, case(1, n_q=1, n_k=1, d=1, d_image=1, heads=1, width=1, width_v=1, out=1,
+                        hard="all lengths 1"),
+            case(n_q=3, n_k=5, d=6, d_image=7, heads=2, width=4, width_v=8, out=9),
             case(n_q=4, n_k=7, d=5, d_image=6, heads=3, width=2, width_v=8, out=10),
             case(2, n_q=4, n_k=6, d=5, d_image=7, heads=3, width=8, width_v=9, out=10,
                  hard="a batch"),
@@ -928,6 +1033,7 @@ _ASKS = Exercise(
         "an output of 0.",
     ),
     cases=_asks_cases,
+    spared={"empty": "a picture of which nothing may be seen is there"},
     reference=_asks_reference,
     mistakes=switched(_asks, {
         "inverted": "Your mask is turned round: True means that a patch may be looked at.",
@@ -945,6 +1051,8 @@ _ASKS = Exercise(
         "over-words": "Your softmax runs over the words. Each word has one whole to share out.",
         "split-reshape": "You split by `reshape` alone. Take each row apart first, then bring the "
                          "heads to the front.",
+        "split-heads-last": "Your heads take every h-th column. The columns of one head stand next "
+                            "to each other.",
         "merge-reshape": "You merged by `reshape` alone: a row of the result mixes words.",
         "mean-weights": "Your heads all use the mean of their weights. Each has its own.",
         "whole-width": "You scaled by the root of the whole width. How wide is one head's query?",
@@ -1004,14 +1112,14 @@ def _flipping_judge(cases, outcomes):
     given = outcomes[0].value
     names = ("flip", "number", "width")
     if not isinstance(given, dict) or sorted(given) != sorted(names):
-        return broken_law('Return a dict with the keys "flip", "number" and "width".')
+        return another_form('Return a dict with the keys "flip", "number" and "width".')
     pairs = {}
     for name in names:
         pair = finite_array(given[name])
         if pair is None or pair.shape != (2, 2) or any(
                 tuple(model) not in _TRAINED for model in pair):
-            return broken_law(f'"{name}" is two pairs (heads, width of each), with 1, 2 or 4 heads '
-                              "and width 4, 8, 16 or 32.", f"got {given[name]!r}")
+            return another_form(f'"{name}" is two pairs (heads, width of each), with 1, 2 or 4 '
+                                "heads and width 4, 8, 16 or 32.", f"got {given[name]!r}")
         pairs[name] = [tuple(map(int, model)) for model in pair]
     shown = "\n".join(
         f"{name:7}" + "   ".join(f"{h} head{'s' * (h > 1)} of width {w}: {_TRAINED[h, w]:.2f} "
@@ -1035,11 +1143,12 @@ def _flipping_judge(cases, outcomes):
         return known("number-in-width")
     if _TRAINED[more_h, more_w] > _TRAINED[one_h, one_w] - 0.25:
         return broken_law('In your "flip" the model with more heads is not clearly less spread. '
-                          "What makes a head sharp on look-alikes?", shown)
+                          "What makes a head sharp on look-alikes?", shown, name="no flip")
     far = {name: abs(_TRAINED[a] - _TRAINED[b]) for name, (a, b) in pairs.items()}
     if far["width"] < 2 * far["number"]:
         return broken_law('Your comparisons do not tell the effects apart: "width" differs at '
-                          'least twice as much as "number" where they do.', shown)
+                          'least twice as much as "number" where they do.', shown,
+                          name="effects not told apart")
     return None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..attention import attention
 from ..diagnostics import rank_one_residual, reachable
-from .core import Case, Exercise, Result, broken_law, finite_array, switched
+from .core import Case, Exercise, Result, another_form, broken_law, finite_array, switched
 
 
 def _norm(x, axis=-1):
@@ -105,7 +105,10 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
     def add(x, change):
         return change if "no-residual" in faults else x + change
 
+    stream = []  # what the steps are given, before any norm
+
     def step(x, f):
+        stream.append(x)
         if "normed-stream" in faults and pre_norm:
             return add(norm(x), f(norm(x)))
         if "both-norms" in faults and pre_norm:
@@ -123,10 +126,13 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
     def exchange(x):
         w_query, w_key, w_value, w_out = attend
         scale = 1 if "no-scale" in faults else None
-        found = attention(x @ w_query, x @ w_key, x @ w_value, scale=scale)
+        asks = stream[-1] if "query-raw" in faults else x
+        found = attention(asks @ w_query, x @ w_key, x @ w_value, scale=scale)
         return found if "no-output" in faults else found @ w_out
 
     def work(x):
+        if "relu-last" in faults:
+            return np.maximum(x @ widen @ narrow, 0)
         inner = x @ widen
         return (inner if "no-relu" in faults else inner * (inner > 0)) @ narrow
 
@@ -135,6 +141,8 @@ def _block(x, attend, widen, narrow, pre_norm, *, faults=frozenset()):
             x + exchange(x) + work(x))
     if "work-first" in faults:
         return step(step(x, work), exchange)
+    if "no-work" in faults:
+        return step(x, exchange)
     found = step(step(x, exchange), work)
     return norm(found) if "norm-behind" in faults and pre_norm else found
 
@@ -261,6 +269,11 @@ _BLOCK = Exercise(
         "no-output": "Your attention ends with the values. There is a matrix behind it.",
         "no-relu": "Nothing happens between your two matrices of the feed-forward step. Then "
                    "they are one matrix.",
+        "relu-last": "Your ReLU stands behind both matrices of the feed-forward step. It belongs "
+                     "between them.",
+        "no-work": "Your block ends after the attention. Where are `widen` and `narrow`?",
+        "query-raw": "With `pre_norm` your queries see the input as it is, keys and values its "
+                     "normalised copy. The whole step sees the copy.",
         "side-by-side": "Both of your steps start from the same input. The second one works on "
                         "what the first has made.",
         "work-first": "You did the feed-forward step before the attention. Which comes first "
@@ -434,6 +447,8 @@ def _stream(x, layers, *, faults=frozenset()):
             change = norm(change)
         if "no-residual" in faults:
             x = change
+        elif "adds-to-first" in faults:
+            x = first + change
         elif "post-norm" in faults:
             raw = attention(x @ w_query, x @ w_key, x @ w_value) @ w_out
             x = norm(x + raw)
@@ -523,6 +538,8 @@ _STREAM = Exercise(
         "tied": "You use the first layer's matrices in every layer. Each has its own.",
         "reversed": "You go through the layers from the last to the first.",
         "last-skipped": "Your last layer is not used.",
+        "adds-to-first": "Every layer of yours adds to the first input, so that what the layers "
+                         "before have added is lost.",
         "same-input": "Every layer of yours reads the first input. It should read the stream as it "
                       "finds it.",
         "output-norm": "You normalise what the step gives instead of what it is given.",
@@ -767,20 +784,22 @@ def _shares_judge(cases, outcomes):
         try:
             skip, share = (float(number) for number in pair)
         except (TypeError, ValueError):
-            return broken_law("Return two numbers: `return skip, share`.")
+            return another_form("Return two numbers: `return skip, share`.")
         if not (abs(skip) <= 100 and abs(share) <= 100):
-            return broken_law("Both numbers must be finite, and at most 100 in size.")
+            return another_form("Both numbers must be finite, and at most 100 in size.")
         left, size, change = _through(depth, skip, share)
         seen = f"{depth} layers, skip {skip:.3g}, share {share:.3g}"
         if left < 0.7:
             return broken_law(f"After {depth} layers {left:.2g} of the words' differences is "
-                              "left; 0.7 was asked for.", seen)
+                              "left; 0.7 was asked for.", seen, name="words alike")
         if not 0.5 <= size <= 1.5:
             return broken_law(f"After {depth} layers the vectors are {size:.2g} times as large as "
-                              "at the start; 0.5 to 1.5 was asked for.", seen)
+                              "at the start; 0.5 to 1.5 was asked for.", seen,
+                              name="too large" if size > 1 else "too small")
         if change < 0.06:
             return broken_law(f"All {depth} layers together change {change:.3f} of the input; "
-                              "0.06 was asked for. Such layers do nothing.", seen)
+                              "0.06 was asked for. Such layers do nothing.", seen,
+                              name="idle layers")
     return None
 
 
@@ -896,13 +915,13 @@ def _sizes_arrays():
 def _sizes_judge(cases, outcomes):
     given = outcomes[0].value
     if not isinstance(given, dict) or sorted(given) != ["post", "pre"]:
-        return broken_law('Return a dict with the keys "post" and "pre".')
+        return another_form('Return a dict with the keys "post" and "pre".')
     for name, pair in given.items():
         numbers = finite_array(pair)
         if numbers is None or numbers.shape != (2,) or not (
                 (0.01 <= numbers) & (numbers <= 100)).all():
-            return broken_law(f'"{name}" is two numbers, look and write, from 0.01 to 100.',
-                              f"got {pair!r}")
+            return another_form(f'"{name}" is two numbers, look and write, from 0.01 to 100.',
+                                f"got {pair!r}")
     post, pre = (tuple(finite_array(given[name]).tolist()) for name in ("post", "pre"))
     if _flips(post, pre):
         return None

@@ -14,6 +14,7 @@ from .core import (
     Exercise,
     Mistake,
     Result,
+    another_form,
     broken_law,
     finite_array,
     flipped,
@@ -37,9 +38,10 @@ def _bill(*, faults=frozenset()):
     return {
         "attention": attention_cost,
         "recurrence": recurrent * n * (d if "width-once" in faults else d * d),
-        "convolution": (1 if "no-kernel" in faults else k) * n * d * d,
+        "convolution": (1 if "no-kernel" in faults else k) * n * d * (
+            1 if "convolution-once" in faults else d),
         "equal": recurrent * d // scores_and_mix if scores_and_mix == 2 else recurrent * d,
-        "layers": rounded(steps / (k - seen)),
+        "layers": rounded(steps / ((k - 1) / 2 if "both-sides" in faults else k - seen)),
         "windows": rounded(steps / (window - seen)),
     }
 
@@ -67,6 +69,10 @@ _BILL = Exercise(
                       "How many numbers has the matrix?",
         "no-kernel": "Your convolution costs as much as one matrix. How many words does it "
                      "look at?",
+        "convolution-once": "Your convolution multiplies by the width once. Each word it looks at "
+                            "meets a matrix.",
+        "both-sides": "Your `layers` let a layer see as far ahead as back. Here all words that it "
+                      "sees lie behind, but for its own.",
         "n-over-k": "You divided the length by what a layer sees. How far *back* does it see?",
         "rounded-down": "With so few layers, the first word is just out of sight.",
     }, pairs=[("no-mixing", "no-input"), ("no-mixing", "n-over-k"), ("no-input", "n-over-k"),
@@ -93,6 +99,8 @@ def _gaps(n_q, n_k, window, dilation, *, faults=frozenset()):
         steps = np.abs(steps)
     if "gap-too-wide" in faults:
         dilation = dilation + 1
+    if "exchanged" in faults:
+        window, dilation = dilation, window
     reach = (window if "reach-for-count" in faults
              else window * dilation + 1 if "too-wide" in faults
              else (window - 1) * dilation if "too-narrow" in faults else window * dilation)
@@ -146,11 +154,13 @@ _GAPS = Exercise(
         "that is too far?",
     ),
     cases=_gaps_cases,
+    spared={"zeros": "a window of 0 keys is none, a dilation of 0 goes nowhere"},
     reference=_gaps_reference,
     mistakes=switched(_gaps, {
         "top-left": "With fewer queries than keys, your first query stands at place 0. Where "
                     "should the last one stand?",
         "both-sides": "Your queries see keys after their own place.",
+        "exchanged": "Window and dilation have changed places.",
         "gap-too-wide": "Your keys stand too far apart. With dilation 1 there should be no gap.",
         "reach-for-count": "Your window counts places. It should count the keys that are seen.",
         "too-wide": "Your queries see one key too many. Which one is it?",
@@ -252,15 +262,18 @@ def _pieces_torch(query, key, value, chunk):
 def _pieces_cases(seed):
     rng = np.random.default_rng([seed, 83])
 
-    def case(n_q, n_k, chunk, size=1.5, order=None, below=False, hard="", room=0):
-        query, key = rng.normal(size=(n_q, 6)) * size, rng.normal(size=(n_k, 6)) * size
+    def case(n_q, n_k, chunk, size=1.5, order=None, below=False, d=6, d_v=3, hard="", room=0):
+        query, key = rng.normal(size=(n_q, d)) * size, rng.normal(size=(n_k, d)) * size
         if below:  # every score far below 0
             query, key = np.abs(query) + size, -np.abs(key) - size
         if order:  # the best keys first, or last
             key = key[np.argsort(key @ query.mean(0))[::order]]
-        return Case((query, key, rng.normal(size=(n_k, 3)), chunk), hard=hard, room=room)
+        return Case((query, key, rng.normal(size=(n_k, d_v)), chunk), hard=hard, room=room)
 
-    return [case(4, 12, 5), case(7, 15, 4, order=1), case(5, 16, 8, order=-1), case(2, 9, 1),
+    alike = case(4, 4, 3, d=4, d_v=4, hard="all lengths alike")
+    alike.args[0][0], alike.args[1][1] = 0, 1e-3 * rng.normal(size=4)
+    return [alike, case(1, 1, 1, d=1, d_v=1, hard="all lengths 1"),
+            case(4, 12, 5), case(7, 15, 4, order=1), case(5, 16, 8, order=-1), case(2, 9, 1),
             case(4, 11, 5, size=40, hard="scores in the thousands"),
             case(5, 13, 4, size=40, order=-1, hard="scores in the thousands, falling"),
             case(5, 14, 4, size=30, below=True, hard="scores far below 0"),
@@ -279,6 +292,7 @@ _PIECES = Exercise(
         "Both the sum and the weighted values shrink by that factor. Divide once, at the end.",
     ),
     cases=_pieces_cases,
+    spared={"empty": "what attention over nothing gives is the next exercise's question"},
     reference=_pieces,
     mistakes=switched(_pieces, {
         "no-scale": "Your scores are not scaled: see equation (1.6).",
@@ -331,7 +345,7 @@ def _hidden(query, key, value, mask, chunk, *, faults=frozenset()):
                 continue
             scores = query @ key[part_of].T * scale
             if "unmasked" not in faults:
-                scores = np.where(seen, scores, fill)
+                scores = np.where(~seen if "inverted" in faults else seen, scores, fill)
             new = np.maximum(top, scores.max(-1, keepdims=True))
             shrink, part = np.exp(top - new), np.exp(scores - new)
             if {"skips-hidden-chunks", "patched-at-the-end", "big-number", "not-so-big",
@@ -391,14 +405,14 @@ def _hidden_torch(query, key, value, mask, chunk):
 def _hidden_cases(seed):
     rng = np.random.default_rng([seed, 84])
 
-    def case(n_q, n_k, chunk, hide, shift=0.0, hard=""):
-        query, key = rng.normal(size=(n_q, 6)) * 1.5, rng.normal(size=(n_k, 6)) * 1.5
+    def case(n_q, n_k, chunk, hide, shift=0.0, d=6, d_v=3, hard=""):
+        query, key = rng.normal(size=(n_q, d)) * 1.5, rng.normal(size=(n_k, d)) * 1.5
         if shift:  # every score about as far below 0
             query, key = np.abs(query) * shift, -np.abs(key) * shift
         mask = rng.random((n_q, n_k)) < 0.7
-        mask[:, 0] = mask[:, chunk + 1] = mask[:, -1] = True
+        mask[:, 0] = mask[:, chunk + 1:chunk + 2] = mask[:, -1] = True
         hide(mask, chunk)
-        return Case((query, key, rng.normal(size=(n_k, 3)), mask, chunk), hard=hard)
+        return Case((query, key, rng.normal(size=(n_k, d_v)), mask, chunk), hard=hard)
 
     def first_chunk(mask, chunk):
         mask[1::2, :chunk] = False
@@ -412,7 +426,10 @@ def _hidden_cases(seed):
     def nothing(mask, chunk):
         pass
 
-    return [case(5, 13, 4, nothing), case(7, 16, 5, nothing),
+    alike = case(4, 4, 3, nothing, d=4, d_v=4, hard="all lengths alike")
+    alike.args[0][0], alike.args[1][1] = 0, 1e-3 * rng.normal(size=4)
+    return [alike, case(1, 1, 1, nothing, d=1, d_v=1, hard="all lengths 1"),
+            case(5, 13, 4, nothing), case(7, 16, 5, nothing),
             case(5, 12, 4, first_chunk, hard="a first chunk that some queries may not see"),
             case(7, 15, 4, first_for_all, hard="a first chunk that nobody may see"),
             case(4, 14, 5, everything, hard="a query that may see nothing"),
@@ -432,6 +449,7 @@ _HIDDEN = Exercise(
         "a finite one. Then look at what is divided by what at the end.",
     ),
     cases=_hidden_cases,
+    spared={"empty": "a query that may see nothing is there"},
     reference=_hidden_reference,
     mistakes=switched(_hidden, {
         "as-it-was": "A query that may not see the first chunk still gets NaN. Follow such a row "
@@ -453,6 +471,7 @@ _HIDDEN = Exercise(
         "empty-is-nan": "Better. A query that may see nothing at all still divides 0 by 0.",
         "plus-one": "You added to the sum that you divide by. Now the weights of every row are "
                     "too small.",
+        "inverted": "Your mask is turned round: True means that a key may be looked at.",
         "unmasked": "The mask is gone: your queries see everything.",
     }, pairs=[("top-from-zero", "empty-is-nan"), ("skips-half-hidden", "empty-is-nan"),
               ("skips-hidden-chunks", "empty-is-nan"),
@@ -473,8 +492,12 @@ def _near_far(query, key, value, chunk, *, faults=frozenset()):
         starts = range(0, n, chunk)
     pieces = [slice(start, start + chunk) for start in starts]
 
+    if "plain" in faults:
+        return attention(query, key, value)
+
     def summary(x, piece):
-        if "sums" in faults:
+        if "sums" in faults or ("keys-summed" in faults and x is key) or (
+                "values-summed" in faults and x is value):
             return x[piece].sum(0)
         return x[piece].sum(0) / chunk if "full-size" in faults else x[piece].mean(0)
 
@@ -487,12 +510,14 @@ def _near_far(query, key, value, chunk, *, faults=frozenset()):
     for i, q in enumerate(query):
         own = i // chunk
         others = [c for c in range(len(pieces)) if "own-twice" in faults or c != own]
-        if "past-only" in faults:
+        if "own-summarised" in faults:
+            others = list(range(len(pieces)))
+        if {"past-only", "causal"} & faults:
             others = [c for c in others if c <= own]
         near = slice(own * chunk, (own + 1) * chunk)
         if "window" in faults:
             near = slice(max(i - chunk + 1, 0), i + 1)
-        if "near-past-only" in faults:
+        if {"near-past-only", "causal"} & faults:
             near = slice(own * chunk, i + 1)
         near_scores, far_scores = key[near] @ q * scale, far_key[others] @ q * scale
         if "full-count" in faults:
@@ -501,9 +526,13 @@ def _near_far(query, key, value, chunk, *, faults=frozenset()):
             far_scores = far_scores * sizes[others]
         elif "size-added" in faults:
             far_scores = far_scores + sizes[others]
+        elif "size-subtracted" in faults:
+            far_scores = far_scores - np.log(sizes[others])
         elif "not-counted" not in faults:
             far_scores = far_scores + np.log(sizes[others])
-        if "near-only" in faults or not others:
+        if "own-summarised" in faults:
+            rows.append(softmax(far_scores) @ far_value)
+        elif "near-only" in faults or not others:
             rows.append(softmax(near_scores) @ value[near])
         elif "far-only" in faults:
             rows.append(softmax(far_scores) @ far_value[others])
@@ -550,11 +579,15 @@ def _near_far_torch(query, key, value, chunk):
 def _near_far_cases(seed):
     rng = np.random.default_rng([seed, 85])
 
-    def case(n, chunk, size=1.5, hard=""):
-        query, key = rng.normal(size=(2, n, 6)) * size
-        return Case((query, key, rng.normal(size=(n, 4)), chunk), hard=hard)
+    def case(n, chunk, size=1.5, d=6, d_v=4, hard=""):
+        query, key = rng.normal(size=(2, n, d)) * size
+        return Case((query, key, rng.normal(size=(n, d_v)), chunk), hard=hard)
 
-    return [case(12, 3), case(15, 5), case(20, 4),
+    alike = case(4, 2, d=4, d_v=4, hard="all lengths alike")
+    alike.args[0][0], alike.args[1][1] = 0, 1e-3 * rng.normal(size=4)
+    alike.args[2][:] *= 200
+    return [alike, case(1, 1, d=1, d_v=1, hard="all lengths 1"),
+            case(12, 3), case(15, 5), case(20, 4),
             case(14, 4, hard="a last chunk that is shorter"),
             case(11, 5, hard="a last chunk of one"),
             case(7, 9, hard="a chunk longer than the text"),
@@ -572,10 +605,22 @@ _NEAR_FAR = Exercise(
         "must be added to the score, so that `exp` multiplies by five?",
     ),
     cases=_near_far_cases,
+    spared={"empty": "a text without words has nothing to look at"},
     reference=_near_far_reference,
     mistakes=switched(_near_far, {
         "sums": "You summed the keys and values of a chunk. A chunk is seen through its mean.",
         "full-size": "Your mean of the last chunk divides by the size of a whole one.",
+        "keys-summed": "You summed the keys of a chunk and took the mean of its values. A chunk is "
+                       "seen through its mean, both times.",
+        "values-summed": "You summed the values of a chunk and took the mean of its keys. A chunk "
+                         "is seen through its mean, both times.",
+        "own-summarised": "Your queries see their own chunk as a mean too. It is seen key by key.",
+        "causal": "Your queries see nothing that comes after them. Nothing was said of a causal "
+                  "mask.",
+        "plain": "That is plain attention: every key by itself. Chunks other than the own are seen "
+                 "through their means.",
+        "size-subtracted": "Your means count less the more keys they stand for. Look at the sign "
+                           "of the logarithm.",
         "first-value": "Your chunks have mean keys, but the value of their first key. "
                        "Which value should go with a mean?",
         "no-scale": "Your scores are not scaled: see equation (1.6).",
@@ -599,7 +644,7 @@ _NEAR_FAR = Exercise(
         "tail-dropped": "You left out the last chunk where it is shorter.",
     }, pairs=[("sums", "no-scale"), ("full-size", "no-scale"), ("own-twice", "no-scale"),
               ("sums", "own-twice"), ("first-value", "no-scale"), ("two-softmaxes", "own-twice"),
-              ("past-only", "no-scale"), ("past-only", "near-past-only"),
+              ("past-only", "no-scale"),
               ("sums", "two-softmaxes"), ("full-size", "own-twice"), ("not-counted", "no-scale"),
               ("not-counted", "own-twice"),
               ("full-count", "no-scale"),
@@ -681,22 +726,45 @@ def _spread_judge(cases, outcomes):
         gaps = finite_array(outcome.value)
         if gaps is None or gaps.ndim != 1 or not (
                 (gaps % 1 == 0) & (0 < gaps) & (gaps < 1e9)).all():
-            return broken_law("Return a list of whole numbers of at least 1, one dilation for "
-                              "each layer.")
+            return another_form("Return a list of whole numbers of at least 1, one dilation for "
+                                "each layer.")
         gaps = gaps.astype(int).tolist()
         if len(gaps) > (fewest := _fewest(n, window)):
-            return broken_law(f"With {n} words and {window} keys for each, {len(gaps)} layers are "
-                              f"more than are needed: {fewest} will do.",
-                              f"n {n}, window {window}\ndilations {gaps}")
+            return broken_law(f"For {_counted(n, 'word')}, with {window} keys for each, "
+                              f"{_counted(fewest, 'layer')} will do; you have {len(gaps)}.",
+                              f"n {n}, window {window}\ndilations {gaps}", name="too many layers")
         masks = [_gaps(n, n, window, gap) for gap in gaps]
         seen = reachable(masks) if masks else np.eye(n, dtype=bool)
         missed = np.argwhere(causal_mask(n) & ~seen)
         if len(missed):
             i, j = missed[-1]
-            return broken_law(f"After your {len(gaps)} layers the word at {i} cannot know of the "
-                              f"word at {j}.", f"n {n}, window {window}\ndilations {gaps}\n"
-                              f"pairs that are missed: {len(missed)}")
+            name, words = _spread_fault(n, window, gaps, fewest)
+            return broken_law(f"After your {_counted(len(gaps), 'layer')} the word at {i} cannot "
+                              f"know of the word at {j}.{words}", f"n {n}, window {window}\n"
+                              f"dilations {gaps}\npairs that are missed: {len(missed)}", name)
     return None
+
+
+def _counted(number, what):
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _spread_fault(n, window, gaps, fewest):
+    """Name and sentence of why some distance is never reached."""
+    if len(gaps) < fewest:
+        return "too few layers", (f" So few cannot do: with {window} keys for each, "
+                                  f"{_counted(len(gaps), 'layer')} can tell at most "
+                                  f"{window ** len(gaps)} distances apart.")
+    if 1 not in gaps:
+        return "no gap of 1", " None of your gaps is 1: how would a word see the one before it?"
+    reached = {0}
+    for gap in gaps:
+        reached = {far + gap * step for far in reached for step in range(window)}
+    if max(reached) < n - 1:
+        return "too near", (f" The farthest that your layers reach is {max(reached)} back.")
+    missing = min(set(range(n)) - reached)
+    return "a distance missed", (f" A distance of {missing}, say, is no sum of your steps, though "
+                                 "longer ones are.")
 
 
 def _spread_by_division(n, window):
@@ -828,16 +896,20 @@ def _backward_torch(query, key, value, output, lse, grad, chunk):
 def _backward_cases(seed):
     rng = np.random.default_rng([seed, 88])
 
-    def case(n_q, n_k, chunk, top=None, hard="", room=0):
-        query, key = rng.normal(size=(n_q, 5)), rng.normal(size=(n_k, 5))
+    def case(n_q, n_k, chunk, top=None, d=5, d_v=3, hard="", room=0):
+        query, key = rng.normal(size=(n_q, d)), rng.normal(size=(n_k, d))
+        if hard == "all lengths alike":
+            query[0], key[1] = 0, 1e-3 * key[1]
         if top is not None:  # the largest score
             size = math.sqrt(top / (query @ key.T / math.sqrt(5)).max())
             query, key = query * size, key * size
-        value, grad = rng.normal(size=(n_k, 3)), rng.normal(size=(n_q, 3))
+        value, grad = rng.normal(size=(n_k, d_v)), rng.normal(size=(n_q, d_v))
         output, lse = partial_attention(query, key, value)
         return Case((query, key, value, output, lse, grad, chunk), hard=hard, room=room)
 
-    return [case(4, 12, 6), case(6, 10, 5), case(3, 8, 2),
+    return [case(4, 4, 3, d=4, d_v=4, hard="all lengths alike"),
+            case(1, 1, 1, d=1, d_v=1, hard="all lengths 1"),
+            case(4, 12, 6), case(6, 10, 5), case(3, 8, 2),
             case(4, 11, 5, hard="a last chunk that is shorter"),
             case(5, 7, 20, hard="a chunk longer than the text"),
             case(1, 9, 3, hard="a single query"),
@@ -856,6 +928,7 @@ _BACKWARD = Exercise(
         "each time the scale. A query meets all chunks, a key only its own.",
     ),
     cases=_backward_cases,
+    spared={"empty": "without queries nothing comes back, without keys nothing went out"},
     reference=_backward,
     mistakes=switched(_backward, {
         "own-softmax": "Your weights are a softmax over the chunk alone. Which number tells what "
@@ -954,8 +1027,8 @@ def _order_judge(cases, outcomes):
         blocks, room = case.args
         tiles = finite_array(outcome.value)
         if tiles is None or tiles.ndim != 2 or tiles.shape[1] != 2 or (tiles % 1 != 0).any():
-            return broken_law("Return a list of pairs of whole numbers, (block of queries, block "
-                              "of keys).")
+            return another_form("Return a list of pairs of whole numbers, (block of queries, "
+                                "block of keys).")
         tiles = [(int(i), int(j)) for i, j in tiles]
         wanted = {(i, j) for i in range(blocks) for j in range(blocks)}
         told = f"blocks {blocks}, room {room}"
@@ -963,7 +1036,8 @@ def _order_judge(cases, outcomes):
             apart = sorted(wanted - {*tiles}) or sorted({*tiles} - wanted) or [
                 tile for tile in tiles if tiles.count(tile) > 1]
             return broken_law("Every tile comes once and none is invented: look at the tile "
-                              f"{apart[0]}.", f"{told}\ntiles {len(tiles)}, of {len(wanted)}")
+                              f"{apart[0]}.", f"{told}\ntiles {len(tiles)}, of {len(wanted)}",
+                              name="not each tile once")
         loads, least = _loads(tiles, room), _loads(_order(blocks, room), room)
         if loads > least:
             return broken_law("Your order computes every tile, and loads more than it has to.",
@@ -1088,15 +1162,20 @@ def _chosen_torch(query, key, value, chunk, top):
 def _chosen_cases(seed):
     rng = np.random.default_rng([seed, 90])
 
-    def case(n_q, n_k, chunk, top, size=1.5, short=0, hard=""):
-        query, key = rng.normal(size=(n_q, 6)) * size, rng.normal(size=(n_k, 6)) * size
+    def case(n_q, n_k, chunk, top, size=1.5, short=0, d=6, d_v=4, hard=""):
+        query, key = rng.normal(size=(n_q, d)) * size, rng.normal(size=(n_k, d)) * size
         if short:  # its mean fits best, its sum does not
             query, key = short * (query / 5 + 1), key / 15
             key[:chunk] += 0.8
             key[n_k // chunk * chunk:] += 1
-        return Case((query, key, rng.normal(size=(n_k, 4)), chunk, top), hard=hard)
+        return Case((query, key, rng.normal(size=(n_k, d_v)), chunk, top), hard=hard)
 
-    return [case(9, 20, 4, 2), case(7, 15, 3, 2), case(8, 24, 6, 3), case(11, 21, 3, 1),
+    alike = case(4, 4, 2, 1, d=4, d_v=4, hard="all lengths alike")
+    alike.args[1][3] *= 1e-3
+    alike.args[2][0] = 0
+    alike.args[2][:] *= 200
+    return [alike, case(1, 1, 1, 1, d=1, d_v=1, hard="all lengths 1"),
+            case(9, 20, 4, 2), case(7, 15, 3, 2), case(8, 24, 6, 3), case(11, 21, 3, 1),
             case(10, 14, 4, 1, short=4, hard="a last chunk that is shorter"),
             case(12, 13, 3, 1, short=1, hard="a last chunk of one"),
             case(5, 11, 1, 3, hard="chunks of one"),
@@ -1114,6 +1193,7 @@ _CHOSEN = Exercise(
         "gone before the softmax, not after it.",
     ),
     cases=_chosen_cases,
+    spared={"empty": "without keys there is no chunk to choose"},
     reference=_chosen_reference,
     mistakes=switched(_chosen, {
         "means-alone": "You used the means of the chosen chunks. They only choose; then their keys "
@@ -1220,7 +1300,11 @@ def _both_cases(seed):
         value = rng.normal(size=(n, d_v))
         return Case((query, key, value, state * (not empty), total * (not empty), chunk), hard=hard)
 
-    return [case(12, 4), case(15, 5, d_k=4, d_v=6), case(8, 2),
+    alike = case(4, 3, d_k=4, d_v=4, hard="all lengths alike")
+    alike.args[1][1] *= 1e-3
+    alike.args[2][:] *= 200
+    return [alike, case(1, 1, d_k=1, d_v=1, hard="all lengths 1"),
+            case(12, 4), case(15, 5, d_k=4, d_v=6), case(8, 2),
             case(11, 4, hard="a last chunk that is shorter"),
             case(6, 9, hard="a chunk longer than the text"),
             case(7, 1, hard="chunks of one"),
@@ -1237,6 +1321,7 @@ _BOTH = Exercise(
         "The state takes in the whole chunk at once, after the chunk has been read.",
     ),
     cases=_both_cases,
+    spared={"empty": "a text without words leaves the state as it was"},
     reference=_both_reference,
     mistakes=switched(_both, {
         "sees-ahead": "Inside its chunk a query sees words that come after it.",
@@ -1431,13 +1516,13 @@ def _ahead(first, second, question, steps):
 def _budget_judge(cases, outcomes):
     answer = outcomes[0].value
     if not isinstance(answer, dict) or not {"lost", "behind", "kept"} <= answer.keys():
-        return broken_law('Return a dict with "lost", "behind" and "kept".')
+        return another_form('Return a dict with "lost", "behind" and "kept".')
     (lost, few, many), (behind, at), kept = (answer[name] for name in ("lost", "behind", "kept"))
     few, many, at = (int(steps) for steps in (few, many, at))
     lost, behind, kept = (str(question).strip().lower() for question in (lost, behind, kept))
     if not {lost, behind, kept} <= _RUNS.keys() or not {few, many, at} <= {*_BUDGETS}:
-        return broken_law("Questions are near, far and after; numbers of steps are those of the "
-                          "table.", f"got {lost}, {few}, {many}; {behind}, {at}; {kept}")
+        return another_form("Questions are near, far and after; numbers of steps are those of "
+                            "the table.", f"got {lost}, {few}, {many}; {behind}, {at}; {kept}")
     first, then = (_ahead("mixture", "full", lost, steps) for steps in (few, many))
     last = [_ahead("mixture", "full", kept, steps) for steps in _BUDGETS]
     other = _ahead("full", "mixture", behind, at)

@@ -10,13 +10,15 @@ from ..attention import attention, softmax
 from ..masks import causal_mask
 from ..positions import rotate
 from ..tasks import number_words
-from .core import Case, Exercise, Mistake, broken_law, switched
+from .core import Case, Exercise, Mistake, another_form, broken_law, switched
 
 # 9.1  One loss, three units
 
 def _units(*, faults=frozenset()):
     chances = np.array([1 / 2, 1 / 4, 1 / 8, 1 / 8])
     bits = float(-np.log2(chances).mean())
+    if "entropy" in faults:
+        bits = float(-(chances * np.log2(chances)).sum())
     if "log-of-mean" in faults:
         bits = float(-np.log2(chances.mean()))
     if "summed" in faults:
@@ -26,7 +28,8 @@ def _units(*, faults=frozenset()):
         nats = bits * math.log10(2)
     perplexity = (math.exp(bits) if "e-to-bits" in faults
                   else 1 / chances.mean() if "mean-of-chances" in faults
-                  else 1 / bits if "inverse" in faults else 2 ** bits)
+                  else 1 / bits if "inverse" in faults else 2 ** nats if "two-to-nats" in faults
+                  else bits if "bits-again" in faults else 2 ** bits)
     if "swapped" in faults:
         nats, bits = bits, nats
     kilo = (nats if "swapped" in faults else bits) * 1000 / (1 if "bits-for-bytes" in faults else 8)
@@ -56,6 +59,12 @@ _UNITS = Exercise(
         "nats-ten": "Your nats come from logarithms to base 10. Which base has a nat?",
         "e-to-bits": "You raised e to a number of bits. Base of the logarithm and base of the "
                      "power must be one.",
+        "entropy": "You weighted the surprises by the probabilities, as in an entropy. The four "
+                   "characters came once each: their mean is plain.",
+        "two-to-nats": "You raised 2 to a number of nats. Base of the logarithm and base of the "
+                       "power must be one.",
+        "bits-again": "Your perplexity is the number of bits. It is the number of equally likely "
+                      "characters that would surprise as much.",
         "mean-of-chances": "Your perplexity is one over the mean probability. It belongs to the "
                            "mean surprise.",
         "inverse": "Your perplexity is one over the loss. It is the number of equally likely "
@@ -85,13 +94,20 @@ def _occurrences(text, gram):
 
 def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset()):
     shares = np.full(len(alphabet), 1 / len(alphabet))
+    if "from-nothing" in faults:
+        shares = 0 * shares
+    longest += ("one-order-more" in faults) - ("one-order-less" in faults)
+    of_orders = []
     if "text-alphabet" in faults:
         shares = np.full(len(alphabet), 1 / len(set(text)))
     uniform = shares
     count = str.count if "no-overlap" in faults else _occurrences
-    for n in range(1, longest + 1):
+    orders = range(1, longest + 1)
+    for n in reversed(orders) if "longest-first" in faults else orders:
         length = n if "too-long" in faults else n - 1
         h = context[len(context) - length:]
+        if "whole-context" in faults and n > 1:
+            h = context
         if "minus-zero" in faults and n == 1:
             h = context
         if "from-the-front" in faults:
@@ -103,7 +119,7 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
             seen = text[:-1].count(h) if h else len(text)
         if "end-counted" in faults:
             seen = count(text, h) if h else len(text) + 1.0
-        below = uniform if "always-uniform" in faults else shares
+        below = uniform if {"always-uniform", "orders-averaged"} & faults else shares
         if "hard-back-off" in faults:
             shares = hits / seen if seen else shares
         elif "not-divided" in faults:
@@ -112,8 +128,13 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
             shares = (hits + strength * below) / max(seen, 1)
         elif "one-each" in faults:
             shares = (hits + strength) / (seen + strength * len(alphabet))
+        elif "strength-on-counts" in faults:
+            shares = (strength * hits + below) / (strength * seen + 1)
         else:
             shares = (hits + strength * below) / (seen + strength)
+        of_orders.append(shares)
+    if "orders-averaged" in faults:
+        shares = np.mean(of_orders, axis=0)
     return np.log(shares) if "logarithm" in faults else shares
 
 
@@ -159,6 +180,8 @@ def _next_cases(seed):
     return [case("abcd", "", 60, 3, 2.0), case("abc", "d", 50, 2, 1.0),
             case("the ", "", 70, 4, rng.uniform(2, 6)), case("xyz", "", 45, 1, 3.0),
             case("ab", "cde", 30, 2, rng.uniform(15, 30)),
+            case("abc", "d", 40, 2, 150.0, hard="a strength that drowns the counts"),
+            case("abc", "d", 40, 2, 0.005, hard="a strength of next to nothing"),
             case("ab", "c", 60, 4, 1.5, sticky=0.8, context="babaaaa",
                  hard="a context that overlaps itself"),
             case("abc", "z", 40, 3, 2.0, context="bazz", hard="a context that was never seen"),
@@ -176,6 +199,8 @@ _BASELINE = Exercise(
         "overlap: try \"aaa\".count(\"aa\").",
     ),
     cases=_next_cases,
+    spared={"zeros": "orders begin at 1, and with a strength of 0 a context that was never seen "
+                     "would divide 0 by 0"},
     reference=_next_shares,
     mistakes=switched(_next_shares, {
         "no-overlap": "Right, but for a run like \"aaa\": `str.count` counts occurrences that do "
@@ -201,6 +226,19 @@ _BASELINE = Exercise(
                        "in.",
         "one-each": "You add the same to every count. In (9.2) the likelier a character is to the "
                     "shorter context, the more it gets.",
+        "from-nothing": "At the bottom you begin with 0. Below the shortest context all characters "
+                        "are equally likely.",
+        "one-order-less": "Your longest context is one too short: the orders go from 1 to "
+                          "`longest`, and order n has n - 1 characters.",
+        "one-order-more": "You mix in one order too many: they end with `longest`.",
+        "whole-context": "Your context is the whole of it in every order above 1. Order n looks at "
+                         "the last n - 1 characters.",
+        "longest-first": "You mix the longest context in first and the shortest last, so that the "
+                         "shortest decides most. It is the other way round.",
+        "strength-on-counts": "Your strength multiplies the counts. It says how much the shorter "
+                              "context weighs beside them.",
+        "orders-averaged": "You took the mean over the orders. In (9.2) each order is mixed with "
+                           "the one below it.",
         "text-alphabet": "At the bottom you share among the characters of the text. The alphabet "
                          "may hold more, and they can come as well.",
         "logarithm": "You returned the logarithms of the shares.",
@@ -232,10 +270,14 @@ def _choosy(scores, temperature, k, *, faults=frozenset()):
     ordered = np.sort(scores, axis=axis)
     many = scores.shape[axis]
     kept = k if "k-too-large" in faults and k > many else min(k, many)
+    if "one-more" in faults:
+        kept = min(k + 1, many)
     least = np.take(ordered, [-kept], axis=axis)
     if "one-for-all" in faults:
         least = np.sort(scores, axis=None)[-min(k, scores.size)]
     allowed = scores > least if "one-fewer" in faults and k < many else scores >= least
+    if "first-tokens" in faults:
+        allowed = np.arange(many) < k + 0 * scores
     if "smallest" in faults:
         allowed = scores <= np.take(ordered, [kept - 1], axis=axis)
     if "k-ignored" in faults:
@@ -284,7 +326,13 @@ def _choosy_cases(seed):
         scores = scores + apart * np.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
         return Case((scores, temperature, k), hard=hard)
 
-    return [case(5, 7, temperature=1.0, k=3), case(4, 6, temperature=0.5, k=2),
+    tied = rng.normal(size=(4, 5))
+    tied[np.arange(4), rng.permuted(np.tile(np.arange(5), (4, 1)), axis=1)[:, 0]] = 3.0
+    tied[np.arange(4), (tied.argmax(1) + rng.integers(1, 5, size=4)) % 5] = 3.0 - 5e-4
+    return [Case((tied, 0.0, 3), hard="temperature 0, and two scores that are nearly alike"),
+            case(3, 3, 3, temperature=1.2, k=2, hard="all lengths alike"),
+            case(1, 1, 1, temperature=1.2, k=1, hard="all lengths 1"),
+            case(5, 7, temperature=1.0, k=3), case(4, 6, temperature=0.5, k=2),
             case(3, 8, temperature=2.5, k=5), case(2, 3, 7, temperature=0.8, k=4),
             case(9, temperature=1.5, k=4), case(4, 5, temperature=1.3, k=1),
             case(3, 6, temperature=0.7, k=11, hard="a k above the number of tokens"),
@@ -304,6 +352,7 @@ _CHOOSY = Exercise(
         "temperature goes to 0?",
     ),
     cases=_choosy_cases,
+    spared={"empty": "without tokens there is nothing to draw"},
     reference=_choosy,
     mistakes=switched(_choosy, {
         "k-ignored": "Every token of yours can still be drawn. Where does `k` come in?",
@@ -313,6 +362,8 @@ _CHOOSY = Exercise(
         "not-renormalised": "You cut the small shares off and left it at that. "
                             "What do the rest sum to?",
         "zero-scores": "You put the scores of the rest to 0. What share does a score of 0 get?",
+        "one-more": "You keep one token too many.",
+        "first-tokens": "You keep the first k tokens of the list. Which k may be drawn?",
         "smallest": "You keep the k least likely tokens.",
         "one-fewer": "You keep one token too few: the k-th largest itself may be drawn.",
         "one-for-all": "The k-th largest is sought in the whole array. "
@@ -344,6 +395,11 @@ def _until(row, end, keep=True):
 
 
 def _exact_match(said, target, end, *, faults=frozenset()):
+    if "never" in faults:
+        return 0.0
+    if "tokens-of-rows" in faults:
+        return float(np.mean([np.mean([x == y for x, y in zip(s, _until(t, end))])
+                              for s, t in zip(said, target)]))
     shorter = min(said.shape[1], target.shape[1])
     a, b = said[:, :shorter], target[:, :shorter]
     if "by-token" in faults:
@@ -378,6 +434,10 @@ def _exact_match(said, target, end, *, faults=frozenset()):
         found = [_until(s, end) == _until(t, end) for s, t in zip(said, target)]
     if "number" in faults:
         return float(sum(found))
+    if "row-by-row" in faults:
+        return np.array(found)
+    if "every-row" in faults:
+        return float(all(found))
     return 1 - float(np.mean(found)) if "errors" in faults else float(np.mean(found))
 
 
@@ -450,6 +510,8 @@ def _match_cases(seed):
     return [case(40, 7, 6, (8, 3, 2, 3, 2, 5)), case(30, 5, 9, (5, 2, 4, 2, 4, 3)),
             case(50, 9, 6, (9, 5, 4, 1, 2, 3)), case(24, 8, 7, (4, 1, 1, 6, 1, 3)),
             no_end(22, 5), late(26, 9, 7),
+            case(8, 8, 8, (2, 1, 2, 1, 1, 1), hard="all lengths alike"),
+            Case((np.array([[1]]), np.array([[1]]), 1), hard="all lengths 1"),
             case(26, 6, 8, (3, 7, 3, 1, 1, 1), hard="many wrong tokens"),
             case(33, 7, 9, (2, 1, 9, 1, 1, 1), hard="texts that do not end in time"),
             case(36, 10, 8, (5, 1, 1, 1, 8, 2), hard="the right tokens in the wrong order"),
@@ -469,6 +531,7 @@ _MATCH = Exercise(
         "neither. But an end sign in the wrong place, or none at all, is a fault.",
     ),
     cases=_match_cases,
+    spared={"empty": "without rows there is no share, and a row holds at least its end"},
     reference=_exact_match,
     mistakes=switched(_exact_match, {
         "by-token": "You count tokens. A row with one wrong token of five is no match at all, not "
@@ -490,6 +553,13 @@ _MATCH = Exercise(
                     "The first ends the row.",
         "zero-padding": "Right where padding is 0 and `end` is not. How long a row is, its first "
                         "`end` tells, not its zeros.",
+        "never": "You find nothing right on any input, though some rows are. Do you compare rows "
+                 "whole, with what stands behind their ends, or ask for all of them at once?",
+        "tokens-of-rows": "You give each row the share of its tokens that are right. A row with "
+                          "one wrong token is no match at all.",
+        "row-by-row": "You return a verdict for each row. Asked for is the share that is right.",
+        "every-row": "You return 1 where every row is right and 0 otherwise. Asked for is the "
+                     "share of rows.",
         "number": "You return the number of right rows. Their share is asked for.",
         "errors": "You return the share of wrong rows.",
     }, pairs=[("no-end-needed", "errors"), ("no-end-needed", "number"), ("said-prefix", "number"),
@@ -533,7 +603,14 @@ def _prepare(tokens, n, cut, *, faults=frozenset()):
         first = cut // n
         after = first if "straddling-test" in faults else -(-cut // n)
         return inputs[:first], targets[:first], inputs[after:], targets[after:]
+    if "overlap-left" in faults:
+        inputs, targets = _windows(tokens, n, faults)
+        return inputs, targets, inputs[cut // n:], targets[cut // n:]
+    if "cut-moved" in faults:
+        cut = cut // n * n
     train, test = tokens[:cut], tokens[cut:]
+    if "test-late" in faults:
+        test = tokens[cut + 1:]
     if "target-beyond" in faults:
         train = tokens[:cut + 1]
     if "all-in-training" in faults:
@@ -568,6 +645,7 @@ def _prepare_cases(seed):
         return Case((rng.permutation(10 * length)[:length], n, cut), hard=hard)
 
     return [case(60, 5, 42), case(83, 7, 59), case(95, 4, 70), case(70, 6, 41),
+            Case((np.zeros(33, dtype=int), 4, 18), hard="a text of one token alone"),
             case(41, 4, 26, hard="a part that fits its windows to the last token"),
             case(64, 5, 40, hard="a last window that lacks its last target"),
             case(55, 9, 35, hard="a cut inside a window")]
@@ -595,6 +673,11 @@ _TOO_GOOD = Exercise(
                            "trained on. Where does the test part's first window begin?",
         "off-the-cut": "Your test windows do not begin at the cut, but at the next multiple of "
                        "n, so that tokens behind the cut are lost.",
+        "overlap-left": "Your targets are right now. The training windows still go over the whole "
+                        "text, and those of the test are among them.",
+        "cut-moved": "You moved the cut to the end of a window. It stands where it stands: the "
+                     "last window of a part is left out where it does not fit.",
+        "test-late": "Your test part begins one token late: it begins at the cut.",
         "target-beyond": "Right, but for a training part that its windows fill: the last target "
                          "is then the first token of the test.",
         "unshifted": "Your targets are the inputs themselves. A model learns to repeat that at "
@@ -608,10 +691,12 @@ _TOO_GOOD = Exercise(
         "swapped": "Training and test part have changed places.",
     }, pairs=[("all-in-training", "unshifted"), ("all-in-training", "sliding"),
               ("all-in-training", "one-lost"), ("wrapped", "straddling"),
+              ("wrapped", "straddling-test"),
               ("wrapped", "tested-on-training"), ("wrapped", "one-lost"),
               ("straddling", "unshifted"), ("unshifted", "tested-on-training"),
               ("wrapped", "swapped"), ("backwards", "straddling"), ("wrapped", "sliding"),
               ("all-in-training", "backwards"), ("sliding", "one-lost"), ("wrapped", "gap")])),
+    spared={"one": "a text of one token holds no window", "empty": "nor does one of none"},
     variants=(_prepare_loops, _prepare_reshape),
 )
 
@@ -714,20 +799,44 @@ def _pieces_judge(cases, outcomes):
         pieces = outcome.value
         if not isinstance(pieces, (list, tuple)) or not pieces or not all(
                 isinstance(piece, str) and piece for piece in pieces):
-            return broken_law("The answer is a list of pieces: strings of one or more characters.")
+            return another_form("The answer is a list of pieces: strings of one or more "
+                                "characters.")
         if len(set(pieces)) > size:
-            return broken_law(f"{len(set(pieces))} different pieces, and {size} were allowed.")
+            return broken_law(f"{len(set(pieces))} different pieces, and {size} were allowed.",
+                              name="too many pieces")
         missing = sorted(set("".join(texts)) - set(pieces))
         if missing:
             return broken_law("A character of the texts is no piece of its own, so that some text "
-                              "of the same characters could not be cut.", f"missing: {missing}")
+                              "of the same characters could not be cut.", f"missing: {missing}",
+                              name="a character lost")
         count, goal = _count(texts, pieces), _goal(tuple(texts), size)
         if count > 1.1 * goal:
+            name, words = _pieces_fault(texts, size, pieces)
             return broken_law(
                 f"Your pieces cut the texts into {count} parts. Ours need {goal}, and a tenth more "
-                "would do.", f"{len(texts)} texts such as {texts[0]!r}, {size} pieces"
-                + f" ({case.hard})" * bool(case.hard))
+                f"would do.{words}", f"{len(texts)} texts such as {texts[0]!r}, {size} pieces"
+                + f" ({case.hard})" * bool(case.hard), name)
     return None
+
+
+def _pieces_fault(texts, size, pieces):
+    """Name and sentence of what keeps pieces from saving more."""
+    left = size - len(set(pieces))
+    if left:
+        return "places left", f" {left} of {size} places are not used: with more pieces fewer do."
+    used = Counter(part for text in texts for part in _cut(text, pieces))
+    idle = [piece for piece in pieces if len(piece) > 1 and not used[piece]]
+    if 4 * len(idle) >= sum(len(piece) > 1 for piece in pieces):
+        return "idle pieces", (f" {len(idle)} of your pieces, such as {idle[0]!r}, are used nowhere"
+                               " when the texts are cut: a longer one always takes their place, "
+                               "or they never occur.")
+    if max(map(len, pieces)) <= 2:
+        return "short pieces", " None of your pieces is longer than 2: pieces can grow."
+    rare = [piece for piece in pieces if len(piece) > 1 and used[piece] < 3]
+    if 4 * len(rare) >= sum(len(piece) > 1 for piece in pieces):
+        return "rare pieces", (f" {len(rare)} of your pieces, such as {rare[0]!r}, are used twice "
+                               "at most. What occurs often saves more.")
+    return "", ""
 
 
 def _pieces_cases(seed):
@@ -923,14 +1032,18 @@ def _decode_cases(seed):
         look = (w(d, 3), w(d, 3), w(d, 4), w(4, d))
         ask = (w(d, 5), w(d_memory, 5), w(d_memory, 2), w(2, d))
         seen = rng.random((*leading, n_k)) < 0.6
-        seen[..., 0], seen[..., 1] = True, False
+        seen[..., 1:2], seen[..., 0] = False, True
         if hard == "a memory of which nothing may be seen":
             seen[0] = False
         x = size * (rng.normal(size=(*leading, n, d)) + 0.5)
         memory = 1 + 1.5 * rng.normal(size=(*leading, n_k, d_memory))
         return Case((x, memory, look, ask, w(d, hidden), w(hidden, d), seen), hard=hard)
 
-    return [case(n=5, n_k=7, d=6, d_memory=8, hidden=9),
+    alike = case(3, n=3, n_k=3, d=3, d_memory=3, hidden=3, hard="all lengths alike")
+    alike.args[1][:] *= 100
+    alike.args[1][0, 0] = 0
+    return [alike, case(1, n=1, n_k=1, d=1, d_memory=1, hidden=1, hard="all lengths 1"),
+            case(n=5, n_k=7, d=6, d_memory=8, hidden=9),
             case(n=8, n_k=6, d=7, d_memory=5, hidden=10),
             case(3, n=4, n_k=9, d=8, d_memory=6, hidden=11, hard="a batch"),
             case(2, n=6, n_k=4, d=5, d_memory=7, hidden=12,
@@ -950,6 +1063,7 @@ _DECODER = Exercise(
         "`seen` has no axis of queries. Where does it belong, counted from the end?",
     ),
     cases=_decode_cases,
+    spared={"empty": "a memory of which nothing may be seen is there"},
     reference=_decode_plain,
     mistakes=switched(_decode, {
         "not-causal": "Your positions see later ones when they look at themselves. "
@@ -1110,7 +1224,13 @@ def _assembled_cases(seed):
         tokens = rng.integers(vocabulary, size=(*leading, n))
         return Case((tokens, embedding, blocks, w(d, vocabulary)), hard=hard)
 
-    return [case(n=7, vocabulary=11, d=5, d_k=4, d_v=6, hidden=9, layers=2),
+    alike = case(4, n=4, vocabulary=4, d=4, d_k=4, d_v=4, hidden=4, layers=2,
+                 hard="all lengths alike")
+    alike.args[1][:] *= 200
+    alike.args[1][0], alike.args[1][1] = 0, 1e-3 * rng.normal(size=4)
+    return [alike, case(1, n=1, vocabulary=1, d=1, d_k=2, d_v=2, hidden=1, layers=1,
+                        hard="nearly all lengths 1"),
+            case(n=7, vocabulary=11, d=5, d_k=4, d_v=6, hidden=9, layers=2),
             case(n=9, vocabulary=8, d=6, d_k=4, d_v=2, hidden=10, layers=3),
             case(3, n=5, vocabulary=12, d=7, d_k=6, d_v=4, hidden=8, layers=2, hard="a batch"),
             case(n=8, vocabulary=10, d=5, d_k=2, d_v=4, hidden=7, layers=1, hard="a single block"),
@@ -1128,6 +1248,7 @@ _ASSEMBLY = Exercise(
         "itself until the end.",
     ),
     cases=_assembled_cases,
+    spared={"empty": "without tokens there is nothing to go on from"},
     reference=_assembled_plain,
     mistakes=switched(_assembled, {
         "no-last-norm": "The last norm is missing: a pre-norm stack ends with one of its own.",
@@ -1287,19 +1408,24 @@ def _lead(prompt, n, embedding, layers, unembedding):
 def _go_on_cases(seed):
     rng = np.random.default_rng([seed, 910])
 
-    def case(n_prompt, n, vocabulary, d, d_k, d_v, layers, hard=""):
+    def case(n_prompt, n, vocabulary, d, d_k, d_v, layers, size=1.0, hard=""):
         while True:
             def w(rows, columns, size=1.3):
                 return rng.normal(size=(rows, columns)) * size / math.sqrt(rows)
 
-            args = (rng.integers(vocabulary, size=n_prompt), n, rng.normal(size=(vocabulary, d)),
+            embedding = size * rng.normal(size=(vocabulary, d))
+            if size > 1:
+                embedding[0], embedding[1] = 0, 1e-3 * rng.normal(size=d)
+            args = (rng.integers(vocabulary, size=n_prompt), n, embedding,
                     [(w(d, d_k), w(d, d_k), w(d, d_v), w(d_v, d)) for _ in range(layers)],
                     w(d, vocabulary))
             lead, different = _lead(*args)
             if lead > 0.02 and different >= min(n, 3):  # no rounding decides
                 return Case(args, hard=hard)
 
-    return [case(4, 6, 9, 5, 4, 3, 2), case(3, 7, 11, 6, 2, 5, 2), case(5, 4, 8, 7, 6, 4, 3),
+    return [case(4, 1, 4, 4, 4, 4, 2, size=200.0, hard="all lengths alike"),
+            case(1, 1, 3, 1, 2, 1, 1, hard="lengths as small as can be"),
+            case(4, 6, 9, 5, 4, 3, 2), case(3, 7, 11, 6, 2, 5, 2), case(5, 4, 8, 7, 6, 4, 3),
             case(1, 5, 10, 6, 4, 5, 2, hard="a prompt of one token"),
             case(6, 1, 7, 5, 4, 3, 2, hard="a single new token"),
             case(3, 5, 9, 7, 4, 6, 1, hard="a single layer")]
@@ -1316,6 +1442,8 @@ _LOOP = Exercise(
         "kept in the end?",
     ),
     cases=_go_on_cases,
+    spared={"empty": "without a prompt there is nothing to go on from",
+            "one: axis -2 of embedding is never of length 1": "one token leaves nothing to choose"},
     reference=_go_on_plain,
     mistakes=switched(_go_on, {
         "from-zero": "Each new token is turned as if it stood at place 0. As many stand before it "

@@ -221,7 +221,8 @@ class Result:
         sentence: what is wrong, in one or two lines; what was tried, if nothing is.
         witness: the evidence, as lines of plain text: inputs, expected, got, where.
         exercise: the exercise's id.
-        mistake: the known mistake's name.
+        mistake: the known mistake's name; where none was recognised, a few words on how the
+            answer departs (relating.py) or which law it breaks, if that can be said.
         credit: the fraction of the points that is earned.
 
     >>> result = Result("passed", "12 inputs, 3 hard ones", exercise="1.3")
@@ -266,12 +267,13 @@ def finite_array(value) -> np.ndarray | None:
     return array.astype(float) if fine else None
 
 
-def broken_law(sentence, witness="") -> Result:
+def broken_law(sentence, witness="", name="") -> Result:
     """What an exercise's ``judge`` returns when an answer breaks a law.
 
     Args:
         sentence: which law, in one or two lines.
         witness: plain text that shows where it breaks.
+        name: a few words, for a law that says what was done wrong, not only that something was.
 
     Returns:
         `Result` with status ``broken_law``.
@@ -279,4 +281,20 @@ def broken_law(sentence, witness="") -> Result:
     >>> broken_law("The rows do not sum to one.").status
     'broken_law'
     """
-    return Result("broken_law", sentence, witness)
+    return Result("broken_law", sentence, witness, mistake=name)
+
+
+def another_form(sentence, witness="") -> Result:
+    """The broken law of an answer that is not of the form that was asked for.
+
+    Args:
+        sentence: which form it should have.
+        witness: plain text that shows what came.
+
+    Returns:
+        `Result` with status ``broken_law``.
+
+    >>> another_form("Return two numbers.").mistake
+    'another form'
+    """
+    return broken_law(sentence, witness, name="another form")

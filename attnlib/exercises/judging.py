@@ -7,6 +7,7 @@ then the known mistakes; and only then what can be said of any wrong answer.
 import functools
 import inspect
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +16,11 @@ from ..running.outcome import Case, Other, Outcome
 from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
 from .core import Result, joined
+from .relating import by_hand, departure
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
 ENTRIES_SHOWN = 24
+DEPARTS = ("raised", "wrong_kind", "not_finite", "differs")
 SHOWS_THE_SENTENCE = ("raised", "wrong_kind", "changed_input", "broken_law")
 
 
@@ -42,7 +45,8 @@ def judge(exercise, cases, outcomes, expected=None) -> Result:
             result = Result("passed", _tried(exercise, cases), credit=1.0)
         else:
             mistake, words = _known_mistake(exercise, cases, outcomes, expected)
-            result = result if mistake is None else _named(mistake, result, words)
+            result = (_noticed(exercise, cases, outcomes, expected, result) if mistake is None
+                      else _named(mistake, result, words))
     return replace(result, exercise=exercise.id)
 
 
@@ -194,10 +198,13 @@ def _known_mistake(exercise, cases, outcomes, expected):
         return None, ""
     changes_inputs = any(outcome.changed for outcome in outcomes)
     names, alike = _places_of(exercise, cases, expected)
-    wrong = {i for i, same in enumerate(alike(outcomes, expected)) if not same} if expected else ()
+    right = alike(outcomes, expected) if expected else ()
+    wrong = {i for i, same in enumerate(right) if not same}
     beside, near = None, []
     for mistake in _possible(exercise, cases, outcomes, wrong):
         others = behaviour(exercise, mistake.answer, cases)
+        if all(other.raised for other in others) and not _says_the_same(outcomes, others):
+            continue
         apart = {i for i, same in enumerate(alike(outcomes, others)) if not same}
         if not apart:
             return mistake, ""
@@ -209,7 +216,10 @@ def _known_mistake(exercise, cases, outcomes, expected):
             left &= {i for i, same in enumerate(alike(others, expected)) if same}
         unlike = [i for i in apart if not names[i]]
         two = "+" in mistake.name and (unlike or exercise.kind in BY_HAND)
-        if wrong and left != wrong and all(names[i] for i in left) and not two:
+        # where only hard ones are wrong: it errs more often with the answer than without
+        chance = exercise.kind not in BY_HAND and all(names[i] for i in wrong) and (
+            len(apart - wrong) >= len(wrong - left))
+        if wrong and left != wrong and all(names[i] for i in left) and not two and not chance:
             if len(unlike) <= len(wrong - left):
                 near.append((len(left), len(unlike), len(apart), len(near), mistake, left))
     if beside or not near:
@@ -227,6 +237,14 @@ def _known_mistake(exercise, cases, outcomes, expected):
         return None, ""
     words = _where_else(exercise, cases, names, left, wrong if right else ())
     return joined(*(mistake for _, mistake in sorted(found))), words
+
+
+def _says_the_same(outcomes, others):
+    """Whether errors are in the same words, numbers and names left out: all that can tell."""
+    def words(outcome):
+        return re.findall(r"[a-z]+", outcome.message.casefold())
+
+    return all(words(outcome) == words(other) for outcome, other in zip(outcomes, others))
 
 
 def _places_of(exercise, cases, expected):
@@ -283,6 +301,22 @@ def _named(mistake, wrong, words):
     witness = "\n".join(filter(None, [wrong.sentence * tells, wrong.witness]))
     return Result("known_mistake", mistake.sentence + words, witness, mistake=mistake.name,
                   credit=mistake.credit)
+
+
+def _noticed(exercise, cases, outcomes, expected, result):
+    """What is said of an answer that no known mistake explains, and how it departs, if it shows."""
+    if expected is None or result.mistake or result.status not in DEPARTS:
+        return result
+    if exercise.kind in BY_HAND:
+        other_words = _words(exercise, outcomes[0], expected[0])
+        name, words = ("other words", "") if other_words else by_hand(
+            exercise, outcomes[0], expected[0])
+    else:
+        _, alike = _places_of(exercise, cases, expected)
+        wrong = {i for i, same in enumerate(alike(outcomes, expected)) if not same}
+        name, words = departure(exercise, cases, outcomes, expected, wrong, _tolerance)
+        words = "" if words in result.sentence else words  # a near miss has been told
+    return replace(result, sentence=" ".join(filter(None, [result.sentence, words])), mistake=name)
 
 
 # What can be said of any wrong answer, in this order.
@@ -391,9 +425,7 @@ def _differs(exercise, cases, outcomes, expected):
     amiss = [case for case, masks in zip(cases, wrong, strict=True)
              if any(mask.any() for mask in masks)]
     if exercise.kind in BY_HAND:
-        rounded = _rounded(exercise, outcomes[bad], expected[bad], wrong[bad])
-        sentence = "Not all of it is right." + _words(exercise, outcomes[bad], expected[bad]) + (
-            " It looks rounded: give four digits, or the sum that makes it." if rounded else "")
+        sentence = "Not all of it is right." + _words(exercise, outcomes[bad], expected[bad])
     elif 2 * len(amiss) <= len(cases):
         hard = [case.hard for case in amiss]
         where_not = _listed_in_words(hard) if all(hard) else "the rest"
@@ -420,14 +452,6 @@ def _words(exercise, got, wanted):
     return " Each is one of these words: " + ", ".join(f'"{word}"' for word in sorted(words)) + "."
 
 
-def _rounded(exercise, got, wanted, masks):
-    """Whether what is wrong is the right number, rounded to three digits or fewer."""
-    pairs = zip(*map(leaves, aligned(exercise, got, wanted)), masks, strict=True)
-    return all(isinstance(right, np.ndarray) and any(
-        np.allclose(np.round(right, digits), ours.reshape(right.shape), rtol=0, atol=1e-9)
-        for digits in (1, 2, 3)) for (_, ours), (_, right), mask in pairs if mask.any())
-
-
 def _listed_in_words(names):
     """ "an empty row and large scores", each name once."""
     names = [*dict.fromkeys(names)]
@@ -443,7 +467,7 @@ def _too_large(exercise, cases, outcomes, expected):
     return Result("broken_law", "Right numbers, but it takes too much room: on one input it held "
                   f"{outcomes[bad].used:,} bytes at once, and {cases[bad].room:,} are plenty. "
                   "Which array is made whole that should be made in pieces?",
-                  "\n".join(_inputs(exercise, cases[bad])))
+                  "\n".join(_inputs(exercise, cases[bad])), mistake="too much room")
 
 
 # The evidence.
