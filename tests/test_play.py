@@ -59,14 +59,15 @@ def test_every_file_belongs_to_a_figure_and_is_small():
 def test_any_two_figures_of_a_page_take_12_kilobytes_beyond_it():
     from press.chapters import Chapter, chapter_paths
 
-    size = {name: len(gzip.compress(showing.sent(f"{name}.js").encode(), 9))
-            for name in (*NAMES, *SHARED)}
+    def size(script):
+        return len(gzip.compress(script.encode(), 9))
+
     pages = [{re.search(r"play\.(\w+)", cell.source)[1] for _, cell in Chapter(path).tagged("play")}
              for path in chapter_paths()]
     assert set().union(*pages) == set(NAMES) - {"compare"}
     for page in pages:
-        heaviest = sorted((size[name] for name in page), reverse=True)[:2]
-        assert sum(heaviest) + sum(size[name] for name in SHARED) <= 12_288, page
+        heaviest = sorted((size(showing.own(name)) for name in page), reverse=True)[:2]
+        assert sum(heaviest) + size(showing.shared()) <= 12_288, page
 
 
 def test_comments_are_not_sent_and_nothing_else_is_lost():
@@ -213,10 +214,11 @@ def site(tmp_path_factory):
             "<meta name=viewport content='width=device-width'><style>body{margin:1rem;color:#222;"
             "background:#fff}@media (prefers-color-scheme:dark){body{color:#ced6dd;"
             "background:#14181e}}</style><main><h1>Figures</h1>")
-    modules = "".join(f"<script type=module src=play/{name}.js></script>" for name in NAMES)
+    scripts = "".join(f"<script>{script}</script>"
+                      for script in [showing.shared(), *map(showing.own, NAMES)])
     elements = "".join(figure.element() for figure in examples())
     outputs = "".join(f"<div>{figure._repr_html_()}</div>" for figure in examples() * 2)
-    (folder / "site.html").write_text(f"{head}{elements}</main>{modules}", encoding="utf-8")
+    (folder / "site.html").write_text(f"{head}{elements}</main>{scripts}", encoding="utf-8")
     (folder / "notebook.html").write_text(f"{head}{outputs}</main>", encoding="utf-8")
 
     class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -62,7 +62,39 @@ class Play:
 
 
 def script(name):
-    """The shared files and one figure's, as one script that needs nothing else.
+    """All that a figure needs, as one script: what a notebook's output carries.
+
+    Args:
+        name: which figure.
+
+    Returns:
+        JavaScript.
+
+    >>> script("lookup")[:41]
+    '/* attn-play */ (() => {\\nconst attnPlay ='
+    """
+    return "/* attn-play */ (() => {\n" + shared() + own(name) + "})();"
+
+
+def shared():
+    """The shared files as one script, which defines ``attnPlay``.
+
+    The files are modules; a page that is opened from a disk may load scripts, and no modules.
+
+    Returns:
+        JavaScript, without imports and exports.
+
+    >>> shared()[:24], shared()[-24:]
+    ('const attnPlay = (() => ', 'put, h, figure };\\n})();\\n')
+    """
+    modules = "\n".join(map(sent, SHARED))
+    names = re.findall(r"^export (?:function|const) (\w+)", modules, re.MULTILINE)
+    bare = re.sub(r"^import .*\n|^export (?=\w)", "", modules, flags=re.MULTILINE)
+    return f"const attnPlay = (() => {{\n{bare}\nreturn {{ {', '.join(names)} }};\n}})();\n"
+
+
+def own(name):
+    """A figure's own file as a script, which needs ``attnPlay``.
 
     Args:
         name: which figure.
@@ -70,12 +102,11 @@ def script(name):
     Returns:
         JavaScript, without imports and exports.
 
-    >>> script("lookup")[:30]
-    '/* attn-play */ (() => {\\n\\ncons'
+    >>> own("lookup").splitlines()[2]
+    'const { clamp, percent, softmax, spread } = attnPlay;'
     """
-    bare = [re.sub(r"^import .*\n|^export (?=\w)", "", sent(file), flags=re.MULTILINE)
-            for file in (*SHARED, f"{name}.js")]
-    return "/* attn-play */ (() => {\n" + "\n".join(bare) + "})();"
+    imports = re.compile(r"^import (.*) from .*$", re.MULTILINE)
+    return "(() => {\n" + imports.sub(r"const \1 = attnPlay;", sent(f"{name}.js")) + "})();\n"
 
 
 def sent(file):

@@ -28,14 +28,14 @@ from zlib import crc32
 from docutils import nodes
 
 import attnlib
-from attnlib.play.showing import sent
+from attnlib.play import showing
 
 from .. import address
 from ..chapters import settings, toc, toc_files
 from ..without_solutions import STUDENT
 from . import faults, links, search, weights, writer
 from .chapter import dress as dress_chapter
-from .mathml import inline, visit_displaymath, visit_math
+from .mathml import inline, together, visit_displaymath, visit_math
 from .page import Page
 from .shelf import shelf
 from .special_pages import claims_page, landing, predictions_page
@@ -146,6 +146,7 @@ def furnish(app, pagename, templatename, context, doctree):
                    PROMISE if page.kind in ("landing", "claims") else f"{title}. {PROMISE}")
     if page.kind in ("chapter", "plain"):
         context["body"] += links.templates(context.get("body", ""), links.things())
+    context["body"] = together(context.get("body", ""))
     context["book"] = dict(
         kind=page.kind, heading=title, description=description, parts=parts,
         sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
@@ -180,8 +181,10 @@ def finish(app, exception):
     (out / "_static" / "search.js").write_text(search.index(app.env), encoding="utf-8")
     tell_robots(out)
     (out / "_static" / "play").mkdir(exist_ok=True)
-    for path in PLAY.glob("*.js"):
-        (out / "_static" / "play" / path.name).write_text(sent(path.name), encoding="utf-8")
+    scripts = {path.stem: showing.own(path.stem) for path in PLAY.glob("*.js")
+               if path.name not in showing.SHARED} | {"play": showing.shared()}
+    for name, text in scripts.items():
+        (out / "_static" / "play" / f"{name}.js").write_text(text, encoding="utf-8")
     for path in (out / "_images").glob("*.png"):
         path.unlink()  # the pages show what figures.py made of it
     for path in (out / "_static").iterdir():

@@ -68,7 +68,7 @@ class Dresser:
 
     def __init__(self, doctree, here, page):
         self.doctree, self.here, self.page = doctree, here, page
-        self.figures = 0
+        self.figures, self.played = 0, False
 
     def __call__(self):
         self.cells()
@@ -133,13 +133,14 @@ class Dresser:
         return self.dressed("figure", *self.outputs(cell))
 
     def play_cell(self, cell):
-        """A figure to play with: its element, and the module that brings it to life."""
+        """A figure to play with: its element, and the scripts that bring it to life."""
         shown = "".join(out.data["text/html"] for out in cell.get("outputs", ())
                         if "text/html" in out.get("data", {}))
         names = re.findall(r"data-play='(\w+)'", shown)
-        modules = "".join(f'<script type="module" src="{self.page.root}_static/play/{name}.js">'
-                          "</script>" for name in names)
-        node = raw(re.sub(r"<script>.*?</script>", "", shown, flags=re.DOTALL) + modules)
+        shared, self.played = [] if self.played else ["play"], True
+        scripts = "".join(f'<script defer src="{self.page.root}_static/play/{name}.js"></script>'
+                          for name in shared + names)
+        node = raw(re.sub(r"<script>.*?</script>", "", shown, flags=re.DOTALL) + scripts)
         node["told"] = True
         return self.dressed("play", node)
 
@@ -411,7 +412,7 @@ class Dresser:
             for link in item.findall(nodes.reference):
                 before = item.astext().partition(link.astext())[0]
                 year = re.match(r"\s*\((\d{4})\)", item.astext().partition(link.astext())[2])
-                name = re.search(r"([A-Z][\w-]+) and others[^;.]*$", before)
+                name = re.search(r".*\b([A-Z][\w-]+) and others[^;.]*$", before, re.DOTALL)
                 if name and year and "refuri" in link:
                     self.note(reading, name[1], link["refuri"], link.astext(), year[1])
 

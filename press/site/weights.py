@@ -34,9 +34,6 @@ def parts(site, name):
                 "fonts" if "fonts" in target else "style and script")
         if file.is_file() and file.suffix != ".html":
             found[kind] += sent(file) if kind != "fonts" else 0
-    if found["play"]:
-        found["play"] += sum(sent(Path(site) / "_static" / "play" / f"{shared}.js")
-                             for shared in ("look", "maths", "play"))
     found["fonts"] = sum(sent(file) for file in (Path(site) / "_static" / "fonts").glob("*.woff2"))
     return found
 
@@ -59,8 +56,9 @@ def faults(site, names):
             if bytes_ > limit:
                 yield name, (f"{name}: {bytes_:,} bytes {when}, more than {limit:,}: "
                              f"{heaviest(site, name)}")
-        scripts = (Path(site) / f"{name}.html").read_text(encoding="utf-8").count("_static/play/")
-        limit = PLAY + FURTHER * max(0, scripts - 2)
+        text = (Path(site) / f"{name}.html").read_text(encoding="utf-8")
+        kinds = set(re.findall(r"_static/play/(\w+)", text)) - {"play"}
+        limit = PLAY + FURTHER * max(0, len(kinds) - 2)
         if found["play"] > limit:
             yield name, (f"{name}: {found['play']:,} bytes of scripts to play with, more than "
                          f"{limit:,}: shorten attnlib/play, or show fewer kinds on one page")
