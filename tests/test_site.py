@@ -168,6 +168,8 @@ def test_every_formula_is_mathematics(read, name):
     assert len(page.select("math")) >= source.count("$") // 4 > 0
     for math in page.select("math"):
         assert "\\" not in math.get_text(), math.get_text()
+        touching = re.match("[,.;:!?)]", str(math.next_sibling))
+        assert not touching or math.find_parent(class_="nb"), "a line may end before the mark"
     for text in page.select_one("main").find_all(string=re.compile(r"\$|\\[a-z]+")):
         assert text.find_parent(["code", "samp", "script"]), text
 
@@ -258,6 +260,24 @@ def test_a_figure_has_number_caption_words_and_code(read, name):
         assert len(figure.figcaption.p.get_text().split()) > 4
         picture = figure.select_one("img, svg[role=img]")
         assert len((picture.get("alt") or picture.get("aria-label")).split()) > 5
+
+
+@EVERY_CHAPTER
+def test_a_note_in_the_margin_names_the_paper_of_its_authors(read, name):
+    references = (ROOT / "book" / "references.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^- \*\*([\w-]+).*?\]\((\S+)\)", references, re.MULTILINE | re.DOTALL)
+    authors = {address: author for author, address in entries}
+    for note in read(name).select("aside.note"):
+        assert note.get_text().startswith(f"{authors[note.a['href']]} and others, ")
+
+
+@EVERY_CHAPTER
+def test_words_about_a_figure_hold_in_the_dark_too(name):
+    for cell in shelf()[name.rpartition("/")[2]].chapter.cells:
+        about = cell.metadata.get("mystnb", {})
+        words = f"{about.get('figure', {}).get('caption')} {about.get('image', {}).get('alt')}"
+        turned = re.findall(r"(?i)\b(?:black|bright|dark|light|pale|white)(?:er|est)?\b", words)
+        assert not turned, "the dark scheme turns it over"
 
 
 @EVERY_CHAPTER
@@ -390,6 +410,43 @@ def test_without_javascript_everything_can_be_read(visit):
     assert page.locator("pre.src i.k").count() > 20  # coloured
 
 
+def test_opened_from_a_disk_without_a_server_a_chapter_is_whole(site, chromium):
+    context = chromium.new_context(offline=True)
+    page, complaints = context.new_page(), []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((site / f"{BUSY}.html").as_uri())
+    opened(page)
+    figures = page.locator("[data-play] small")
+    assert figures.count() > 0
+    for figure in figures.all():
+        expect(figure).to_contain_text("as attnlib computes them")
+    assert page.evaluate("document.fonts.check('1em Text')")
+    page.locator("form.guess input[type=text]").first.fill("7")
+    page.keyboard.press("Enter")
+    page.reload()
+    assert "7" in page.locator(".bet strong").first.text_content()
+    page.locator("main").press("/")
+    page.fill("#q", "RoPE")
+    page.locator("#hits a").first.click()
+    page.wait_for_url("file:**/05_positions.html*")
+    hints = "text.woff2", "net::ERR_FAILED"  # not loaded early from a disk; it comes later
+    assert not [one for one in complaints if not any(hint in one for hint in hints)]
+    context.close()
+
+
+@pytest.mark.parametrize("name, width", [
+    *((BUSY, width) for width in (320, 390, 700, 1024, 1279, 1400)), (PAGES[0], 390),
+    (PAGES[0], 1400)])
+def test_a_menu_stays_on_the_page(visit, name, width):
+    page, _ = visit(name, width)
+    for menu in page.locator(".tools .menu:visible").all():
+        menu.locator("summary").click()
+        box = menu.locator("> :not(summary)").bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width, (width, box)
+        page.keyboard.press("Escape")
+
+
 BLOCKED = "Object.defineProperty(window, 'localStorage', {get() { throw 1 }})"
 FULL = "Storage.prototype.setItem = () => { throw new DOMException('', 'QuotaExceededError'); }"
 
@@ -451,8 +508,9 @@ def test_the_text_leads_to_what_it_names(read):
     assert read(BUSY).select('main a.ref[href^="#eq-"]')
 
 
-SOUGHT = [("RoPE", "05_positions"), ("KV cache", "06_multihead"),
-          ("logsumexp", "03_softmax"), ("GQA", "06_multihead"), ("FlashAttention", "08_multilevel"),
+SOUGHT = [("RoPE", "05_positions.html#turn-queries-and-keys-rope"), ("KV cache", "06_multihead"),
+          ("logsumexp", "03_softmax"), ("GQA", "06_multihead"),
+          ("FlashAttention", "08_multilevel.html#what-travels-flashattention"),
           ("exercise 4.3", "04_masking.html#ex-4-3"), ("claim X1", "03_softmax.html#claim-x1"),
           ("equation 3.5", "03_softmax.html#eq-3-5"), ("causal mask", "notation.html#terms")]
 
@@ -474,6 +532,17 @@ def test_the_search_knows_the_field(visit):
     page.wait_for_function("!document.querySelector('#hits a')")
     expect(page.locator("#hits")).to_contain_text("Nothing found")
     assert not complaints
+
+
+def test_a_search_whose_index_does_not_arrive_says_so_and_tries_again(visit):
+    page, _ = visit(PAGES[0])
+    page.route("**/search.js", lambda route: route.abort())
+    page.keyboard.press("/")
+    page.fill("#q", "Ro")
+    expect(page.locator("#hits")).to_contain_text("did not arrive")
+    page.unroute("**/search.js")
+    page.fill("#q", "RoPE")
+    expect(page.locator("#hits a").first).to_contain_text("RoPE")
 
 
 def test_the_index_of_the_search_has_no_code_and_no_solutions(site):
@@ -571,10 +640,11 @@ def test_a_page_over_its_weight_is_named_with_its_heaviest_figure(tmp_path):
 def test_pictures_scripts_and_figures_to_play_with_have_their_limits(tmp_path):
     rng = np.random.default_rng(0)
     site = light(tmp_path, "book/x", '<img src="../_images/a.webp">'
+                 '<script src="../_static/play/play.js"></script>'
                  '<script src="../_static/play/one.js"></script>')
     (site / "_images" / "a.webp").write_bytes(rng.bytes(30_001))
-    for name in ("one", "look", "maths", "play"):
-        (site / "_static" / "play" / f"{name}.js").write_text(rng.bytes(3_500).hex())
+    for name in ("one", "play"):
+        (site / "_static" / "play" / f"{name}.js").write_text(rng.bytes(7_000).hex())
     (site / "_static" / "book.js").write_text(rng.bytes(13_000).hex())
     play, picture, script = (fault for _, fault in weights.faults(site, ["book/x"]))
     assert "of scripts to play with, more than 12,000" in play

@@ -100,6 +100,21 @@ def test_every_figure_to_play_with_is_alive_equal_and_fits(visit, name, width, s
         assert one["says"].startswith("✓") and one["dark"] == (scheme == "dark"), one
 
 
+@EVERY_PAGE
+@pytest.mark.parametrize("width", [390, 1400])
+def test_paragraphs_stand_apart(visit, name, width):
+    page, _ = visit(name, width)
+    opened(page)
+    touching = page.evaluate("""[...document.querySelectorAll('main section > p + p, '
+            + 'main section > :is(p, ul, ol) + .note + p')].filter(p => {
+        let before = p.previousElementSibling;
+        if (before.matches('.note')) before = before.previousElementSibling;
+        return !before.matches('.label') &&
+            p.getBoundingClientRect().top - before.getBoundingClientRect().bottom < 8;
+    }).map(p => p.textContent.slice(0, 60))""")
+    assert touching == []
+
+
 @EVERY_CHAPTER
 def test_code_of_79_columns_is_uncut_on_a_desk_and_wraps_on_a_phone(visit, name):
     page, _ = visit(name)
@@ -184,17 +199,20 @@ def test_no_two_labels_of_a_figure_overlap_and_none_leaves_it(visit, name, width
     assert page.evaluate(OVERLAPS) == []
 
 
-@EVERY_CHAPTER
-def test_print_shows_a_chapter_whole(visit, name):
+CUT = """[...document.querySelectorAll('main :is(pre, .scroll, .eq, table, img, svg)')]
+    .filter(e => e.checkVisibility() && (e.getBoundingClientRect().right > 721 ||
+                 e.matches('pre, .scroll, .eq') && e.scrollWidth > e.clientWidth + 1))
+    .map(e => `${e.tagName}.${e.className}: ${e.textContent.trim().slice(0, 60)}`)"""
+
+
+@EVERY_PAGE
+def test_print_shows_a_page_whole(visit, name):
     page, _ = visit(name)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 720, "height": 1000})
     assert page.locator("main details.reveal:not([open])").count() == 0
-    assert page.evaluate("""
-        [...document.querySelectorAll('main :is(pre, figure img, figure > svg)')]
-        .filter(e => e.scrollWidth > e.clientWidth + 1 && e.tagName === 'PRE' ||
-                     e.getBoundingClientRect().right > 721).length""") == 0
+    assert page.evaluate(CUT) == []
 
 
 # Firefox

@@ -17,7 +17,8 @@ ICONS = {  # told apart by their form, not by colour alone
           '<path class="line" d="m6.8 6.8 6.4 6.4m0-6.4-6.4 6.4"/>',
     "open": '<circle class="ring dots" cx="10" cy="10" r="7.2"/>',
 }
-NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[.,]\d+)*(?:e-?\d+)?(?: ?%)?")
+NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[.,]\d+)*(?:e-?\d+)?(?:[ \u00a0]?%)?")
+COLUMNS = re.compile(r"\n.*\S {2,}\S|\S {2,}\S.*\n|^[ \[].*\n|\n[ \[]")  # lines that stand in line
 WIDE = 79  # columns of code in the text's own width
 
 
@@ -71,7 +72,7 @@ def curly(text):
 
 def numbers(text):
     """Text as HTML, its numbers set apart."""
-    return NUMBER.sub(r"<b>\g<0></b>", escape(text))
+    return NUMBER.sub(r"<b>\g<0></b>", escape(text).replace(" %", "\u00a0%"))
 
 
 def icon(kind):
@@ -110,8 +111,8 @@ def output(text):
     """What a cell printed."""
     text = text.rstrip("\n")
     columns = max(map(len, text.splitlines()), default=1)
-    wide = " wide" if columns > WIDE - 2 else ""
-    return (f'<pre class="out{wide}" style="--cols:{columns}" tabindex="0"><samp>{escape(text)}'
+    kind = " prose" * (not COLUMNS.search(text)) + " wide" * (columns > WIDE - 2)
+    return (f'<pre class="out{kind}" style="--cols:{columns}" tabindex="0"><samp>{escape(text)}'
             "</samp></pre>")
 
 

@@ -113,6 +113,21 @@ def inline(text):
     return "".join(parts)
 
 
+MATH = r"<math(?![^>]*block)[^>]*>.*?</math>"
+TOUCHING = re.compile(rf'([(\[“‘]*)(<span class="long"[^>]*>{MATH}</span>|{MATH})'
+                      r"((?:th\b)?[-,.;:!?)\]”’…]*)", re.DOTALL)
+
+
+def together(body):
+    """A page's HTML in which no line ends between a formula and the marks that touch it.
+
+    >>> together("(of <math>x</math>), <math>y</math> too")
+    '(of <span class="nb"><math>x</math>),</span> <math>y</math> too'
+    """
+    return TOUCHING.sub(lambda found: f'<span class="nb">{found[0]}</span>'
+                        if found[1] or found[3] else found[0], body)
+
+
 def display(latex):
     """A formula of its own: its MathML, and its number or None."""
     latex = re.sub(r"^\\\[|\\\]$", "", latex.strip())

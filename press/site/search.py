@@ -120,9 +120,22 @@ def things():
                    re.sub(r"[$\\*`]", "", caption), RANK["section"]]
 
 
+def placed(entry, listed):
+    """A term that leads to a page leads to its section of that name, if it has one."""
+    title, target, where, text, rank = entry
+    if rank == RANK["term"] and "#" not in target:
+        names = "|".join(map(re.escape, title.split(". ")))
+        for head, place, _, _, of in listed:
+            inside = of == RANK["section"] and place.startswith(f"{target}#")
+            if inside and re.search(rf"\b(?:{names})\b", head):
+                return [title, place, where, text, rank]
+    return entry
+
+
 def index(env):
     """The file's text."""
     listed = [entry for docname in sorted(env.found_docs) for entry in
               getattr(env, "press_entries", {}).get(docname, ())]
+    listed = [placed(entry, listed) for entry in listed]
     told = json.dumps([*listed, *things()], ensure_ascii=False, separators=(",", ":"))
     return f"bookIndex({told})"

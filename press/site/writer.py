@@ -3,6 +3,7 @@
 No classes that no style reads, code in five colours, tables that scroll in a box of their own.
 """
 
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -11,6 +12,8 @@ from sphinx.writers.html5 import HTML5Translator
 from . import svg
 from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
+
+JOINT = re.compile(r"(?<=\w)(?:_|::|/|\.)(?=\w)")
 
 
 class Writer(HTML5Translator):
@@ -42,7 +45,10 @@ class Writer(HTML5Translator):
         self.body.append(self.context.pop())
 
     def visit_literal(self, node):
-        self.body.append(f"<code>{self.encode(node.astext())}</code>")
+        """A long name may end a line at its joints."""
+        code = self.encode(node.astext())
+        self.body.append("<code>" + (JOINT.sub(r"\g<0><wbr>", code) if len(code) > 24 else code)
+                         + "</code>")
         raise nodes.SkipNode
 
     def visit_literal_block(self, node):
