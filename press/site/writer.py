@@ -47,7 +47,7 @@ class Writer(HTML5Translator):
     def visit_literal(self, node):
         """A long name may end a line at its joints."""
         code = self.encode(node.astext())
-        self.body.append("<code>" + (JOINT.sub(r"\g<0><wbr>", code) if len(code) > 24 else code)
+        self.body.append("<code>" + (JOINT.sub(r"\g<0><wbr>", code) if len(code) > 12 else code)
                          + "</code>")
         raise nodes.SkipNode
 
