@@ -13,6 +13,7 @@ from . import svg
 from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
 
+SHORT = 12  # signs of code that every line has room for
 JOINT = re.compile(r"(?<=\w)(?:_|::|/|\.)(?=\w)")
 
 
@@ -45,10 +46,10 @@ class Writer(HTML5Translator):
         self.body.append(self.context.pop())
 
     def visit_literal(self, node):
-        """A long name may end a line at its joints."""
+        """A short name stands in one line; a long one may end a line at its joints."""
         code = self.encode(node.astext())
-        self.body.append("<code>" + (JOINT.sub(r"\g<0><wbr>", code) if len(code) > 12 else code)
-                         + "</code>")
+        self.body.append(f'<code class="nb">{code}</code>' if len(node.astext()) <= SHORT else
+                         "<code>" + JOINT.sub(r"\g<0><wbr>", code) + "</code>")
         raise nodes.SkipNode
 
     def visit_literal_block(self, node):
