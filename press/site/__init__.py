@@ -132,7 +132,8 @@ def furnish(app, pagename, templatename, context, doctree):
         known = shelf().get(Path(name).name)
         title = known.title if known else app.env.titles[name].astext()
         return dict(url=page.to(name), number=known and known.number, title=title,
-                    current=name == pagename, question=known and inline(known.question))
+                    current=name == pagename,
+                    question=known and together(inline(known.question)))
 
     parts = [dict(caption=part.get("caption", ""), numbered=bool(part.get("numbered")),
                   pages=[dict(entry(one["file"]),
