@@ -506,6 +506,7 @@ def test_the_text_leads_to_what_it_names(read):
     page = read("book/bugs")
     assert page.select('a[href="04_masking.html#ex-4-2"]')
     assert read(BUSY).select('main a.ref[href^="#eq-"]')
+    assert not read("book/proof").select('a[href*="#eq-"]')  # milliseconds, no equations
 
 
 SOUGHT = [("RoPE", "05_positions.html#turn-queries-and-keys-rope"), ("KV cache", "06_multihead"),

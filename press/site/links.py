@@ -51,6 +51,8 @@ def link_mentions(doctree, page):
         parts, at = [], 0
         for match in NAMED.finditer(text):
             kind = match.lastgroup.removesuffix("_id")
+            if match[0][0] == "(" and not page.here:
+                continue  # in a chapter an equation, in a table of proofs a number
             target = address(kind, match[f"{kind}_id"].lower(), known, page)
             if target:
                 parts += [nodes.Text(text[at:match.start()]),
