@@ -76,7 +76,7 @@ function build(ui) {
       h("svg:line", { class: "axis", x1: 8, x2: w - 8, y1: y(0), y2: y(0) }),
       h("svg:polyline", { class: "curve", points }),
       h("svg:circle", { class: "dot", cx: x(far()), cy: y(now.score), r: 7 }),
-      h("svg:text", { class: "side", x: 8, y: CURVE + 10 }, `m − n = −${longest}`),
+      h("svg:text", { class: "side", x: 8, y: CURVE + 10 }, `−${longest}`),
       h("svg:text", { class: "side", x: x(0), y: CURVE + 10, "text-anchor": "middle" }, "0"),
       h("svg:text", { class: "side", x: w - 8, y: CURVE + 10, "text-anchor": "end" }, `+${longest}`)]];
   });
@@ -86,11 +86,11 @@ function build(ui) {
   const slider = (label, name) => ui.slider({ label, min: 0, max: longest, get: () => ui.state[name], set: (v) => place(name, v) });
   ui.add(h("style", {}, STYLE), h("div", { class: "h" }, "a clock for each pair of features, and in how many positions it turns once"), clocks.svg,
     h("div", { class: "key" }, "hands: ", h("b", { class: "q" }, "query"), ", ", h("b", { class: "k" }, "key"), `; grey: angles of distances below ${trained}; below each clock what it adds to the score`),
-    h("div", { class: "row" }, slider("query at m", "m"), slider("key at n", "n")),
+    h("div", { class: "row" }, slider("query at place", "m"), slider("key at place", "n")),
     h("div", { class: "row" }, ui.tick({ label: "move both together", get: () => ui.state.together, set: (v) => { ui.state.together = v; } }),
       ui.slider({ label: "base", min: 1, max: 6, step: 0.1, show: (v) => Math.round(10 ** v).toLocaleString("en"),
         get: () => Math.log10(ui.state.base), set: (v) => { ui.state.base = 10 ** v; } })),
-    h("div", { class: "h" }, "the score against the distance m − n"), graph.svg);
+    h("div", { class: "h" }, "the score against the distance"), graph.svg);
 
   return () => {
     const { m, n, base } = ui.state;
