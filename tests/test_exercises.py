@@ -123,6 +123,16 @@ def test_its_task_says_what_it_forbids(exercise, book=answers.BOOK):
         f"{exercise.id}: its task says {bans[0]!r}, and nothing is forbidden")
 
 
+@each
+def test_its_solution_says_why_in_words(exercise, book=answers.BOOK):
+    cells = _cells(book)
+    start = next(i for i, cell in enumerate(cells) if _is_task(cell, exercise))
+    own = itertools.takewhile(lambda cell: cell["cell_type"] == "code" or "solution" in
+                              cell["metadata"].get("tags", []), cells[start + 1:])
+    assert any(cell["cell_type"] == "markdown" for cell in own), (
+        f"{exercise.id}: its solution is code alone: say in a cell above it why it is right")
+
+
 # What it is tried on.
 
 @each
@@ -329,11 +339,17 @@ def _lengths(exercise, case):
 
 def _task(exercise, book):
     """The text of its task in the chapter."""
-    cells = [cell for path in book.glob("*.ipynb")
-             for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
-    task, = (text for text in ("".join(cell["source"]) for cell in cells)
-             if text.startswith(f"### Exercise {exercise.id} "))
+    task, = ("".join(cell["source"]) for cell in _cells(book) if _is_task(cell, exercise))
     return task
+
+
+def _cells(book):
+    return [cell for path in sorted(book.glob("*.ipynb"))
+            for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+
+
+def _is_task(cell, exercise):
+    return "".join(cell["source"]).startswith(f"### Exercise {exercise.id} ")
 
 
 def _solution_lines(exercise, book):
@@ -362,14 +378,17 @@ def weights(query, key):
 '''
 
 
-def book_with(folder, task=TASK, stub=STUB, check=CHECK, solution=SOLUTION,
+WORDS = "A row's largest score is taken away first, so that no exponential overflows.\n"
+
+
+def book_with(folder, task=TASK, stub=STUB, check=CHECK, solution=SOLUTION, words=WORDS,
               name="09_made_up.ipynb"):
     """A folder with one chapter in it."""
     cells = [([], "%matplotlib inline\nimport numpy as np\nx = 1 / 0\n"), (["exercise"], task),
-             (["stub"], stub), (["check"], check),
+             (["stub"], stub), (["check"], check), (["solution"], words),
              (["solution"], solution + (check if solution else ""))]
     (folder / name).write_text(json.dumps({"cells": [
-        {"cell_type": "markdown" if source == task else "code", "metadata": {"tags": tags},
+        {"cell_type": "markdown" if source in (task, words) else "code", "metadata": {"tags": tags},
          "source": source.splitlines(True)}
         for tags, source in cells if source]}), encoding="utf-8")
     return folder
@@ -426,6 +445,11 @@ def test_rule_hints(tmp_path):
     telling = spoilt(hints=("First: " + lines[0], f"Then `{lines[1]}`."))
     fails("the hints hold 2 of the solution's 3", test_hints_do_not_give_the_solution,
           telling, book=book_with(tmp_path))
+
+
+def test_rule_words(tmp_path):
+    fails("code alone", test_its_solution_says_why_in_words, EXERCISE,
+          book=book_with(tmp_path, words=""))
 
 
 @pytest.mark.parametrize("mistakes, match", [
