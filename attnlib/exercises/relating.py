@@ -322,14 +322,12 @@ def _same_slices(pair, axis):
                 and (fits.sum(0) == fits.sum(0)[fits.argmax(1)]).all())
 
 
-def _form(pairs):
-    """Something that is no array where one is asked for."""
-    if not all(isinstance(p.wanted, np.ndarray) for p in pairs):
-        return "", ""
-    if all(isinstance(p.got, tuple) and not p.got for p in pairs):
+def _nothing(pairs):
+    """An empty list where an array is asked for."""
+    if all(isinstance(p.wanted, np.ndarray) and p.got == () for p in pairs
+           if not isinstance(p.got, np.ndarray)) and not any(
+            isinstance(p.got, np.ndarray) for p in pairs):
         return "an empty list", "You return an empty list."
-    if not any(isinstance(p.got, np.ndarray) for p in pairs):
-        return "another form", ""
     return "", ""
 
 
@@ -459,8 +457,8 @@ def _near(pairs):
     return "", ""
 
 
-RELATIONS = (_parts, _form, _near, _factor, _shift, _mapped, _opposite, _axes, _reordered, _sorted,
-             _cut, _rows, _by_row, _zeros, _at_an_end)
+RELATIONS = (_parts, _nothing, _near, _factor, _shift, _mapped, _opposite, _axes, _reordered,
+             _sorted, _cut, _rows, _by_row, _zeros, _at_an_end)
 
 
 # By hand.
@@ -478,7 +476,7 @@ def by_hand(exercise, outcome, other) -> tuple[str, str]:
     """
     got, wanted = aligned(exercise, outcome, other)
     if misfit(got, wanted, True):
-        return "another form", ""
+        return "", ""
     parts = [(place, x, y) for (place, x), (_, y) in zip(leaves(got), leaves(wanted))
              if errors(x, y, TOLERANCE).any()]
     if not all(isinstance(y, np.ndarray) for _, _, y in parts):
