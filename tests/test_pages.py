@@ -94,7 +94,12 @@ def names_of_bugs():
                                                   new=torch.tensor([-torch.inf, 2.0])),
         "Heads cut out by a reshape alone": dict(query=torch.randn(n, dim)),
         "A view of what was transposed": dict(found=torch.randn(heads, n, d_k)),
+        "Heads that look at each other": dict(query=torch.randn(n, heads, d_k),
+                                              key=torch.randn(n, heads, d_k)),
         "Shared key heads, dealt out in turn": dict(key=torch.randn(2, n, d_k)),
+        "Rotated along the axis of the heads": dict(query=torch.randn(n, heads, 4)),
+        "Angles that are kept for a length": dict(
+            query=torch.randn(n, 4), positions=torch.arange(5, 5 + n), kept={n: torch.arange(n)}),
         "Every word of a sentence at one position": dict(
             x=torch.randn(2, n, dim), encoding=torch.randn(9, dim)),
         "Positions that start again after the cache": dict(
