@@ -175,7 +175,7 @@ def wrong(exercise, right):
     found = [answers.changed_after(right, change) for change in changes]
     results = [answers.judged(exercise, answer, 0) for answer in found]
     return next(answer for answer, result in zip(found, results)
-                if not result and not result.mistake)
+                if not result and result.status != "known_mistake")
 
 
 def seconds(exercise, answer):
