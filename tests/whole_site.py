@@ -109,7 +109,7 @@ def test_paragraphs_stand_apart(visit, name, width):
             + 'main section > :is(p, ul, ol) + .note + p')].filter(p => {
         let before = p.previousElementSibling;
         if (before.matches('.note')) before = before.previousElementSibling;
-        return !before.matches('.label') &&
+        return p.getClientRects().length && !before.matches('.label') &&
             p.getBoundingClientRect().top - before.getBoundingClientRect().bottom < 8;
     }).map(p => p.textContent.slice(0, 60))""")
     assert touching == []
