@@ -149,7 +149,8 @@ def assess(exercise, answer) -> tuple[Result, str]:
         again, _ = assess_seed(exercise, answer, 1 + secrets.randbelow(2**31))
         if not again:
             fresh = "Right on the usual inputs, but not on fresh ones. " + again.sentence
-            result = again if again.mistake else replace(again, sentence=fresh)
+            known = again.status == "known_mistake"
+            result = again if known else replace(again, sentence=fresh)
     return result, printed
 
 
