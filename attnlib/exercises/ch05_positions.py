@@ -29,8 +29,8 @@ def _omega(dim, base=10000.0):
 
 # 5.1  Two clock hands
 
-def _hands(*, query=4, key=2, degrees=30, faults=frozenset()):
-    degrees = -degrees if "clockwise" in faults else degrees
+def _hands(*, query=4, key=2, faults=frozenset()):
+    degrees = -30 if "clockwise" in faults else 30
 
     def turned(vector, place):
         angle = (degrees if "degrees" in faults else math.radians(degrees)) * place
@@ -63,9 +63,9 @@ def _hands(*, query=4, key=2, degrees=30, faults=frozenset()):
 
 def _vary_hands(rng):
     query, key = (int(x) for x in rng.integers(2, 10, size=2))
-    degrees, far = int(rng.choice([30, 45])), 100 * int(rng.integers(1, 10))
-    return with_numbers(_HANDS, dict(query=query, key=key, degrees=degrees), {
-        "30 degrees": f"{degrees} degrees", "(4, 0)": f"({query}, 0)", "(0, 2)": f"(0, {key})",
+    far = 100 * int(rng.integers(1, 10))
+    return with_numbers(_HANDS, dict(query=query, key=key), {
+        "(4, 0)": f"({query}, 0)", "(0, 2)": f"(0, {key})",
         "103": f"{far + 3}", "101": f"{far + 1}"})
 
 
