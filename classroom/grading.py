@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 import attnlib
-from attnlib.exercises import judging
+from attnlib.exercises import core, judging
 from attnlib.exercises.core import Exercise, Result
 from attnlib.running import plain
 from attnlib.running.outcome import Outcome
@@ -133,7 +133,7 @@ def prepared(kit, id, variant):
     text, arrays = plain.pack([Outcome(value=inputs)])
     request = {"do": "answer", "cases": text, "rooms": [case.room for case in cases],
                "takes": exercise.takes, "forbidden": exercise.forbidden,
-               "names": judging.argument_names(exercise)}
+               "names": core.argument_names(exercise)}
     return Prepared(exercise, cases, judging.expect(exercise, cases), request, arrays)
 
 

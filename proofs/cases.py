@@ -21,7 +21,7 @@ import textwrap
 
 import numpy as np
 
-from attnlib.exercises import core, judging
+from attnlib.exercises import core
 from attnlib.running import runner
 
 from .students import answers
@@ -53,7 +53,7 @@ def missing(exercise, seeds=SEEDS):
 
 def inputs(exercise, seed):
     """``(kind, what)``: what none of the inputs of a seed has."""
-    names = judging.argument_names(exercise)
+    names = core.argument_names(exercise)
     cases = [dict(zip(names, case.args)) | case.kwargs for case in exercise.cases(seed)]
     lengths = symbols(names, cases)
     for one, other in itertools.combinations(lengths, 2):

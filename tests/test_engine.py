@@ -17,7 +17,7 @@ import pytest
 from made_up import BY_HAND, EXERCISE, OPEN, SENTENCES, cases, in_torch, weights
 
 import attnlib
-from attnlib.exercises import judging, notebook, registry, showing, shrinking
+from attnlib.exercises import core, judging, notebook, registry, showing, shrinking
 from attnlib.exercises.core import Case, Mistake, broken_law, switched
 from attnlib.running import outcome, plain, runner, watching
 from attnlib.running.outcome import Outcome
@@ -200,7 +200,6 @@ def test_a_class_or_module_forbids_all_of_its_functions():
 
 LATE = """
 import sys
-from attnlib.exercises import core
 from attnlib.running import runner
 
 def answer(x):
@@ -1037,7 +1036,7 @@ def test_every_argument_has_a_name():
     for exercise in registry.exercises():
         if any(case.args for case in exercise.cases(0)) and exercise.reference:
             longest = max(len(case.args) for case in exercise.cases(0))
-            assert len(judging.argument_names(exercise)) >= longest, exercise.id
+            assert len(core.argument_names(exercise)) >= longest, exercise.id
 
 
 def test_how_much_an_answer_holds_at_once_is_watched():

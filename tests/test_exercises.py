@@ -332,7 +332,7 @@ def _name(answer):
 
 def _lengths(exercise, case):
     """``{(argument, axis): length}`` of a case's arrays of two axes or more."""
-    inputs = {**dict(zip(judging.argument_names(exercise), case.args)), **case.kwargs}
+    inputs = {**dict(zip(core.argument_names(exercise), case.args)), **case.kwargs}
     return {(name, axis - x.ndim): length for name, x in inputs.items()
             if isinstance(x, np.ndarray) and x.ndim > 1 for axis, length in enumerate(x.shape)}
 

@@ -4,6 +4,7 @@ A chapter's module needs nothing else: it lists its `Exercise`s in ``EXERCISES``
 """
 
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -298,3 +299,19 @@ def another_form(sentence, witness="") -> Result:
     'another form'
     """
     return broken_law(sentence, witness, name="another form")
+
+
+@functools.cache
+def _parameters(function):
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
+
+
+def argument_names(exercise) -> tuple[str, ...]:
+    """What the arguments of an exercise's answer are called.
+
+    Args:
+        exercise: `Exercise`.
+    """
+    functions = [exercise.reference, *exercise.variants, *(m.answer for m in exercise.mistakes)]
+    return next((_parameters(function) for function in functions if function), ())

@@ -5,7 +5,6 @@ then the known mistakes; and only then what can be said of any wrong answer.
 """
 
 import functools
-import inspect
 import math
 import re
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 from ..running.outcome import Case, Other, Outcome
 from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
-from .core import Result, joined
+from .core import Result, argument_names, joined
 from .relating import by_hand, departure
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
@@ -73,22 +72,6 @@ def behaviour(exercise, answer, cases) -> list[Outcome]:
     """
     with np.errstate(all="ignore"):
         return run_own(answer, cases, takes=exercise.takes, names=argument_names(exercise))
-
-
-@functools.cache
-def _parameters(function):
-    parameters = inspect.signature(function).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD)
-
-
-def argument_names(exercise) -> tuple[str, ...]:
-    """What the arguments of an exercise's answer are called.
-
-    Args:
-        exercise: `Exercise`.
-    """
-    functions = [exercise.reference, *exercise.variants, *(m.answer for m in exercise.mistakes)]
-    return next((_parameters(function) for function in functions if function), ())
 
 
 def same(exercise, outcomes, others, slack=1.0, changes=True) -> bool:

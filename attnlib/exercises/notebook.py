@@ -9,8 +9,8 @@ from ..running.plain import import_torch, of_kind
 from ..running.runner import run
 from ..running.watching import replaced_functions
 from . import registry
-from .core import Result
-from .judging import SHOWS_THE_SENTENCE, argument_names, expect, judge, spoilt
+from .core import Result, argument_names
+from .judging import SHOWS_THE_SENTENCE, expect, judge, spoilt
 from .progress import remember
 from .showing import OPEN, PASSED, WRONG, Message, show
 from .shrinking import smallest_failure

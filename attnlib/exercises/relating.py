@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .comparing import aligned, errors, leaves, misfit
+from .core import argument_names
 
 TOLERANCE = 1e-4  # by hand
 ENTRIES = 6  # numbers that a relation must hold for, at least, before it is no chance
@@ -518,8 +519,6 @@ def _common(exercise, cases, outcomes, wrong):
     if not right:
         return "", ""
     stops = all(outcomes[i].raised for i in wrong)
-    from .judging import argument_names
-
     for at, name in enumerate(argument_names(exercise)):
         axes = [np.ndim(case.args[at]) if at < len(case.args) and isinstance(
             case.args[at], np.ndarray) else None for case in cases]

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..running.outcome import Case
 from ..running.runner import run
-from .core import Result
-from .judging import ENTRIES_SHOWN, argument_names, expect, judge, size
+from .core import Result, argument_names
+from .judging import ENTRIES_SHOWN, expect, judge, size
 
 SECONDS = 2.0  # of processor time for all of it; what was found by then is shown
 FAILS = ("raised", "wrong_kind", "not_finite", "differs", "changed_input")

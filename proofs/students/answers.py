@@ -16,7 +16,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from attnlib.exercises import judging
+from attnlib.exercises import core, judging
 from attnlib.running import plain, runner
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -37,7 +37,7 @@ def judged(exercise, answer, seed, seconds=runner.SECONDS):
     cases = exercise.cases(seed)
     expected = exercise.reference and behaviour(exercise, exercise.reference, seed)
     outcomes = runner.run(answer, cases, takes=exercise.takes, forbidden=exercise.forbidden,
-                          names=judging.argument_names(exercise), seconds=seconds)
+                          names=core.argument_names(exercise), seconds=seconds)
     number = len(cases)
 
     def known(exercise, answer, cases):
