@@ -7,6 +7,7 @@ answer departs, if these have something in common. Relations come before places,
 certain ones first.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -116,7 +117,24 @@ def _holds(relation, pairs, cases):
 # Relations: each takes the pairs and gives a name and a sentence, empty if it does not hold.
 
 
-def _numbers(pairs, like=True):
+def _of_numbers(like):
+    """For a relation between arrays of numbers: it takes the pairs, and both sides as two lists.
+
+    It is not asked where there is something else, or too little.
+
+    Args:
+        like: whether the two sides must have the same shapes, and be no booleans.
+    """
+    def told(relation):
+        @functools.wraps(relation)
+        def asked(pairs):
+            arrays = _numbers(pairs, like)
+            return ("", "") if arrays is None else relation(pairs, *arrays)
+        return asked
+    return told
+
+
+def _numbers(pairs, like):
     """Arrays of numbers alone, as two lists; None if there is something else, or too little."""
     arrays = [pair for pair in pairs if isinstance(pair.got, np.ndarray)
               and isinstance(pair.wanted, np.ndarray)]
@@ -140,8 +158,13 @@ def _close(got, wanted, tolerance):
             got == wanted)
     if got.shape != wanted.shape:
         return False
+    return bool(_alike(got, wanted, tolerance).all())
+
+
+def _alike(got, wanted, tolerance):
+    """Where two arrays are the same; NaN is NaN."""
     with np.errstate(all="ignore"):
-        return bool(np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True).all())
+        return np.isclose(got, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
 
 
 def _all_close(gots, wanteds, pairs):
@@ -160,11 +183,8 @@ def _said(number):
     return f"{number:.4g}"
 
 
-def _factor(pairs):
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
+@_of_numbers(like=True)
+def _factor(pairs, gots, wanteds):
     largest = int(np.argmax([wanted.size for wanted in wanteds]))
     factor = _one_factor(gots[largest], wanteds[largest])
     if np.isfinite(factor) and abs(factor) > 1e-3 and _all_close(
@@ -184,12 +204,11 @@ def _factor(pairs):
     return "", ""
 
 
-def _by_row(pairs):
+@_of_numbers(like=True)
+def _by_row(pairs, gots, wanteds):
     """Rows off by a factor or a shift of their own."""
-    arrays = _numbers(pairs)
-    if arrays is None or any(wanted.ndim < 2 for wanted in arrays[1]):
+    if any(wanted.ndim < 2 for wanted in wanteds):
         return "", ""
-    gots, wanteds = arrays
     for axis, word in ((-1, "row"), (-2, "column")):
         widths = [(wanted.shape[axis] - 1) * (wanted.size // wanted.shape[axis])
                   for wanted in wanteds if wanted.size]
@@ -214,11 +233,8 @@ def _by_row(pairs):
     return "", ""
 
 
-def _shift(pairs):
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
+@_of_numbers(like=True)
+def _shift(pairs, gots, wanteds):
     with np.errstate(all="ignore"):
         shift = float(np.mean(gots[0] - wanteds[0]))
     if np.isfinite(shift) and _all_close([got - shift for got in gots], wanteds, pairs):
@@ -228,11 +244,8 @@ def _shift(pairs):
     return "", ""
 
 
-def _mapped(pairs):
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
+@_of_numbers(like=True)
+def _mapped(pairs, gots, wanteds):
     for name, (what, function) in MAPS.items():
         with np.errstate(all="ignore"):
             if _all_close(gots, [function(wanted) for wanted in wanteds], pairs):
@@ -263,12 +276,9 @@ def _opposite(pairs):
     return "", ""
 
 
-def _axes(pairs):
+@_of_numbers(like=False)
+def _axes(pairs, gots, wanteds):
     """Axes exchanged, or the right numbers in another shape."""
-    arrays = _numbers(pairs, like=False)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
     deepest = max(wanted.ndim for wanted in wanteds)
     for order in itertools.permutations(range(-deepest, 0)) if deepest < 6 else ():
         moved = [order[i] for i in range(deepest) if order[i] != i - deepest]
@@ -287,12 +297,9 @@ def _axes(pairs):
     return "", ""
 
 
-def _reordered(pairs):
+@_of_numbers(like=True)
+def _reordered(pairs, gots, wanteds):
     """The right slices along an axis, in another order."""
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
     for axis in range(-1, -1 - min(wanted.ndim for wanted in wanteds), -1):
         if all(_same_slices(pair, axis) for pair in pairs):
             return f"another order along axis {axis}", (
@@ -300,13 +307,13 @@ def _reordered(pairs):
     return "", ""
 
 
-def _sorted(pairs):
+@_of_numbers(like=True)
+def _sorted(pairs, gots, wanteds):
     """In each row the right numbers, in an order that differs from row to row."""
-    arrays = _numbers(pairs)
-    if arrays is None or not any(x.ndim and x.shape[-1] > 2 for x in arrays[1]):
+    if not any(x.ndim and x.shape[-1] > 2 for x in wanteds):
         return "", ""
-    if all(x.ndim for x in arrays[1]) and _all_close(
-            *([np.sort(x, axis=-1) for x in xs] for xs in arrays), pairs):
+    if all(x.ndim for x in wanteds) and _all_close(
+            *([np.sort(x, axis=-1) for x in xs] for xs in (gots, wanteds)), pairs):
         return "rows in another order", "In each row the right numbers, in another order."
     return "", ""
 
@@ -316,9 +323,7 @@ def _same_slices(pair, axis):
                    for x in (pair.got, pair.wanted))
     if not 1 < len(wanted) <= 100 or got.shape != wanted.shape:
         return False
-    with np.errstate(all="ignore"):
-        fits = np.isclose(got[:, None], wanted, rtol=pair.tolerance, atol=pair.tolerance,
-                          equal_nan=True).all(-1)
+    fits = _alike(got[:, None], wanted, pair.tolerance).all(-1)
     return bool(fits.any(0).all() and fits.any(1).all()
                 and (fits.sum(0) == fits.sum(0)[fits.argmax(1)]).all())
 
@@ -350,12 +355,11 @@ def _parts(pairs):
     return "", ""
 
 
-def _cut(pairs):
+@_of_numbers(like=False)
+def _cut(pairs, gots, wanteds):
     """The right numbers, with something missing at an end of an axis, or too much there."""
-    arrays = _numbers(pairs, like=False)
-    if arrays is None or any(got.ndim != wanted.ndim for got, wanted in zip(*arrays)):
+    if any(got.ndim != wanted.ndim for got, wanted in zip(gots, wanteds)):
         return "", ""
-    gots, wanteds = arrays
     if all(got.shape == wanted.shape for got, wanted in zip(gots, wanteds)):
         return "", ""
     for (whole, part), word in (((wanteds, gots), "missing"), ((gots, wanteds), "too many")):
@@ -394,15 +398,10 @@ def _rows(pairs):
     return "", ""
 
 
-def _at_an_end(pairs):
+@_of_numbers(like=True)
+def _at_an_end(pairs, gots, wanteds):
     """Wrong in the first or the last along an axis alone, or right there alone."""
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
-    with np.errstate(all="ignore"):
-        masks = [~np.isclose(got, wanted, rtol=p.tolerance, atol=p.tolerance, equal_nan=True)
-                 for got, wanted, p in zip(gots, wanteds, pairs)]
+    masks = [~_alike(got, wanted, p.tolerance) for got, wanted, p in zip(gots, wanteds, pairs)]
     for axis in range(-1, -1 - min(mask.ndim for mask in masks), -1):
         lines = [np.moveaxis(mask, axis, 0).reshape(mask.shape[axis], -1).any(1)
                  for mask in masks if mask.shape[axis] > 2]
@@ -426,15 +425,10 @@ def _at_an_end(pairs):
     return "", ""
 
 
-def _zeros(pairs):
+@_of_numbers(like=True)
+def _zeros(pairs, gots, wanteds):
     """0 where there should be something, or something where there should be 0."""
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
-    gots, wanteds = arrays
-    with np.errstate(all="ignore"):
-        masks = [~np.isclose(got, wanted, rtol=p.tolerance, atol=p.tolerance, equal_nan=True)
-                 for got, wanted, p in zip(gots, wanteds, pairs)]
+    masks = [~_alike(got, wanted, p.tolerance) for got, wanted, p in zip(gots, wanteds, pairs)]
     if all((got[mask] == 0).all() for got, mask in zip(gots, masks)):
         return "zeros given", "You give 0 where there should be something; all the rest is right."
     if all((wanted[mask] == 0).all() for wanted, mask in zip(wanteds, masks)):
@@ -442,13 +436,11 @@ def _zeros(pairs):
     return "", ""
 
 
-def _near(pairs):
-    arrays = _numbers(pairs)
-    if arrays is None:
-        return "", ""
+@_of_numbers(like=True)
+def _near(pairs, gots, wanteds):
     with np.errstate(all="ignore"):
         off = [np.abs(got - wanted) / np.maximum(np.abs(wanted), 1e-2 * np.abs(wanted).max())
-               for got, wanted in zip(*arrays) if wanted.size]
+               for got, wanted in zip(gots, wanteds) if wanted.size]
     most = max(float(np.max(x)) for x in off)
     if most <= NEAR:
         bound = next(x for x in (0.0001, 0.001, 0.01, NEAR) if most <= x)
