@@ -70,9 +70,10 @@ def of_files(*names):
 def of_chapter(path, left_out=ANSWERS):
     """The digest of what a chapter computes: its code cells and what they printed.
 
-    Its exercises are left out, since nothing in a chapter depends on them; so are pictures, and
-    what cells printed that are tagged ``nbval-ignore-output``. nbval proves what they printed
-    against today's library: a change of the library that moves no output makes no row stale.
+    It is one program: where a cell ends does not count. Its exercises are left out, since nothing
+    in a chapter depends on them; so are pictures, and what cells printed that are tagged
+    ``nbval-ignore-output``. nbval proves what they printed against today's library: a change of
+    the library that moves no output makes no row stale.
 
     Args:
         path: of the notebook.
@@ -81,13 +82,14 @@ def of_chapter(path, left_out=ANSWERS):
     Returns:
         16 hexadecimal digits.
     """
-    parts = []
+    code, said = [], []
     for cell in cells(path):
         tags = set(cell["metadata"].get("tags", ()))
         if cell["cell_type"] == "code" and not tags & set(left_out):
-            said = [] if "nbval-ignore-output" in tags else list(map(printed, cell["outputs"]))
-            parts.append([shape(ast.parse(python(cell))), said])
-    return digest(parts)
+            code.append(python(cell))
+            if "nbval-ignore-output" not in tags:
+                said += map(printed, cell["outputs"])
+    return digest([shape(ast.parse("\n".join(code))), "".join(said)])
 
 
 def of_exercise(exercise):

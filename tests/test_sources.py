@@ -92,6 +92,12 @@ def test_words_pictures_timings_and_exercises_leave_a_chapter_as_it_is(tmp_path,
     assert chapter_digest(tmp_path, old, new) == chapter_digest(tmp_path)
 
 
+def test_where_a_cell_ends_is_no_source(tmp_path):
+    between = '"], "metadata": {}, "outputs": []}, {"cell_type": "code", "source": ["'
+    parted = chapter_digest(tmp_path, r'inline\n", "x = 2', rf'inline\n{between}x = 2')
+    assert parted == chapter_digest(tmp_path)
+
+
 @pytest.mark.parametrize("old, new", [
     ("x = 2", "x = 3"), ('["2', '["3'), ("draw(x)", "draw(2 * x)"), ("clock()", "clock(1)"),
     ("<Figure>", "<Figures>"),
