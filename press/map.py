@@ -8,8 +8,7 @@ from .chapters import ROOT
 PAGE = ROOT / "CONTRIBUTING.md"
 FOLDERS = ("attnlib", "attnlib/exercises", "attnlib/running", "attnlib/play", "press",
            "press/site", "classroom", "classroom/sandbox", "proofs", "proofs/students",
-           "proofs/strangers",
-           "benchmarks")
+           "proofs/strangers", "proofs/retold", "benchmarks")
 PLACE = re.compile(r"(?<=<!-- map: printed by `make student` -->\n).*?(?=<!-- end of the map -->)",
                    re.DOTALL)
 

@@ -6,6 +6,7 @@ exercises.py   every check against known mistakes, right answers, tricks and bro
 broken_solutions.py   the solutions, broken in every way mutmut knows
 cases.py       what the inputs of an exercise leave out
 strangers      answers written from the statements alone, and what each is told
+retold         the known mistakes, each written a second time
 mutation.py    the equations, broken in every way mutmut knows, against their tests
 attacks.py     hostile submissions against the grading
 verdicts.py    every chapter over seeds, budgets and processors

@@ -1,0 +1,32 @@
+"""Each known mistake, written a second time (proofs/retold), gets the same name."""
+
+import numpy as np
+import pytest
+
+from attnlib.exercises import get
+from attnlib.exercises.notebook import assess_seed
+from proofs import retold
+
+CHAPTERS = sorted({id.partition(".")[0] for id, *_ in retold.AGAIN})
+WHOLE = ()  # the chapters in which each has been written twice
+SEEDS = (0, 1)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_mistake_written_another_way_gets_its_name(chapter):
+    pytest.importorskip("torch")
+    wrong = []
+    for id, name, answer in retold.AGAIN:
+        if id.partition(".")[0] == chapter:
+            with np.errstate(all="ignore"):
+                results = [assess_seed(get(id), answer, seed)[0] for seed in SEEDS]
+            wrong += [f"{id}, {name}, seed {seed}: {result.mistake or result.status!r}"
+                      for seed, result in zip(SEEDS, results) if result.mistake != name]
+    assert not wrong, "\n".join(["the bank knows it in one way of writing only:", *wrong])
+
+
+def test_each_known_mistake_is_written_twice():
+    missing = [f"{id}  {mistake.name}" for id, mistake in retold.once_only()
+               if id.partition(".")[0] in WHOLE]
+    assert not missing, "\n".join(["written once only (python -m proofs.retold):", *missing])
