@@ -21,7 +21,8 @@ def _counted(*, faults=frozenset()):
     per_layer = 5 if "whole-window" in faults else 4
     start = 0 if "not-itself" in faults else 1
     feels = 5 ** 3 if "multiplied" in faults else start + 3 * per_layer
-    layers = 100 / per_layer if "not-itself" in faults else math.ceil(99 / per_layer)
+    layers = (3 if "multiplied" in faults else 100 / per_layer if "not-itself" in faults
+              else math.ceil(99 / per_layer))
     steps = (4 if "one-step-each" in faults else 5 if "one-more" in faults
              else 8 if "two-each" in faults else 2 ** 4)
     for_steps = (64 if "one-step-each" in faults else 63 if "one-more" in faults
@@ -317,10 +318,6 @@ def _reach(mask, *, faults=frozenset()):
         for one in mask:
             reached = ((np.asarray(one, int) @ reached) > 0).astype(int)
         return (reached + np.eye(n, dtype=int)) > 0
-    if "counted" in faults:
-        reached = np.linalg.multi_dot([np.eye(n), *(s.astype(float) for s in steps[::-1]),
-                                       np.eye(n)])
-        return reached + 1.0  # paths, one too many: no number is 0
     if "transposed" in faults:
         reached = reached.T
     return reached > 0
@@ -399,7 +396,6 @@ _REACH = Exercise(
         "same-mask": "You used the first layer's mask for all layers. Each has its own.",
         "one-too-few": "Your last layer was not used.",
         "transposed": "Rows and columns are exchanged: row i says what output i feels.",
-        "counted": "You counted paths. Asked is whether there is one: True or False.",
     }, pairs=[("last-first", "transposed"), ("no-residual", "last-first"),
               ("no-residual", "transposed"), ("no-residual", "same-mask"),
               ("same-mask", "transposed"), ("one-too-few", "transposed"),
@@ -566,6 +562,8 @@ _STREAM = Exercise(
 def _follow(start, aim, steps, *, faults=frozenset()):
     if "exchanged" in faults:
         start, aim = aim, start
+    if "backwards" in faults:
+        aim = attention(100 * start, aim, start, scale=1)
     if "stays" in faults:
         return start
     if "single" in faults:
@@ -596,13 +594,27 @@ def _follow(start, aim, steps, *, faults=frozenset()):
 
 
 def _look_up(query, key, value, sharp, faults):
-    if "backwards" in faults:
-        query, key, value = key, value, key
     return attention(sharp * query, key, value, scale=1, causal="causal" in faults)
 
 
 def _follow_reference(start, aim, steps):
     return _follow(start, aim, steps)
+
+
+def _follow_judge(cases, outcomes):
+    """What shows at any sharpness: blurred rows, and rows that know only of those above them."""
+    blurred = above = True
+    for case, outcome in zip(cases, outcomes):
+        start, aim, _ = case.args
+        rows = finite_array(outcome.value)
+        if rows is None or rows.shape != aim.shape or abs(rows.sum(-1) - 1).max() > 1e-3:
+            return None
+        if not case.hard:
+            blurred &= rows.max(-1).max() < 0.95
+            above &= abs(rows[start + np.cumsum(aim, -2) == 0]).max() < 1e-3
+    name = "soft" if blurred else "causal" if above else ""
+    return next((Result("known_mistake", mistake.sentence, mistake=name)
+                 for mistake in _FOLLOW.mistakes if mistake.name == name), None)
 
 
 def _follow_indices(start, aim, steps):
@@ -703,6 +715,7 @@ _FOLLOW = Exercise(
               ("large-first", "one-too-many"), ("rounded-down", "one-too-many"),
               ("numbers", "large-first"), ("backwards", "one-too-many"),
               ("backwards", "large-first"), ("numbers", "backwards")]),
+    judge=_follow_judge,
     variants=(_follow_reference, _follow_indices, _follow_halves, _follow_torch),
 )
 
@@ -778,7 +791,7 @@ def _through(depth, skip, share):
     return float(rank_one_residual(x)), size, 1 - alike
 
 
-def _shares_judge(cases, outcomes):
+def _shares_law(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         depth, pair = case.args[0], outcome.value
         try:
@@ -801,6 +814,26 @@ def _shares_judge(cases, outcomes):
                               "0.06 was asked for. Such layers do nothing.", seen,
                               name="idle layers")
     return None
+
+
+def _shares_judge(cases, outcomes):
+    """The broken law; or the mistake, where it shows in how the numbers go with the depth."""
+    broken = _shares_law(cases, outcomes)
+    if broken is None or broken.mistake == "another form" or len(cases) < 2:
+        return broken
+    depth = np.array([case.args[0] for case in cases])
+    skip, share = np.array([outcome.value for outcome in outcomes], float).T
+    plain = (skip == 1).all()
+    name = next((name for name, so in (
+        ("fixed", plain and np.ptp(share) == 0),
+        ("growing", plain and (np.diff(share) > 0).all()),
+        ("one-over-depth", broken.mistake == "idle layers" and plain
+         and (np.diff(share * depth ** 0.5) < 0).all()),
+        ("fading", broken.mistake == "too small" and ((0 < skip) & (skip < 1)).all()),
+    ) if so), None)
+    sentences = {mistake.name: mistake.sentence for mistake in _SHARES.mistakes}
+    return broken if name is None else Result(
+        "known_mistake", sentences[name], f"{broken.sentence}\n{broken.witness}", mistake=name)
 
 
 def _shares_cases(seed):
