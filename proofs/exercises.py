@@ -1,28 +1,31 @@
 """Prove the exercises' checks: every mistake is named, right passes, tricks and mutants do not.
 
 ``python -m proofs.exercises`` tries every exercise that has changed since it was proved on 20
-seeds, stores what came of it as proofs/exercises.json, prints the page book/proof.md from that,
-and fails unless all of it holds. ``python -m proofs.exercises 2 4.3`` tries chapter 2 and exercise
-4.3, changed or not, and keeps the rest.
-A mutant that survives fails the run until somebody writes the reason beside its name in the
+seeds, on every core, and stores what comes of each in proofs/exercises.json: stop it and start it
+again as you like. It prints the page book/proof.md from that, and fails unless all of it holds.
+``python -m proofs.exercises 2 4.3`` tries chapter 2 and exercise 4.3, changed or not, and keeps the
+rest. A mutant that survives fails the run until somebody writes the reason beside its name in the
 stored file, where it is kept from then on.
 """
 
 import datetime
 import functools
 import importlib.metadata
+import multiprocessing
 import os
 import platform
 import statistics
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from rich.progress import track
 
-from attnlib.exercises import core, exercises
+from attnlib.exercises import core, exercises, get
 from attnlib.exercises.notebook import assess, assess_seed
 
 from . import cases, sources, tables
@@ -36,25 +39,27 @@ REPEATS = 5
 
 
 def main(names):
-    start = time.perf_counter()
     old, now = TABLE.read().get("exercises", {}), TABLE.now()
     named = [id for id in now if {id, id.partition(".")[0]} & set(names)]
-    chosen = named or sources.stale(old, now)
-    found = {id: old[id] for id in now if id in old}
-    for exercise in exercises():
-        if exercise.id in chosen:
-            begin = time.perf_counter()
-            record = proved(exercise, old.get(exercise.id, {}))
-            found[exercise.id] = record | {"sources": now[exercise.id]}
-            print(f"{exercise.id:6}{time.perf_counter() - begin:6.1f} s", *record["faults"],
-                  sep="\n    ", flush=True)
-    found = {id: found[id] for id in now if id in found}
+    chosen = named or [id for id in sources.stale(old, now) if id in now]
     versions = {name: importlib.metadata.version(name) for name in ("mutmut", "numpy", "torch")}
-    stored = {"seeds": len(SEEDS), "python": platform.python_version(), **versions,
-              "exercises": found}
-    TABLE.write(stored)
-    print(TABLE.printed(), f"{time.perf_counter() - start:.0f} s", sep="\n")
-    sys.exit("\n".join(faults(stored)) or None)
+    stored = {"seeds": len(SEEDS), "python": platform.python_version(), **versions}
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        jobs = {pool.submit(proved_anew, id, old.get(id, {})): id for id in chosen}
+        for job in track(as_completed(jobs), total=len(jobs), description="proving"):
+            id = jobs[job]
+            old[id] = job.result() | {"sources": now[id]}
+            TABLE.write(stored | {"exercises": {id: old[id] for id in now if id in old}})
+            if old[id]["faults"]:
+                print(*old[id]["faults"], sep="\n", flush=True)
+    print(TABLE.printed())
+    sys.exit("\n".join(faults(TABLE.read())) or None)
+
+
+def proved_anew(id, known):
+    """`proved` for an id, in a process of its own."""
+    os.environ["ATTNLIB_PROGRESS"] = "off"
+    return proved(get(id), known)
 
 
 # What is tried.
@@ -365,5 +370,4 @@ TABLE = tables.Table(
 
 
 if __name__ == "__main__":
-    os.environ["ATTNLIB_PROGRESS"] = "off"
     main(sys.argv[1:])
