@@ -334,7 +334,7 @@ def reach(n=32, *, long=8192, window=4, depth=3, globals=0, title="What can reac
         return mask
 
     def case(depth, grow=False, **kind):
-        gaps = [kind["window"] ** layer if grow else kind["gap"] for layer in range(depth)]
+        gaps = [2 ** layer if grow else kind["gap"] for layer in range(depth)]
         stack = [mask(**kind | dict(gap=gap)) for gap in gaps]
         return dict(input=dict(n=n, depth=depth, grow=grow, **kind),
                     expect=dict(reach=rows(reachable(stack)),
