@@ -21,7 +21,7 @@ from made_up import BY_HAND, EXERCISE, SENTENCES, cases, weights
 
 import attnlib
 from attnlib.exercises import ch06_multihead, core, exercises, get, judging
-from attnlib.exercises.core import Case, Exercise, Mistake, switched
+from attnlib.exercises.core import Case, Exercise, Mistake, switched, ways
 from attnlib.exercises.notebook import assess, assess_seed
 from attnlib.running import plain, watching
 from proofs.students import answers, tricks
@@ -239,7 +239,7 @@ def test_a_faulty_reference_without_faults_is_right(exercise):
 @each
 def test_every_mistake_gets_its_own_sentence(exercise, seed=SEEDS[0]):
     """On one draw: the proof tries twenty, and `make test` fails when its row is stale."""
-    for mistake in exercise.mistakes:
+    for mistake in (way for known in exercise.mistakes for way in ways(known)):
         result = answers.judged(exercise, mistake.answer, seed)
         alike = answers.alike(exercise, mistake)
         assert result.status == "known_mistake", (
@@ -269,8 +269,8 @@ def test_no_draw_of_large_scores_hides_what_they_are_for(id, names):
 @each
 @pytest.mark.parametrize("seed", SEEDS)
 def test_mistakes_differ_widely(exercise, seed):
-    did = {mistake.name: answers.behaviour(exercise, mistake.answer, seed)
-           for mistake in exercise.mistakes}
+    did = {mistake.name + i * "'": answers.behaviour(exercise, way.answer, seed)
+           for mistake in exercise.mistakes for i, way in enumerate(ways(mistake))}
     right = {"the reference": answers.behaviour(exercise, exercise.reference, seed)
              } if exercise.reference else {}
     for a, b in itertools.combinations([*right, *did], 2):

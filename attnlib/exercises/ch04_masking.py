@@ -136,7 +136,9 @@ def _masked(scores, mask, *, faults=frozenset()):
     weights = _shares(seen, -2 if "over-queries" in faults else -1,
                       overflow=bool({"overflow", "hidden-top"} & faults),
                       empty_is_nan="nan-rows" in faults)
-    return weights * mask if {"after", "billion-fill"} & faults else weights
+    if "small-fill" in faults:
+        weights = weights * mask.any(axis=-1, keepdims=True)
+    return weights * mask if {"after", "billion-fill", "crossed-out"} & faults else weights
 
 
 def _masked_reference(scores, mask):
@@ -214,8 +216,8 @@ _MASKED = Exercise(
                  "little, and nothing is hidden.",
         "filled": "In an empty row your hidden keys share everything evenly. That happens where "
                   "all scores of a row are one number, whatever that number is.",
-        "small-fill": "Your hidden keys come back in rows whose visible scores are very low. "
-                      "Which number is lower than every score?",
+        "small-fill": "Your hidden keys take the weight in rows whose visible scores are very "
+                      "low. Which number is lower than every score?",
         "billion-fill": "Your big negative number is not low enough: there are scores below it, "
                         "and "
                         "then the hidden keys take their weight.",
@@ -231,7 +233,8 @@ _MASKED = Exercise(
     }, pairs=[("overflow", "nan-rows"), ("hidden-top", "nan-rows"), ("polarity", "nan-rows"),
               ("polarity", "filled"), ("polarity", "overflow"), ("after", "overflow"),
               ("over-queries", "nan-rows"), ("over-queries", "filled"), ("in-place", "nan-rows"),
-              ("multiplied", "overflow"), ("added", "overflow"), ("after", "polarity")]),
+              ("multiplied", "overflow"), ("added", "overflow"), ("after", "polarity")],
+       also=[("small-fill", "crossed-out")]),
     forbidden=(*READY_MADE, "attnlib.softmax"),
     variants=(_masked_loops, _masked_torch),
 )
@@ -371,7 +374,8 @@ def _packed(lengths, n, *, faults=frozenset()):
     at = np.arange(n)
     owner = np.searchsorted(ends, at, side="left" if "late" in faults else "right")
     if "equal-lengths" in faults:
-        owner = at // max(total // len(lengths), 1)
+        many = (n if "whole-row" in faults else total) / len(lengths)
+        owner = at // max(math.ceil(many) if "upwards" in faults else int(many), 1)
     if {"by-length", "by-length-places"} & faults:  # np.repeat(lengths, lengths)
         owner = np.append(lengths, -1)[np.minimum(owner, len(lengths))]
     if "marks" in faults:
@@ -396,7 +400,7 @@ def _packed(lengths, n, *, faults=frozenset()):
         allowed = ~allowed
     starts = np.append(ends - lengths, total)
     places = np.where(real, at - starts[np.searchsorted(ends, at, side="right")], 0)
-    if {"by-length-places", "padding-owned"} & faults:
+    if {"by-length-places", "places-of-mask"} & faults:
         places = np.maximum(allowed.sum(axis=1) - 1, 0)
     if "running" in faults:
         places = np.where(real, at, 0)
@@ -405,9 +409,10 @@ def _packed(lengths, n, *, faults=frozenset()):
     if "from-one" in faults:
         places = np.where(real, places + 1, 0)
     if "padding-counted" in faults:
-        places = np.where(real, places, at - total)
+        places = np.where(real, places, at - (total - lengths[-1] if "last-goes-on" in faults
+                                              else total))
     if "owners" in faults:
-        places = owner
+        places = np.where(real, owner, -1 if "nobody" in faults else owner)
     if "numbers" in faults:
         allowed = allowed.astype(float)
     return allowed if "mask-alone" in faults else (allowed, places)
@@ -511,7 +516,12 @@ _PACKED = Exercise(
               ("polarity", "numbers"), ("late", "numbers"), ("padding-seen", "running"),
               ("padding-seen", "from-one"), ("across", "running"), ("padding-seen", "numbers"),
               ("padding-seen", "padding-counted"), ("padding-seen", "mask-alone"),
-              ("padding-seen", "both-ways"), ("padding-seen", "running-padding")]),
+              ("padding-seen", "both-ways"), ("padding-seen", "running-padding")],
+       also=[*((fault, "places-of-mask") for fault in (
+                 "both-ways", "strict", "previous-too", "late", "padding-owned", "equal-lengths")),
+             ("equal-lengths", "upwards"), ("equal-lengths", "upwards", "places-of-mask"),
+             ("equal-lengths", "whole-row"), ("equal-lengths", "whole-row", "places-of-mask"),
+             ("padding-counted", "last-goes-on"), ("owners", "nobody")]),
     variants=(_packed_repeat, _packed_loops, _packed_torch),
 )
 
@@ -557,9 +567,9 @@ def _attend(query, key, value, lengths, *, faults=frozenset()):
         hidden = np.where(mask, scores - scores.max(axis=-1, keepdims=True), -np.inf)
     seen = scores if "after" in faults else hidden
     weights = _shares(seen, overflow="hidden-top" in faults, empty_is_nan="nan-rows" in faults)
-    if "billion-fill" in faults:
+    if {"small-fill", "billion-fill"} & faults:
         weights = weights * (lengths > 0)[:, None, None, None]
-    return (weights * mask if "after" in faults else weights) @ value
+    return (weights * mask if {"after", "crossed-out"} & faults else weights) @ value
 
 
 def _attend_reference(query, key, value, lengths):
@@ -659,7 +669,8 @@ _ATTEND = Exercise(
               ("nan-rows", "both-sides"), ("average", "both-sides"),
               ("nan-rows", "polarity"), ("average", "no-scale"), ("rank", "no-scale"),
               ("nan-rows", "queries"), ("average", "first-length"), ("average", "queries"),
-              ("nan-rows", "first-length")]),
+              ("nan-rows", "first-length")],
+       also=[("small-fill", "crossed-out")]),
     forbidden=READY_MADE,
     variants=(_attend_loops, _attend_torch),
 )
@@ -929,12 +940,13 @@ def _two_steps_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         n, = case.args
         allowed = _as_mask(outcome.value)
+        if np.shape(outcome.value) == (n, n) and allowed is None:
+            return _two_steps_known("numbers", f"n = {n}: {np.asarray(outcome.value).dtype}")
         if allowed is None or allowed.shape != (n, n):
             return another_form(f"For n = {n} a mask is a boolean array of shape ({n}, {n}).")
         if np.triu(allowed, 1).any():
             i, j = np.argwhere(np.triu(allowed, 1))[0]
-            return broken_law("Your mask is not causal.", f"n = {n}: position {i} may see {j}",
-                              name="not causal")
+            return _two_steps_known("not-causal", f"n = {n}: position {i} may see {j}")
         most, limit = int(allowed.sum(1).max()), 2 * _side(n)
         if most > limit:
             return broken_law(f"A query of yours sees {most} keys; at most {limit} are allowed for "
@@ -945,12 +957,38 @@ def _two_steps_judge(cases, outcomes):
         if len(missing):
             i, j = missing[0]
             ways = np.flatnonzero(allowed[i]).tolist()
+            told = (f"position {i} does not reach {j}: it sees {ways},\n"
+                    f"and {j} is seen by {np.flatnonzero(allowed[:, j]).tolist()}")
+            name = _two_steps_pattern(allowed)
+            if name:
+                return _two_steps_known(name, f"n = {n}: {told}")
             name, words = _two_steps_fault(allowed)
             return broken_law(
-                f"{len(missing)} pairs are not connected in two steps for n = {n}.{words}",
-                f"position {i} does not reach {j}: it sees {ways},\n"
-                f"and {j} is seen by {np.flatnonzero(allowed[:, j]).tolist()}", name)
+                f"{len(missing)} pairs are not connected in two steps for n = {n}.{words}", told,
+                name)
     return None
+
+
+def _two_steps_known(name, witness):
+    mistake, = (mistake for mistake in _TWO_STEPS.mistakes if mistake.name == name)
+    return Result("known_mistake", mistake.sentence, witness, mistake=name)
+
+
+def _two_steps_pattern(allowed):
+    """The known mistake whose mask this is, its stretches being of any length; or nothing."""
+    n = len(allowed)
+    place = np.arange(n)
+    back = place[:, None] - place
+    for side in range(2, 2 * _side(n) + 1):
+        same = place[:, None] // side == place // side
+        marks = {mark: np.broadcast_to(place % side == mark, (n, n)) for mark in (0, side - 1)}
+        for name, mask in [("window-only", back < side), ("stretch-only", same),
+                           ("stride-only", back % side == 0), ("first", same | marks[0]),
+                           *(("marks-only", mask) for mask in marks.values()),
+                           *(("marks-only", mask | (back == 0)) for mask in marks.values())]:
+            if (allowed == (mask & (back >= 0))).all():
+                return name
+    return ""
 
 
 def _two_steps_fault(allowed):
@@ -962,9 +1000,6 @@ def _two_steps_fault(allowed):
                               "step reaches is lost in two.")
     width = next((w for w in range(1, n) if not allowed[back == w].all()), n)
     beyond = allowed & (back >= width)
-    if not beyond.any():
-        return "nearest alone", (f" Your queries see the {width} nearest keys and no others. Two "
-                                 "such steps reach hardly twice as far.")
     if all(len({*allowed[back == distance].tolist()}) == 1 for distance in range(n)):
         return "same distances", (" All your queries look at the same distances back. Two steps "
                                   "reach what is a sum of two of them, and nothing else.")
@@ -1036,6 +1071,8 @@ def _rule(query, key, starts, asked, *, faults=frozenset()):
         np.ones((n, n), dtype=bool)
     side = "left" if "late" in faults else "right"
     own, other = (np.searchsorted(starts, at, side=side) - 1 for at in (query, key))
+    if "first-too" in faults:
+        own, other = np.maximum(own, 0), np.maximum(other, 0)
     question = key < asked[other] + (0 if "from-the-row" in faults else starts[other])
     if "one-more" in faults:
         question = key <= starts[other] + asked[other]
@@ -1052,6 +1089,10 @@ def _rule(query, key, starts, asked, *, faults=frozenset()):
         seen = seen & (own == other)
     if "open-questions" in faults:
         seen = seen | question
+    if "nowhere" in faults:  # where documents begin late, position 0 is in none
+        seen = seen & (own >= 0)
+    if "own-hidden" in faults:
+        seen = seen & (back != 0)
     if "polarity" in faults:
         seen = ~seen
     return seen.astype(float) if "numbers" in faults else seen
@@ -1158,7 +1199,8 @@ _RULE = Exercise(
     }, pairs=[("across", "one-more"), ("across", "late"), ("causal", "late"), ("across", "strict"),
               ("across", "causal"), ("causal", "strict"), ("causal", "numbers"),
               ("polarity", "causal"), ("from-the-row", "strict"), ("asking", "strict"),
-              ("across", "polarity"), ("causal", "matrix")]),
+              ("across", "polarity"), ("causal", "matrix")],
+       also=[("late", "first-too"), ("late", "nowhere"), ("strict", "own-hidden")]),
     variants=(_rule_counting, _rule_loops, _rule_torch),
 )
 

@@ -36,15 +36,29 @@ class Mistake:
         sentence: one or two lines: what was done and what to look at, not the answer.
         answer: the wrong version itself, called as the student's function is.
         credit: fraction of the points that it earns all the same.
+        also: other ways of making it that do something else, and are told the same.
     """
 
     name: str
     sentence: str
     answer: Callable
     credit: float = 0.0
+    also: tuple[Callable, ...] = ()
 
 
-def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
+def ways(mistake) -> tuple[Mistake, ...]:
+    """A mistake in each of the ways in which it is made, its own first.
+
+    Args:
+        mistake: `Mistake`.
+
+    >>> [way.answer(-4.2) for way in ways(Mistake("whole", "It is whole.", round, also=(int, abs)))]
+    [-4, -4, 4.2]
+    """
+    return (mistake, *(replace(mistake, answer=answer, also=()) for answer in mistake.also))
+
+
+def switched(faulty, sentences, pairs=(), also=()) -> tuple[Mistake, ...]:
     """Known mistakes made by switching named faults on in one function.
 
     Args:
@@ -53,6 +67,7 @@ def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
         sentences: ``{fault: sentence}``, in the order in which they are tried.
         pairs: ``(fault, fault)`` that one person could make together; such a pair is the mistake
             ``a+b``, with both sentences (see `joined`).
+        also: ``(fault, switch, ...)``, another way of making this fault: with all of these on.
 
     Returns:
         Tuple of `Mistake`: the single faults, then the pairs.
@@ -66,7 +81,8 @@ def switched(faulty, sentences, pairs=()) -> tuple[Mistake, ...]:
     def answer(*faults):
         return functools.partial(faulty, faults=frozenset(faults))
 
-    single = {fault: Mistake(fault, sentence, answer(fault))
+    single = {fault: Mistake(fault, sentence, answer(fault), also=tuple(
+                  answer(*switches) for switches in also if switches[0] == fault))
               for fault, sentence in sentences.items()}
     both = [replace(joined(single[a], single[b]), answer=answer(a, b)) for a, b in pairs]
     return (*single.values(), *both)
@@ -193,7 +209,8 @@ def with_numbers(exercise, numbers, words, reference=None) -> tuple[Exercise, di
     def given(function):
         return functools.partial(function, **numbers)
 
-    mistakes = tuple(replace(m, answer=given(m.answer)) for m in exercise.mistakes)
+    mistakes = tuple(replace(m, answer=given(m.answer), also=tuple(map(given, m.also)))
+                     for m in exercise.mistakes)
     hints = tuple(reworded(hint, words) for hint in exercise.hints)
     return replace(exercise, hints=hints, mistakes=mistakes, variants=(),
                    reference=reference or given(exercise.reference)), words

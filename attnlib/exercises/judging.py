@@ -14,7 +14,7 @@ import numpy as np
 from ..running.outcome import Case, Other, Outcome
 from ..running.runner import run_own
 from .comparing import BY_HAND, aligned, described, errors, leaves, lost, misfit, where
-from .core import Result, argument_names, joined
+from .core import Result, argument_names, joined, ways
 from .relating import by_hand, departure
 
 TOLERANCE, TOLERANCE_HALF = 1e-4, 1e-2
@@ -211,8 +211,9 @@ def _known_mistake(exercise, cases, outcomes, expected):
     _, right, _, *first, left = near[0]
     found = [first]
     for *_, order, other, without in near:
-        both = found[0][1].name + other.name
-        if left and not right and "+" not in both and len(without & left) < len(left) and (
+        names_found = [mistake.name for _, mistake in found]
+        new = "+" not in names_found[0] + other.name and other.name not in names_found
+        if left and not right and new and len(without & left) < len(left) and (
                 len(found) < (len(names) if exercise.kind == "predict" else 3)):
             found.append([order, other])
             left = left & without
@@ -259,10 +260,11 @@ def _possible(exercise, cases, outcomes, wrong):
     first = _smallest(cases, [plain and i in wrong for i, plain in enumerate(ordinary)])
     if first is None:
         first = _smallest(cases, ordinary)
+    known = (way for mistake in exercise.mistakes for way in ways(mistake))
     if len(cases) == 1 or first is None or outcomes[first].raised:
-        return exercise.mistakes
+        return known
     case, outcome = cases[first:first + 1], outcomes[first:first + 1]
-    return (mistake for mistake in exercise.mistakes if same(
+    return (mistake for mistake in known if same(
         exercise, outcome, behaviour(exercise, mistake.answer, case), changes=False))
 
 
