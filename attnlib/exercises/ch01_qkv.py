@@ -231,13 +231,13 @@ def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
     if "swapped" in faults:
         w_query, w_key = w_key, w_query
     query, key, value = x @ w_query, x @ w_key, x @ w_value
-    if "no-projection" in faults:
+    if faults & {"no-projection", "width-without-projection"}:
         query, key = x, x
     if "inputs-averaged" in faults:
         value = x
     if "keys-averaged" in faults:
         value = key
-    d_k = query.shape[-1]
+    d_k = w_key.shape[-1] if "width-without-projection" in faults else query.shape[-1]
     scores = query @ (key.T if "reversed-axes" in faults else np.swapaxes(key, -1, -2))
     scale = (1 if "no-scale" in faults else 1 / d_k if "by-d_k" in faults
              else math.sqrt(d_k) if "multiplied" in faults
@@ -379,6 +379,9 @@ _SELF_ATTENTION = Exercise(
                    "ones. Who asks, the row or the column?",
         "no-projection": "You compared the embeddings themselves. "
                          "What a word asks for and what it offers come from two of the matrices.",
+        "width-without-projection": "You compared the embeddings themselves, over the root of a "
+                                    "width that is not theirs. Two of the matrices make what a "
+                                    "word asks for and what it offers.",
         "inputs-averaged": "You mixed the embeddings. "
                            "A word hands over something that is made with the third matrix.",
         "keys-averaged": "You mixed the keys. A key says how to be found; what is handed over is "
@@ -703,10 +706,21 @@ def _ask_unevenly(keys, index, share):
     return np.linalg.lstsq(keys, scores * keys.shape[1] ** 0.5, rcond=None)[0].tolist()
 
 
+def _are_scores(query, index, share):
+    """Whether numbers, one per key, are scores that would give a key its share."""
+    return any(abs(_shares(scores, 0)[index] - share) <= 0.005
+               for scores in (query, query / math.sqrt(query.size)))
+
+
 def _ask_judge(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         keys, index, share = case.args
         query = finite_array(outcome.value)
+        if query is not None and query.shape == keys.shape[:1] and any(
+                abs(_shares(scores, 0)[index] - share) <= 0.005
+                for scores in (query, query / math.sqrt(keys.shape[1]))):
+            scores = next(m for m in _ASK.mistakes if m.name == "scores")
+            return Result("known_mistake", scores.sentence, mistake=scores.name)
         if query is None or query.shape != keys.shape[1:]:
             got = "no vector of finite numbers" if query is None else f"of shape {query.shape}"
             return another_form(f"A query is one vector, as wide as a key: {keys.shape[1:]}. "

@@ -16,6 +16,7 @@ from .core import (
     Result,
     another_form,
     broken_law,
+    finite_array,
     switched,
     with_numbers,
 )
@@ -132,7 +133,7 @@ def _softmax(scores, axis, *, faults=frozenset()):
         top = scores.max(axis=axis)
     if "empty-nan" not in faults and "even-when-empty" not in faults:
         top = np.where(np.isneginf(top), 0.0, top)
-    shifted = scores if "overflow" in faults else scores - top
+    shifted = scores if faults & {"overflow", "underflow"} else scores - top
     if "even-when-empty" in faults:
         shifted = np.maximum(scores, -1e300) - np.maximum(top, -1e300)
     parts = 2.0 ** shifted if "base-two" in faults else np.exp(shifted)
@@ -142,7 +143,9 @@ def _softmax(scores, axis, *, faults=frozenset()):
         total = parts.sum(axis=axis)
     if "largest-divides" in faults:
         total = parts.max(axis=axis, keepdims=True)
-    if "empty-nan" not in faults:
+    if "underflow" in faults:
+        total = np.where(np.isfinite(scores).any(axis, keepdims=True), total, 1.0)
+    elif "empty-nan" not in faults:
         total = np.where(total == 0, 1.0, total)
     if "epsilon" in faults:
         total = total + 0.1
@@ -200,6 +203,25 @@ def _softmax_cases(seed):
             case(1, 1, 1, axis=-2, hard="all lengths 1")]
 
 
+def _softmax_judge(cases, outcomes):
+    """One number added to each sum of exponentials, whatever its size."""
+    added = []
+    for case, outcome in zip(cases, outcomes):
+        scores, axis = case.args
+        shares, right = finite_array(outcome.value), softmax(scores, axis)
+        if shares is None or shares.shape != right.shape:
+            return None
+        total, top = (how(axis=axis, keepdims=True) for how in (shares.sum, right.max))
+        if not np.allclose(shares, right * total, rtol=1e-4, atol=1e-6):
+            return None
+        total, top = total[top > 0], top[top > 0]
+        added += ((1 / np.maximum(total, 1e-9) - 1) / top).tolist()
+    if min(added) > 1e-4 and np.ptp(added) < 1e-2 * min(added):
+        epsilon = next(m for m in _STABLE.mistakes if m.name == "epsilon")
+        return Result("known_mistake", epsilon.sentence, mistake=epsilon.name)
+    return None
+
+
 _STABLE = Exercise(
     id="3.2", kind="write", points=4, minutes=15, version=1,
     hints=(
@@ -213,9 +235,12 @@ _STABLE = Exercise(
     cases=_softmax_cases,
     spared={"empty": "where there are no scores there is nothing to share out"},
     reference=_softmax_reference,
+    judge=_softmax_judge,
     mistakes=switched(_softmax, {
         "overflow": "With large scores your `exp` overflows, and far below 0 everything rounds to "
                     "0. See equation (3.3).",
+        "underflow": "With large scores your `exp` overflows, and far below 0 a whole row rounds to"
+                     " 0: then 0/0. See equation (3.3).",
         "last-axis": "You always share out along the last axis, whatever axis is asked for.",
         "first-axis": "You always share out along the first axis, whatever axis is asked for.",
         "over-everything": "You divide by the sum of the whole array. "
@@ -561,6 +586,8 @@ def _stream(scores, value, chunk, *, faults=frozenset()):
             new_top = part.max(axis=1, keepdims=True)
         if "top-shared" in faults:
             new_top = np.maximum(top, part.max())
+        if "top-of-first" in faults and start:
+            new_top = top
         keeps_nan = "empty-nan" in faults
         finite = new_top if keeps_nan else np.where(np.isneginf(new_top), 0.0, new_top)
         parts, shrink = np.exp(part - finite), np.exp(top - finite)
@@ -575,8 +602,8 @@ def _stream(scores, value, chunk, *, faults=frozenset()):
         if "mean-of-chunks" in faults:
             own = parts.sum(axis=1, keepdims=True)
             shares.append(parts @ value[start:start + chunk] / np.where(own == 0, 1.0, own))
-        if "top-kept" not in faults or start == 0:
-            top = new_top
+        if not faults & {"top-kept", "top-of-first"} or start == 0:
+            top = finite if "top-of-first" in faults else new_top
     if "mean-of-chunks" in faults:
         return np.mean(shares, axis=0)
     if "divided-each-time" in faults:
@@ -709,8 +736,10 @@ _STREAM = Exercise(
                         "grows, and overflows.",
         "top-shared": "One top for all queries: a query whose scores lie far below the others' "
                       "rounds to 0.",
-        "top-kept": "Your top is that of the first chunk. A later, larger score overflows, or what "
-                    "was gathered is shrunk again and again.",
+        "top-kept": "Your old top stays that of the first chunk: what was gathered is shrunk again "
+                    "and again.",
+        "top-of-first": "You measure all chunks with the top of the first. A later score may be so "
+                        "much larger that its exponential overflows.",
         "shrink-turned": "When a larger score arrives, what you have gathered grows. "
                          "Look at the order in the difference.",
         "rest-lost": "The last chunk is shorter than the others, and you leave it out.",
@@ -877,6 +906,9 @@ def _temperature_judge(cases, outcomes):
              if not abs(reached - keys) <= 0.01 * keys]
     if not wrong:
         return None
+    if all(_is_entropy(case.args[0], *one) for case, one in zip(cases, given)):
+        entropy = next(m for m in _TEMPERATURE.mistakes if m.name == "as-entropy")
+        return Result("known_mistake", entropy.sentence, mistake=entropy.name)
     case, (temperature, reached, keys) = cases[wrong[0]], given[wrong[0]]
     name, words = _temperature_fault(cases, given, wrong)
     return broken_law(
@@ -884,6 +916,12 @@ def _temperature_judge(cases, outcomes):
         f"were {keys}, to 1 %.{words}",
         f"scores {case.args[0].shape}{': ' + case.hard if case.hard else ''}\n"
         f"temperature {temperature:.6g}", name)
+
+
+def _is_entropy(scores, temperature, reached, keys):
+    """Whether the entropy is what was asked for, or as near to it as it comes."""
+    entropy = float(np.log(effective_keys(softmax(scores / temperature))).mean())
+    return abs(entropy - min(keys, math.log(scores.shape[1]))) <= 0.01 * keys
 
 
 def _temperature_fault(cases, given, wrong):
@@ -957,9 +995,10 @@ _TEMPERATURE = Exercise(
 
 @np.errstate(all="ignore")
 def _quiet(scores, *, faults=frozenset()):
-    top = scores.max(axis=-1, keepdims=True)
+    top = scores.max(axis=0 if "first-axis" in faults else -1, keepdims=True)
     if "zero-not-seen" not in faults:
-        top = np.maximum(top, 0.0)
+        seen = not faults & {"ordinary", "one-not-shrunk"}
+        top = np.maximum(top, 0.0) if seen else np.where(np.isneginf(top), 0.0, top)
     if "overflow" in faults:
         top = 0.0 * np.where(np.isneginf(top), 0.0, top)
     if "global-top" in faults:
@@ -984,6 +1023,8 @@ def _quiet(scores, *, faults=frozenset()):
         parts = parts + silent
     if "sigmoid" in faults:
         return 1 / (1 + np.exp(-scores))
+    if "ordinary" in faults and "zero-not-seen" not in faults:
+        total = np.where(total == 0, 1.0, total)
     shares = parts / total
     if "wrong-end" in faults:
         return np.concatenate([silent / total, shares[..., :-1]], axis=-1)
@@ -1074,7 +1115,7 @@ _QUIET = Exercise(
               ("ordinary", "zero-not-seen"), ("one-not-shrunk", "first-axis"),
               ("one-not-shrunk", "global-top"), ("ordinary", "first-axis"),
               ("one-each", "first-axis"), ("one-each", "zero-not-seen"),
-              ("global-top", "first-axis"), ("overflow", "one-each")]),
+              ("overflow", "one-each")]),
     forbidden=_SOFTMAX,
     variants=(_quiet_loops, _quiet_logaddexp, _quiet_torch),
 )
@@ -1153,6 +1194,25 @@ def _fair_cases(seed):
             case((150, 500), missing=(0, 7), hard="two runs are missing")]
 
 
+def _fair_judge(cases, outcomes):
+    """Points that say how far apart runs lie, measured in any way, of one start or the other."""
+    def spreads(runs, rows):
+        for which in (min, max):
+            right = {(run["steps"], run["step"]): run["right"] for run in runs
+                     if run["start"] == which(other["start"] for other in runs)}
+            for how in (np.ptp, np.std, np.var, lambda x: np.std(x, ddof=1)):
+                yield [100 * how(right[steps, step]) for steps, step, _ in rows]
+
+    for case, outcome in zip(cases, outcomes):
+        runs, rows = case.args[0], _fair(*case.args)
+        got = finite_array(outcome.value)
+        if got is None or got.shape != np.shape(rows) or not any(
+                np.allclose(got[:, 2], points) for points in spreads(runs, rows)):
+            return None
+    spread = next(m for m in _FAIR.mistakes if m.name == "spread")
+    return Result("known_mistake", spread.sentence, mistake=spread.name)
+
+
 _FAIR = Exercise(
     id="3.9", kind="write", points=4, minutes=20, version=1,
     hints=(
@@ -1163,6 +1223,7 @@ _FAIR = Exercise(
     ),
     cases=_fair_cases,
     reference=_fair,
+    judge=_fair_judge,
     mistakes=switched(_fair, {
         "both-vary": "You compare runs that differ in start and in step. Then nobody can say which "
                      "of the two did it: the flaw of the experiment itself.",

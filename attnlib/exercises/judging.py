@@ -103,8 +103,8 @@ def _same(exercise, outcome, other, slack, changes):
 
 
 def _family(name):
-    """torch raises RuntimeError where numpy raises ValueError."""
-    return "ValueError" if name == "RuntimeError" else name
+    """numpy, torch and attnlib call a shape that does not fit, or an axis too many, differently."""
+    return "ValueError" if name in ("RuntimeError", "AxisError", "IndexError") else name
 
 
 def _tolerance(*outcomes):
@@ -198,7 +198,7 @@ def _known_mistake(exercise, cases, outcomes, expected):
         if exercise.kind == "predict":  # whichever of the wrong words it is
             left &= {i for i, same in enumerate(alike(others, expected)) if same}
         unlike = [i for i in apart if not names[i]]
-        two = "+" in mistake.name and (unlike or exercise.kind in BY_HAND)
+        two = "+" in mistake.name and (apart - wrong or exercise.kind in BY_HAND)
         # where only hard ones are wrong: it errs more often with the answer than without
         chance = exercise.kind not in BY_HAND and all(names[i] for i in wrong) and (
             len(apart - wrong) >= len(wrong - left))
