@@ -129,6 +129,10 @@ def _softmax(scores, axis, *, faults=frozenset()):
         top = np.abs(np.where(np.isneginf(scores), 0.0, scores)).max(axis=axis, keepdims=True)
     if "smallest" in faults:
         top = scores.min(axis=axis, keepdims=True)
+    if "of-allowed" in faults:
+        allowed = np.ma.masked_invalid(scores)
+        top = (allowed.mean(axis, keepdims=True) if "mean" in faults
+               else allowed.min(axis, keepdims=True)).filled(-np.inf)
     if "no-keepdims" in faults:
         top = scores.max(axis=axis)
     if "empty-nan" not in faults and "even-when-empty" not in faults:
@@ -272,7 +276,8 @@ _STABLE = Exercise(
               ("first-axis", "empty-nan"), ("over-everything", "empty-nan"),
               ("over-everything", "overflow"), ("global-top", "over-everything"),
               ("last-axis", "mean"), ("last-axis", "logarithm"), ("empty-nan", "logarithm"),
-              ("last-axis", "global-top"), ("last-axis", "base-two")]),
+              ("last-axis", "global-top"), ("last-axis", "base-two")],
+       also=[("mean", "of-allowed"), ("smallest", "of-allowed")]),
     forbidden=_SOFTMAX,
     variants=(_softmax_loops, _softmax_torch),
 )

@@ -431,6 +431,8 @@ def less(row, number):
 
 again("3.2", "underflow")(row_by_row(np.exp))
 again("3.2", "overflow")(along(lambda row: np.exp(row) / (sum(map(np.exp, row)) or 1)))
+again("3.2", "smallest")(row_by_row(lambda row: np.exp(row - min(row[np.isfinite(row)]))))
+again("3.2", "mean")(row_by_row(lambda row: np.exp(row - np.mean(row[np.isfinite(row)]))))
 again("3.2", "smallest")(along(lambda row: less(row, min(row))))
 again("3.2", "mean")(along(lambda row: less(row, sum(row) / len(row))))
 again("3.2", "base-two")(row_by_row(lambda row: np.exp2(row - max(row))))
