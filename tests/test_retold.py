@@ -8,7 +8,7 @@ from attnlib.exercises.notebook import assess_seed
 from proofs import retold
 
 CHAPTERS = sorted({id.partition(".")[0] for id, *_ in retold.AGAIN})
-WHOLE = ("1", "2", "3", "4", "7")  # the chapters in which each has been written twice
+WHOLE = ("1", "2", "3", "4", "5", "6", "7")  # the chapters in which each has been written twice
 SEEDS = (0, 1)
 
 

@@ -333,6 +333,29 @@ def _turn_torch(x, positions):
     return torch.view_as_real(pairs * turns).flatten(-2).to(x.dtype)
 
 
+def _turn_judge(cases, outcomes):
+    """Whether the places belong to the length of the input, and not to the input: a cache."""
+    same_length = {}
+    for case, outcome in zip(cases, outcomes):
+        x, positions = case.args
+        turned = finite_array(outcome.value)
+        if turned is None or turned.shape != x.shape:
+            return None
+        same_length.setdefault(len(positions), []).append((x, turned))
+    places = np.arange(512)
+    for n, pairs in same_length.items():
+        for row in range(n):
+            fits = np.ones(len(places), bool)
+            for x, turned in pairs:
+                every = rotate(np.repeat(x[..., row:row + 1, :], len(places), axis=-2), places)
+                close = np.isclose(every, turned[..., row:row + 1, :], rtol=1e-4, atol=1e-4)
+                fits &= close.all(-1).reshape(-1, len(places)).all(0)
+            if not fits.any():
+                return None
+    sentence, = (mistake.sentence for mistake in _TURN.mistakes if mistake.name == "cached")
+    return Result("known_mistake", sentence, mistake="cached")
+
+
 def _turn_cases(seed):
     rng = np.random.default_rng([seed, 53])
 
@@ -366,6 +389,7 @@ _TURN = Exercise(
     spared={"empty": "without vectors nothing is turned",
             "one: axis -1 of x is never of length 1": "features come in pairs"},
     reference=rotate,
+    judge=_turn_judge,
     mistakes=switched(_turn, {
         "halves": "You paired each feature with one half the width away. That is the other "
                   "convention: here neighbours make a pair.",
@@ -729,6 +753,7 @@ def _look_back_in_both(dim, steps):
 
 
 def _look_back_judge(cases, outcomes):
+    found = []
     for case, outcome in zip(cases, outcomes):
         (dim, steps), pair = case.args, outcome.value
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
@@ -738,27 +763,73 @@ def _look_back_judge(cases, outcomes):
                 w_query.ndim == 2 and w_query.shape[0] == dim and w_query.shape[1] > 0):
             return another_form("Both matrices must hold finite numbers and have the shape "
                                 f"(dim, d_k), here ({dim}, d_k), with one d_k for both.")
+        found.append((w_query, w_key, steps))
+    for w_query, w_key, steps in found:
         for n in (20, 500):
-            p = sinusoidal_positions(n, dim)
+            p = sinusoidal_positions(n, len(w_query))
             weights = attention_weights(p @ w_query, p @ w_key, causal=True)
-            found = np.diagonal(weights, -steps)
-            if found.min() < 0.9:
-                at = steps + int(found.argmin())
+            share = np.diagonal(weights, -steps)
+            if share.min() < 0.9:
+                at = steps + int(share.argmin())
+                told = (f"At n = {n} the query at place {at} gives {share.min():.3f} of its "
+                        f"weight to the place {steps} back; 0.9 was asked for.")
+                best = (f"dim {len(w_query)}, steps {steps}\nits best place is "
+                        f"{int(weights[at].argmax())}, with {weights[at].max():.3f}")
+                for mistake in _LOOK_BACK.mistakes:
+                    if mistake.name == _look_back_known(found):
+                        return Result("known_mistake", mistake.sentence, f"{told}\n{best}",
+                                      mistake=mistake.name)
                 name, words = _look_back_fault(w_query, w_key, steps)
-                return broken_law(
-                    f"At n = {n} the query at place {at} gives {found.min():.3f} of its weight to "
-                    f"the place {steps} back; 0.9 was asked for.{words}",
-                    f"dim {dim}, steps {steps}\nits best place is {int(weights[at].argmax())}, "
-                    f"with {weights[at].max():.3f}", name)
+                return broken_law(told + words, best, name)
     return None
+
+
+def _look_back_scores(w_query, w_key):
+    """The scores of queries in the middle of a text, and how far back each has its largest."""
+    p, inner = sinusoidal_positions(60, len(w_query)), np.arange(20, 40)
+    scores = (p[inner] @ w_query) @ (p @ w_key).T
+    return scores, np.unique(inner - scores.argmax(1))
+
+
+def _look_back_known(found):
+    """The known mistake that all of the heads show, whatever their matrices; or nothing."""
+    def everywhere(holds):
+        return all(holds(*head) for head in found)
+
+    def uses(pair):
+        def alone(w_query, w_key, steps):
+            met = np.abs(w_query @ w_key.T)  # which feature of a query meets which one of a key
+            rest = np.delete(np.arange(len(met)), np.r_[2 * pair:2 * pair + 2] % len(met))
+            return max(met[rest].max(), met[:, rest].max()) <= 1e-9 * met.max()
+        return alone
+
+    def looks(distance):
+        return lambda w_query, w_key, steps: (
+            _look_back_scores(w_query, w_key)[1].tolist() == [distance(steps)])
+
+    def unmoved(w_query, w_key, steps):
+        return w_key.shape == w_query.T.shape and not (w_key - np.diag(w_key.diagonal())).any()
+
+    def alike(w_query, w_key, steps):
+        return np.allclose(w_query / np.linalg.norm(w_query), w_key / np.linalg.norm(w_key))
+
+    own = everywhere(looks(lambda steps: 0))
+    return next((name for name, so in {
+        "fastest-only": everywhere(uses(0)),
+        "slowest-only": everywhere(uses(-1)),
+        "too-even": everywhere(looks(lambda steps: steps)),
+        "forwards": everywhere(looks(lambda steps: -steps)),
+        "one-step": everywhere(looks(lambda steps: 1)),
+        "no-shift": own and everywhere(unmoved),
+        "keys-too": own and everywhere(alike),
+        "wrong-sign": everywhere(lambda w_query, w_key, steps: looks(lambda steps: steps)(
+            -w_query, w_key, steps)),
+    }.items() if so), "")
 
 
 def _look_back_fault(w_query, w_key, steps):
     """Name and sentence of where a head looks in the middle of a text, mask or not."""
-    p = sinusoidal_positions(60, len(w_query))
-    scores = (p @ w_query) @ (p @ w_key).T
-    inner = np.arange(20, 40)
-    far = np.unique(inner - scores[inner].argmax(1))
+    scores, far = _look_back_scores(w_query, w_key)
     if np.ptp(scores) < 1e-9:
         return "all alike", " All of your scores are alike: your head looks nowhere."
     if len(far) == 1 and far[0] == steps:
@@ -1174,7 +1245,7 @@ _INTO = Exercise(
                      "its own.",
         "unchanged": "You returned the matrices as they came.",
         "cut": "The features that are not turned are gone. They have a share in the score.",
-    }),
+    }, also=[("reversed", "whole-width")]),
     judge=_into_judge,
     variants=(_into, _into_pair_by_pair, _into_reshaped, _into_other_order),
 )
@@ -1189,18 +1260,19 @@ def _ruled(runs, *, faults=frozenset()):
 
     found = []
     for ours, other in product(runs, runs):
-        alike = [ours["visited"] == other["visited"] or (
-                     "any-places" in faults and ours["visited"] > other["visited"]),
+        alike = [ours["visited"] == other["visited"] or "any-places" in faults and (
+                     "either-way" in faults or ours["visited"] > other["visited"]),
                  ours["steps"] == other["steps"] or "any-steps" in faults,
                  ours["read"] == other["read"]]
-        seen = other["visited"] if "any-places" in faults else ours["visited"]
+        labelled = ours if "ours" in faults else other  # where the two differ
+        seen = labelled["visited"]
         new = (ours["read"] > seen if not {"visited-too", "visited-alone", "edge"} & faults
                else ours["read"] >= seen if "edge" in faults
                else ours["read"] <= seen if "visited-alone" in faults else True)
         if (ours["kind"], other["kind"]) == ("sinusoidal", "learned") and all(alike) and new:
             points = 100 * (told(ours) - told(other))
-            found.append([other["visited"], other["steps"], ours["read"], points])
-    found.sort()
+            found.append([seen, labelled["steps"], ours["read"], points])
+    found.sort(key=lambda row: row[:3] if "by-three" in faults else row)
     if "as-they-come" in faults:
         order = [(run["visited"], run["steps"], run["read"]) for run in runs]
         found.sort(key=lambda row: order.index(tuple(row[:3])))
@@ -1285,7 +1357,11 @@ _REFEREE = Exercise(
     }, pairs=[("visited-too", "turned"), ("visited-too", "shares"), ("any-places", "turned"),
               ("any-places", "shares"), ("edge", "turned"), ("edge", "shares"),
               ("visited-alone", "turned"), ("any-steps", "turned"), ("visited-too", "as-they-come"),
-              ("visited-too", "points-alone")]),
+              ("visited-too", "points-alone")],
+       also=[("any-places", "ours"), ("any-places", "either-way"),
+             ("any-places", "either-way", "ours"),
+             ("any-places", "either-way", "ours", "by-three"), ("any-steps", "ours"),
+             ("any-steps", "by-three"), ("any-steps", "ours", "by-three")]),
     variants=(_ruled_by_key, _ruled_loops),
 )
 

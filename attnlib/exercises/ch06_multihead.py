@@ -121,7 +121,13 @@ def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
                   for w in (w_query, w_key, w_value))
         return attention(*parted).transpose(1, 0, 2).reshape(len(x), -1) @ w_out
     split = dict(reshape_alone="split-reshape" in faults, heads_last="split-heads-last" in faults)
-    if "split-before" in faults:
+    if {"split-before", "blocks"} <= faults:
+        parts, width = np.split(x, heads, axis=-1), x.shape[-1] // heads
+        query, key, value = (np.stack([
+            part @ w[head * width:(head + 1) * width, head * w.shape[1] // heads:
+                     (head + 1) * w.shape[1] // heads] for head, part in enumerate(parts)], -3)
+            for w in (w_query, w_key, w_value))
+    elif "split-before" in faults:
         tied = [w[:x.shape[-1] // heads, :w.shape[1] // heads] for w in (w_query, w_key, w_value)]
         query, key, value = (_apart(x, heads, **split) @ w for w in tied)
     else:
@@ -278,7 +284,7 @@ _ALL_HEADS = Exercise(
               ("axis", "no-scale"), ("split-heads-last", "whole-width"),
               ("split-before", "merge-reshape"), ("model-width", "merge-reshape"),
               ("model-width", "split-reshape"), ("heads-attend", "whole-width"),
-              ("heads-attend", "model-width")]) + (Mistake(
+              ("heads-attend", "model-width")], also=[("split-before", "blocks")]) + (Mistake(
                   "view-after-transpose",
                   "You merged by `view` after a transpose. A view cannot put numbers in another "
                   "order in memory: `reshape` can.", _all_heads_viewed),),
@@ -312,7 +318,8 @@ def _grouped(query, key, value, *, faults=frozenset()):
         x = np.repeat(x, times, axis=-3)
         if "reversed" in faults:
             x = x[..., ::-1, :, :]
-        return np.roll(x, 1, axis=-3) if "shifted" in faults else x
+        ahead = -1 if "ahead" in faults else 1
+        return np.roll(x, ahead, axis=-3) if "shifted" in faults else x
 
     key, value = serve(key, "key"), serve(value, "value")
     if "one-query" in faults:
@@ -325,6 +332,7 @@ def _grouped(query, key, value, *, faults=frozenset()):
     found = attention(query, key, value, scale=scale)
     if "group-mean" in faults:
         found = found.reshape(*found.shape[:-3], kv_heads, times, *found.shape[-2:]).mean(-3)
+        found = np.repeat(found, times, axis=-3) if "for-each" in faults else found
     return found
 
 
@@ -415,7 +423,8 @@ _GROUPED = Exercise(
     }, pairs=[("tiled", "no-scale"), ("key-tiled", "no-scale"), ("value-tiled", "no-scale"),
               ("key-tiled", "divided"), ("reversed", "no-scale"), ("one-query", "no-scale"),
               ("group-mean", "no-scale"), ("tiled", "one-query"), ("tiled", "divided"),
-              ("shifted", "no-scale"), ("tiled", "group-mean")]),
+              ("shifted", "no-scale"), ("tiled", "group-mean")],
+       also=[("shifted", "ahead"), ("group-mean", "for-each")]),
     forbidden=("attnlib.repeat_heads",),
     variants=(_grouped_loops, _grouped_einsum, _grouped_torch),
 )
@@ -432,6 +441,9 @@ def _parts(found, w_out, *, faults=frozenset()):
         blocks = np.broadcast_to(blocks[:1], blocks.shape)
     if "reversed" in faults:
         blocks = blocks[::-1]
+    if {"head-axis-zero", "by-rows"} <= faults:
+        return np.stack([part @ w_out[at * width:(at + 1) * width]
+                         for at, part in enumerate(found)])
     if "head-axis-zero" in faults:
         order = np.swapaxes(found.reshape(-1, heads, *found.shape[-2:]), 0, 1)
         found = order.reshape(found.shape)
@@ -535,7 +547,8 @@ _PARTS = Exercise(
               ("without", "words-first"), ("first-rows", "sum"), ("divided", "words-first"),
               ("alternating", "divided"), ("first-rows", "divided"), ("alternating", "without"),
               ("alternating", "absolute"), ("divided", "sum"), ("alternating", "sizes"),
-              ("reversed", "words-first"), ("running", "words-first"), ("divided", "without")]),
+              ("reversed", "words-first"), ("running", "words-first"), ("divided", "without")],
+       also=[("head-axis-zero", "by-rows")]),
     variants=(_parts_loops, _parts_silenced, _parts_einsum, _parts_torch),
 )
 
@@ -797,6 +810,8 @@ def _taken(found, other, w_out, head, how, *, faults=frozenset()):
         output = output * heads / (heads - 1)
     if "alternating" in faults:
         output = np.moveaxis(found, 1, -1).reshape(*output.shape[:-1], -1) @ w_out
+    if {"no-output", "merged"} <= faults:
+        return merge_heads(found)
     return found if "no-output" in faults else output
 
 
@@ -904,7 +919,7 @@ _TAKEN = Exercise(
               ("from-one", "patch-mean"), ("from-one", "mean-of-other"),
               ("from-one", "alternating"), ("one-number", "patch-mean"),
               ("mean-of-other", "patch-mean"), ("one-number", "alternating"),
-              ("everything", "patch-mean")]),
+              ("everything", "patch-mean")], also=[("no-output", "merged")]),
     forbidden=(),
     variants=(_taken_parts, _taken_loops, _taken_torch),
 )

@@ -534,3 +534,738 @@ def _(n):
     back = np.roll(np.eye(n, dtype=bool), 1, axis=0)
     middle = [[(j + 1) % n <= (i + 1) % n for j in range(n)] for i in range(n)]
     return [back, np.array(middle), forth]
+
+
+# 5.1: 30 degrees a place
+
+@again("5.1", "swapped")
+def _():
+    query, key = 4 * np.exp(1j * math.pi / 6), 2j * np.exp(3j * math.pi / 6)
+    return {"q": [query.real, query.imag], "k": [key.real, key.imag],
+            "near": (query * key.conjugate()).real, "far": -4 * 3 ** 0.5, "after": 4 * 3 ** 0.5}
+
+
+# 5.2
+
+def falling(slopes, n_q, n_k, fall=abs):
+    """The bias, entry by entry."""
+    return np.array([[[-slope * fall(i + n_k - n_q - j) for j in range(n_k)]
+                      for i in range(n_q)] for slope in slopes]).reshape(len(slopes), n_q, n_k)
+
+
+def halving(heads):
+    """The slopes that were asked for."""
+    return [0.5 ** (8 * (head + 1) / heads) for head in range(heads)]
+
+
+@again("5.2", "no-eight")
+def _(heads, n_q, n_k):
+    return falling([0.5 ** ((head + 1) / heads) for head in range(heads)], n_q, n_k)
+
+
+@again("5.2", "inverted")
+def _(heads, n_q, n_k):
+    return falling([0.5 ** (8 / (head + 1)) for head in range(heads)], n_q, n_k)
+
+
+@again("5.2", "root")
+def _(heads, n_q, n_k):
+    return falling(halving(heads), n_q, n_k, lambda back: math.sqrt(abs(back)))
+
+
+@again("5.2", "transposed")
+def _(heads, n_q, n_k):
+    return np.array([[[-slope * abs(n_k - n_q + i - j) for i in range(n_q)]
+                      for j in range(n_k)] for slope in halving(heads)])
+
+
+# 5.3: two features as a complex number
+
+def turned(x, places, base=1e4, turn=lambda pair, angle: pair * np.exp(1j * angle)):
+    """The pairs of features at their places, turned."""
+    width = x.shape[-1]
+    pairs = x.reshape(*x.shape[:-1], width // 2, 2)
+    pair = pairs[..., 0] + 1j * pairs[..., 1]
+    angle = np.multiply.outer(np.asarray(places), base ** (-2 * np.arange(width // 2) / width))
+    pair = turn(pair, angle)
+    return np.stack([pair.real, pair.imag], -1).reshape(x.shape)
+
+
+@again("5.3", "no-minus")
+def _(x, positions):
+    out = np.empty(x.shape)
+    for i in range(0, x.shape[-1], 2):
+        sine, cosine = (f(positions * 1e4 ** (-i / x.shape[-1])) for f in (np.sin, np.cos))
+        out[..., i] = x[..., i] * cosine + x[..., i + 1] * sine
+        out[..., i + 1] = x[..., i] * sine + x[..., i + 1] * cosine
+    return out
+
+
+@again("5.3", "exchanged")
+def _(x, positions):
+    return turned(x, positions, turn=lambda pair, angle: pair * 1j * np.exp(-1j * angle))
+
+
+@again("5.3", "in-place")
+def _(x, positions):
+    result = turned(x, positions)
+    for i in range(x.shape[-1]):
+        x[..., i] = result[..., i]
+    return x
+
+
+@again("5.3", "head-axis")
+def _(x, positions):
+    if x.ndim == 2:
+        return turned(x, positions)
+    heads_last = np.swapaxes(x, -2, -3)
+    return np.swapaxes(turned(heads_last, np.arange(x.shape[-3])), -2, -3)
+
+
+def keeping():
+    kept = {}
+
+    def turn_pairs(x, positions):
+        n = len(positions)
+        if n not in kept:
+            kept[n] = [int(place) for place in positions]
+        return turned(x, kept[n])
+    return turn_pairs
+
+
+again("5.3", "cached")(keeping())
+
+
+# 5.4
+
+def next_places(new, past):
+    return np.arange(new.shape[-2]) + past.shape[-2]
+
+
+def met(query, key, past):
+    """The scores of what is turned already."""
+    keys = np.concatenate([past, key], -2)
+    return np.einsum("...id,...jd->...ij", query, keys) * query.shape[-1] ** -0.5
+
+
+@again("5.4", "both-from-zero")
+def _(query, key, past):
+    places = list(range(key.shape[-2]))
+    return met(turned(query, places), turned(key, places), past)
+
+
+@again("5.4", "left-axes")
+def _(query, key, past):
+    places = range(len(past), len(past) + len(query))
+    keys = np.vstack([past, turned(key, places)])
+    return turned(query, places) @ np.swapaxes(keys, -1, -2) / math.sqrt(keys.shape[-1])
+
+
+@again("5.4", "last-place")
+def _(query, key, past):
+    places = np.full(key.shape[-2], past.shape[-2] + key.shape[-2] - 1)
+    return met(turned(query, places), turned(key, places), past)
+
+
+@again("5.4", "query-unturned")
+def _(query, key, past):
+    return met(query, turned(key, next_places(key, past)), past)
+
+
+@again("5.4", "key-unturned")
+def _(query, key, past):
+    return met(turned(query, next_places(query, past)), key, past)
+
+
+# 5.5
+
+def pairing(width):
+    """For each column of a head of ours, the one of theirs."""
+    return [half for i in range(width // 2) for half in (i, i + width // 2)]
+
+
+@again("5.5", "first-head")
+def _(w, heads):
+    width = w.shape[1] // heads
+    return w[:, pairing(width) + list(range(width, w.shape[1]))]
+
+
+@again("5.5", "heads-inside")
+def _(w, heads):
+    width = w.shape[1] // heads
+    return np.stack([w[:, from_ * heads + head] for from_ in pairing(width)
+                     for head in range(heads)], 1)
+
+
+@again("5.5", "split")
+def _(w, heads):
+    return np.stack([part[:, pairing(part.shape[1])] for part in np.hsplit(w, heads)], 1)
+
+
+@again("5.5", "transposed")
+def _(w, heads):
+    return np.vstack([part[:, pairing(part.shape[1])].T for part in np.hsplit(w, heads)])
+
+
+# 5.7: a query asks for an encoding, turned back; the scores are large enough for one key
+
+def shift(dim, steps):
+    """The matrix that takes the encoding of a place to that of the place so many steps before."""
+    matrix = np.zeros((dim, dim))
+    for i in range(0, dim, 2):
+        angle = steps * 1e4 ** (-i / dim)
+        matrix[i:i + 2, i:i + 2] = [[math.cos(angle), math.sin(angle)],
+                                    [-math.sin(angle), math.cos(angle)]]
+    return matrix
+
+
+LOUD = 3e4
+again("5.7", "forwards")(lambda dim, steps: (LOUD * shift(dim, -steps), np.eye(dim)))
+again("5.7", "no-shift")(lambda dim, steps: (LOUD * np.eye(dim), np.eye(dim)))
+again("5.7", "one-step")(lambda dim, steps: (np.eye(dim), LOUD * shift(dim, -1)))
+again("5.7", "keys-too")(lambda dim, steps: (LOUD * shift(dim, steps), shift(dim, steps)))
+again("5.7", "wrong-sign")(lambda dim, steps: (shift(dim, steps), -LOUD * np.eye(dim)))
+
+
+@again("5.7", "fastest-only")
+def _(dim, steps):
+    return LOUD * shift(dim, steps)[:, :2], np.eye(dim)[:, :2]
+
+
+@again("5.7", "slowest-only")
+def _(dim, steps):
+    return shift(dim, steps)[:, -2:], LOUD * np.eye(dim)[:, -2:]
+
+
+# 5.8
+
+def bucketed(bucket):
+    """An answer that looks up ``bucket(back, half, far)``, key by key."""
+    def bucket_bias(table, far, n_q, n_k):
+        bias = np.zeros((table.shape[1], n_q, n_k))
+        for i in range(n_q):
+            for j in range(n_k):
+                bias[:, i, j] = table[bucket(i + n_k - n_q - j, len(table) // 2, far)]
+        return bias
+    return bucket_bias
+
+
+def logarithmic(back, half, far):
+    """The part of the second half that lies before this distance."""
+    return half * math.log(back / half) / math.log(far / half)
+
+
+def right_bucket(back, half, far, whole=math.floor):
+    if back < half:
+        return max(back, 0)
+    return min(2 * half - 1, half + whole(logarithmic(back, half, far)))
+
+
+@again("5.8", "top-left")
+def _(table, far, n_q, n_k):
+    return np.array([[[table[right_bucket(i - j, len(table) // 2, far), head]
+                       for j in range(n_k)] for i in range(n_q)] for head in range(len(table[0]))])
+
+
+again("5.8", "both-sides")(bucketed(lambda back, half, far: right_bucket(abs(back), half, far)))
+again("5.8", "unclipped")(bucketed(
+    lambda back, half, far: back if back < 0 else right_bucket(back, half, far)))
+again("5.8", "no-cap")(bucketed(
+    lambda back, half, far: max(back, 0) if back < half
+    else half + int(logarithmic(back, half, far))))
+again("5.8", "exact-alone")(bucketed(lambda back, half, far: sorted([0, back, 2 * half - 1])[1]))
+again("5.8", "one-for-all")(bucketed(lambda back, half, far: min(max(back, 0), half)))
+again("5.8", "from-one")(bucketed(
+    lambda back, half, far: max(back, 0) if back < half else min(
+        2 * half - 1, int(half + half * math.log(back) / math.log(far)))))
+again("5.8", "all-buckets")(bucketed(
+    lambda back, half, far: max(back, 0) if back < half else min(
+        2 * half - 1, int(half + 2 * logarithmic(back, half, far)))))
+again("5.8", "rounded")(bucketed(
+    lambda back, half, far: right_bucket(back, half, far, lambda x: int(x + 0.5))))
+again("5.8", "ceiling")(bucketed(
+    lambda back, half, far: right_bucket(back, half, far, lambda x: -int(-x // 1))))
+again("5.8", "negative")(lambda table, far, n_q, n_k: bucketed(right_bucket)(
+    0 - table, far, n_q, n_k))
+again("5.8", "heads-last")(lambda table, far, n_q, n_k: np.stack(
+    list(bucketed(right_bucket)(table, far, n_q, n_k)), -1))
+again("5.8", "transposed")(lambda table, far, n_q, n_k: np.array(
+    [bias.T for bias in bucketed(right_bucket)(table, far, n_q, n_k)]))
+
+
+# 5.9
+
+def further(places, base):
+    """An answer from ``places(positions, s, how)`` and ``base(s, d, how)``, s being at least 1."""
+    def read_further(x, positions, trained, longest, how):
+        s = max(1, longest / trained)
+        return turned(x, places(positions, s, how), base(s, x.shape[-1], how))
+    return read_further
+
+
+def squeezed(positions, s, how):
+    return np.asarray(positions) / s if how == "interpolate" else positions
+
+
+def raised(s, d, how):
+    return 1e4 * math.exp(math.log(s) * d / (d - 2)) if how == "base" else 1e4
+
+
+again("5.9", "stretched")(further(
+    lambda positions, s, how: positions * s if how == "interpolate" else positions, raised))
+again("5.9", "whole")(further(
+    lambda positions, s, how: np.trunc(squeezed(positions, s, how)), raised))
+again("5.9", "base-by-s")(further(squeezed, lambda s, d, how: 1e4 * s if how == "base" else 1e4))
+again("5.9", "turned-power")(further(
+    squeezed, lambda s, d, how: 1e4 * s ** (1 - 2 / d) if how == "base" else 1e4))
+again("5.9", "one-less")(further(
+    squeezed, lambda s, d, how: 1e4 * s * s ** (1 / (d - 1)) if how == "base" else 1e4))
+again("5.9", "lowered")(further(
+    squeezed, lambda s, d, how: 1e8 / raised(s, d, how)))
+again("5.9", "both")(further(lambda positions, s, how: positions / s,
+                            lambda s, d, how: raised(s, d, "base")))
+again("5.9", "exchanged")(further(
+    lambda positions, s, how: squeezed(positions, s, "interpolate" * (how == "base")),
+    lambda s, d, how: raised(s, d, "base" * (how == "interpolate"))))
+again("5.9", "interpolate-alone")(further(lambda positions, s, how: positions / s,
+                                         lambda s, d, how: 1e4))
+again("5.9", "plain")(lambda x, positions, *rest: turned(x, positions))
+
+
+@again("5.9", "no-floor")
+def _(x, positions, trained, longest, how):
+    if how == "interpolate":
+        return turned(x, [place * trained / longest for place in positions])
+    return turned(x, positions, raised(longest / trained, x.shape[-1], how))
+
+
+@again("5.9", "whole-factor")
+def _(x, positions, trained, longest, how):
+    return further(squeezed, raised)(x, positions, 1, max(1, longest // trained), how)
+
+
+@again("5.9", "by-rows")
+def _(x, positions, trained, longest, how):
+    return further(squeezed, raised)(x, positions, trained, x.shape[-2], how)
+
+
+# 5.10: neighbours to halves
+
+def apart(turned_width, width):
+    """For each column of theirs, the one of ours."""
+    return [*range(0, turned_width, 2), *range(1, turned_width, 2), *range(turned_width, width)]
+
+
+def reordered(order):
+    """An answer that takes the columns of both in the order ``order(turned, width)``."""
+    def into_theirs(w_query, w_key, turned):
+        columns = order(turned, w_key.shape[1])
+        return tuple(w.T[np.array(columns, int)].T for w in (w_query, w_key))
+    return into_theirs
+
+
+again("5.10", "inverse")(reordered(lambda turned, width: np.argsort(apart(turned, width))))
+again("5.10", "whole-width")(reordered(lambda turned, width: apart(width, width)))
+again("5.10", "odd-first")(reordered(lambda turned, width: [
+    *range(1, turned, 2), *range(0, turned, 2), *range(turned, width)]))
+again("5.10", "reversed")(reordered(lambda turned, width: range(width)[::-1]))
+again("5.10", "rest-first")(reordered(lambda turned, width: [
+    *range(turned, width), *apart(turned, turned)]))
+
+
+@again("5.10", "query-alone")
+def _(w_query, w_key, turned):
+    return w_query[:, apart(turned, w_query.shape[1])], 1 * w_key
+
+
+@again("5.10", "key-alone")
+def _(w_query, w_key, turned):
+    return 1 * w_query, w_key[:, apart(turned, w_key.shape[1])]
+
+
+again("5.10", "unchanged")(lambda w_query, w_key, turned: [np.array(w_query), np.array(w_key)])
+again("5.10", "cut")(reordered(lambda turned, width: apart(turned, turned)))
+
+
+# 5.11
+
+def paired(fits, points=lambda ours, theirs: 100 * (np.mean(ours) - np.mean(theirs))):
+    """An answer that compares all runs that ``fits(ours, theirs)`` puts side by side."""
+    def fair_pairs(runs):
+        found = [[ours["visited"], ours["steps"], ours["read"],
+                  float(points(ours["right"], theirs["right"]))]
+                 for ours in runs if ours["kind"] == "sinusoidal"
+                 for theirs in runs if theirs["kind"] == "learned" and fits(ours, theirs)]
+        return sorted(found, key=lambda row: row[:3])  # alike in these: as they come
+    return fair_pairs
+
+
+def agree(ours, theirs, *names):
+    return all(ours[name] == theirs[name] for name in names)
+
+
+def fair(ours, theirs):
+    return agree(ours, theirs, "visited", "steps", "read") and ours["read"] > ours["visited"]
+
+
+again("5.11", "any-places")(paired(
+    lambda ours, theirs: agree(ours, theirs, "steps", "read") and ours["read"] > ours["visited"]))
+again("5.11", "any-steps")(paired(
+    lambda ours, theirs: agree(ours, theirs, "visited", "read") and ours["read"] > ours["visited"]))
+again("5.11", "visited-too")(paired(
+    lambda ours, theirs: agree(ours, theirs, "visited", "steps", "read")))
+again("5.11", "visited-alone")(paired(
+    lambda ours, theirs: agree(ours, theirs, "visited", "steps", "read")
+    and ours["read"] <= ours["visited"]))
+again("5.11", "edge")(paired(
+    lambda ours, theirs: agree(ours, theirs, "visited", "steps", "read")
+    and not ours["read"] < ours["visited"]))
+again("5.11", "turned")(paired(
+    fair, lambda ours, theirs: (sum(theirs) / len(theirs) - sum(ours) / len(ours)) * 100))
+again("5.11", "shares")(paired(
+    fair, lambda ours, theirs: sum(ours) / len(ours) - sum(theirs) / len(theirs)))
+again("5.11", "best-run")(paired(fair, lambda ours, theirs: 100 * (max(ours) - max(theirs))))
+again("5.11", "median")(paired(
+    fair, lambda ours, theirs: 100 * (np.percentile(ours, 50) - np.percentile(theirs, 50))))
+
+
+@again("5.11", "as-they-come")
+def _(runs):
+    found = {}
+    for run in runs:
+        found.setdefault((run["visited"], run["steps"], run["read"]), {})[run["kind"]] = run
+    return [[*setting, 100 * float(np.mean(both["sinusoidal"]["right"])
+                                   - np.mean(both["learned"]["right"]))]
+            for setting, both in found.items() if len(both) == 2 and setting[2] > setting[0]]
+
+
+@again("5.11", "points-alone")
+def _(runs):
+    return [row.pop() for row in paired(fair)(runs)]
+
+
+# 5.12: the verdict turns from (2, 64) to (4, 64), and from (4, 16) to (4, 64)
+
+again("5.12", "exchanged")(lambda: {"heads": [(4, 16), (4, 64)], "length": [(2, 64), (4, 64)]})
+again("5.12", "heads-both")(lambda: {"heads": [(1, 16), (4, 64)], "length": [(4, 32), (4, 64)]})
+again("5.12", "length-both")(lambda: {"heads": [(1, 64), (4, 64)], "length": [(8, 16), (4, 64)]})
+again("5.12", "turned")(lambda: {"heads": [(4, 64), (2, 64)], "length": [(4, 64), (4, 32)]})
+again("5.12", "heads-stays")(lambda: {"heads": [(1, 16), (2, 16)], "length": [(4, 16), (4, 64)]})
+again("5.12", "length-stays")(lambda: {"heads": [(8, 64), (4, 64)], "length": [(1, 16), (1, 64)]})
+
+
+# 6.1
+
+LAYER = {"width": 8, "weights": 24576, "cache": 64, "key_head": 3}
+again("6.1", "full-values")(lambda: LAYER | {"weights": 3 * 96 ** 2 + 96 * 32})
+again("6.1", "one-head")(lambda: LAYER | {"weights": 4 * 96 * 8})
+again("6.1", "queries-too")(lambda: LAYER | {"cache": 8 * (12 + 4 + 4)})
+
+
+# 6.2: head by head, by its columns
+
+def columns(w, head, heads):
+    width = w.shape[-1] // heads
+    return w[:, head * width:(head + 1) * width]
+
+
+def beside(found):
+    """What the heads found, one after the other in each row."""
+    return np.concatenate(found, -1)
+
+
+def headed(share=exponentials, merge=beside, loud=1.0):
+    """An answer; ``share(scores)`` gives the parts of each head, ``merge(list)`` joins them."""
+    def all_heads(x, w_query, w_key, w_value, w_out, heads):
+        found = []
+        for head in range(heads):
+            query, key, value = (x @ columns(w, head, heads) for w in (w_query, w_key, w_value))
+            scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(key.shape[-1])
+            found.append(over(share(scores * loud)) @ value)
+        return merge(found) @ w_out
+    return all_heads
+
+
+again("6.2", "merge-heads-last")(headed(merge=lambda found: np.stack(
+    [part[..., i] for i in range(found[0].shape[-1]) for part in found], -1)))
+again("6.2", "merge-crossed")(headed(merge=lambda found: np.stack(found, -1).transpose(
+    *range(found[0].ndim - 2), -2, -3, -1).reshape(*found[0].shape[:-1], -1)))
+again("6.2", "first-head")(headed(merge=lambda found: beside([found[0]] * len(found))))
+
+
+@again("6.2", "split-before")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    part, found = x.shape[-1] // heads, []
+    for head in range(heads):
+        rows = slice(head * part, (head + 1) * part)
+        query, key, value = (x[..., rows] @ columns(w, head, heads)[rows]
+                             for w in (w_query, w_key, w_value))
+        scores = query @ np.swapaxes(key, -1, -2) / math.sqrt(key.shape[-1])
+        found.append(over(exponentials(scores)) @ value)
+    return beside(found) @ w_out
+
+
+@again("6.2", "no-scale")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    return headed(loud=math.sqrt(w_key.shape[-1] / heads))(
+        x, w_query, w_key, w_value, w_out, heads)
+
+
+@again("6.2", "mean-scores")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    together = (x @ w_query) @ np.swapaxes(x @ w_key, -1, -2)
+    width = w_key.shape[-1] / heads
+    weights = over(exponentials(together / heads / math.sqrt(width)))
+    return weights @ (x @ w_value) @ w_out
+
+
+@again("6.2", "axis")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    found = []
+    for head in range(heads):
+        query, key = x @ columns(w_query, head, heads), x @ columns(w_key, head, heads)
+        turned_round = key @ np.swapaxes(query, -1, -2) / math.sqrt(key.shape[-1])
+        weights = np.swapaxes(over(exponentials(turned_round)), -1, -2)
+        found.append(weights @ x @ columns(w_value, head, heads))
+    return beside(found) @ w_out
+
+
+@again("6.2", "heads-compete")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    parts = []
+    for head in range(heads):
+        query, key = x @ columns(w_query, head, heads), x @ columns(w_key, head, heads)
+        parts.append(np.exp(query @ np.swapaxes(key, -1, -2) / math.sqrt(key.shape[-1])))
+    return beside([part / sum(parts) @ x @ columns(w_value, head, heads)
+                   for head, part in enumerate(parts)]) @ w_out
+
+
+# 6.3: query head by query head
+
+def sharing(key_head=lambda head, times, kv_heads: head // times, loud=1.0, less=False):
+    """An answer in which each query head asks the key head with this number."""
+    def grouped(query, key, value):
+        kv_heads = key.shape[-3]
+        times = query.shape[-3] // kv_heads
+        found = []
+        for head in range(query.shape[-3]):
+            at = key_head(head, times, kv_heads)
+            scores = query[..., head, :, :] @ np.swapaxes(key[..., at, :, :], -1, -2)
+            scores = scores * loud * key.shape[-1] ** -0.5
+            found.append(over(exponentials(scores)) @ value[..., at, :, :] / (times ** less))
+        return np.stack(found, -3)
+    return grouped
+
+
+again("6.3", "shifted")(sharing(lambda head, times, kv_heads: (head + 1) // times % kv_heads))
+again("6.3", "divided")(sharing(less=True))
+
+
+@again("6.3", "one-query")
+def _(query, key, value):
+    times = query.shape[-3] // key.shape[-3]
+    first = [head - head % times for head in range(query.shape[-3])]
+    return sharing()(query[..., first, :, :], key, value)
+
+
+@again("6.3", "group-mean")
+def _(query, key, value):
+    found, times = sharing()(query, key, value), query.shape[-3] // key.shape[-3]
+    for begin in range(0, query.shape[-3], times):
+        group = found[..., begin:begin + times, :, :]
+        group[:] = sum(group[..., i, :, :] for i in range(times))[..., None, :, :] / times
+    return found
+
+
+@again("6.3", "no-scale")
+def _(query, key, value):
+    return sharing(loud=math.sqrt(key.shape[-1]))(query, key, value)
+
+
+# 6.4
+
+def shared_out(found, w_out):
+    width = found.shape[-1]
+    return np.stack([found[..., head, :, :] @ w_out[head * width:][:width]
+                     for head in range(found.shape[-3])], -3)
+
+
+@again("6.4", "head-axis-zero")
+def _(found, w_out):
+    width, parts = found.shape[-1], []
+    for head in range(len(found)):
+        parts.append(found[head] @ w_out[head * width:][:width])
+    return np.array(parts)
+
+
+@again("6.4", "running")
+def _(found, w_out):
+    parts = shared_out(found, w_out)
+    for head in range(1, found.shape[-3]):
+        parts[..., head, :, :] += parts[..., head - 1, :, :]
+    return parts
+
+
+@again("6.4", "shares")
+def _(found, w_out):
+    parts = shared_out(found, w_out)
+    return parts / sum(parts[..., [head], :, :] for head in range(found.shape[-3]))
+
+
+@again("6.4", "sizes")
+def _(found, w_out):
+    return np.linalg.norm(shared_out(found, w_out), axis=-1)
+
+
+@again("6.4", "absolute")
+def _(found, w_out):
+    parts = shared_out(found, w_out)
+    return np.where(parts < 0, -parts, parts)
+
+
+# 6.6: each head asks for one key, and gives its label to one half of the output
+
+def two_ears(first, second, keep=(1, 1)):
+    """``first`` and ``second``: which half of the query each head hears."""
+    def two_heads(keys, labels):
+        w_query = np.zeros((2 * keys, 2 * keys))
+        for head, ear in enumerate((first, second)):
+            w_query[ear * keys:(ear + 1) * keys, head * keys:(head + 1) * keys] = np.eye(keys)
+        halves = np.repeat(np.array(keep, float), labels)
+        return (300 * w_query, np.hstack([np.eye(keys)] * 2), np.hstack([np.eye(labels)] * 2),
+                np.diag(halves))
+    return two_heads
+
+
+again("6.6", "other-ear")(two_ears(1, 1))
+again("6.6", "second-label")(two_ears(0, 1, keep=(0, 1)))
+
+
+# 6.7
+
+def without(replaced, every=False):
+    """An answer in which ``replaced(found, other, head, how)`` stands in the place of a head."""
+    def taken_out(found, other, w_out, head, how):
+        heads = found.shape[1]
+        parts = [replaced(found, other, one, how) + np.zeros_like(found[:, one])
+                 if every or one == head else found[:, one] for one in range(heads)]
+        return np.concatenate(parts, -1) @ w_out
+    return taken_out
+
+
+def instead(found, other, head, how):
+    """What was asked for."""
+    return {"zero": 0, "mean": sum(found[:, head]) / len(found), "patch": other[:, head]}[how]
+
+
+def in_place_of(how, other_way):
+    """The same, but for one of the three ways."""
+    def replaced(found, other, head, asked):
+        return (other_way(found, other, head) if asked == how
+                else instead(found, other, head, asked))
+    return replaced
+
+
+again("6.7", "everything")(without(instead, every=True))
+again("6.7", "mean-of-heads")(without(in_place_of(
+    "mean", lambda found, other, head: found.mean((0, 1)))))
+again("6.7", "own-mean")(without(in_place_of(
+    "mean", lambda found, other, head: sum(found[:, one] for one in range(found.shape[1]))
+    / found.shape[1])))
+again("6.7", "patch-mean")(without(in_place_of(
+    "patch", lambda found, other, head: sum(other[:, head]) / len(other))))
+again("6.7", "own-for-patch")(without(in_place_of(
+    "patch", lambda found, other, head: sum(found[:, head]) / len(found))))
+again("6.7", "half")(without(in_place_of(
+    "patch", lambda found, other, head: 0.5 * found[:, head] + 0.5 * other[:, head])))
+again("6.7", "added")(without(in_place_of(
+    "patch", lambda found, other, head: other[:, head] + found[:, head])))
+
+
+@again("6.7", "alternating")
+def _(found, other, w_out, head, how):
+    changed = found.copy()
+    changed[:, head] = instead(found, other, head, how)
+    return np.stack([changed[:, one, :, i] for i in range(found.shape[-1])
+                     for one in range(found.shape[1])], -1) @ w_out
+
+
+@again("6.7", "scaled")
+def _(found, other, w_out, head, how):
+    heads = found.shape[1]
+    louder = found * (heads / (heads - 1) if how == "zero" and heads > 1 else 1)
+    louder[:, head] = instead(found, other, head, how)
+    return np.concatenate([louder[:, one] for one in range(heads)], -1) @ w_out
+
+
+@again("6.7", "no-output")
+def _(found, other, w_out, head, how):
+    return without(instead)(found, other, np.eye(len(w_out)), head, how)
+
+
+# 6.8
+
+def asking(weigh, loud=1.0):
+    """An answer; ``weigh(scores, seen)`` gives a head's weights, ``seen`` with an axis of words."""
+    def words_ask(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+        found = []
+        for head in range(heads):
+            query = words @ columns(w_query, head, heads)
+            key = patches @ columns(w_key, head, heads)
+            scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(key.shape[-1])
+            weights = weigh(scores * loud, np.asarray(seen)[..., None, :])
+            found.append(weights @ (patches @ columns(w_value, head, heads)))
+        return beside(found) @ w_out
+    return words_ask
+
+
+def seen_alone(scores, seen):
+    hidden = np.broadcast_to(~seen, scores.shape)
+    top = np.where(hidden, -1e300, scores).max(-1, keepdims=True)
+    return over(np.where(hidden, 0, np.exp(np.minimum(scores - top, 0))))
+
+
+again("6.8", "mask-after")(asking(lambda scores, seen: over(exponentials(scores)) * seen))
+again("6.8", "times-mask")(asking(lambda scores, seen: over(exponentials(scores * seen))))
+
+
+@again("6.8", "first-picture")
+def _(words, patches, *rest):
+    *rest, seen = rest
+    first = np.asarray(seen).reshape(-1, patches.shape[-2])[0]
+    return asking(seen_alone)(words, patches, *rest, first)
+
+
+@again("6.8", "over-words")
+@asking
+def _(scores, seen):
+    return over(np.exp(scores) * seen, -2)
+
+
+@again("6.8", "mean-weights")
+def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    weights = 0
+    for head in range(heads):
+        query = words @ columns(w_query, head, heads)
+        key = patches @ columns(w_key, head, heads)
+        scores = query @ np.swapaxes(key, -1, -2) / math.sqrt(key.shape[-1])
+        weights = weights + seen_alone(scores, np.asarray(seen)[..., None, :]) / heads
+    return weights @ patches @ w_value @ w_out
+
+
+@again("6.8", "no-scale")
+def _(words, patches, w_query, w_key, *rest):
+    return asking(seen_alone, math.sqrt(w_key.shape[-1] / rest[2]))(
+        words, patches, w_query, w_key, *rest)
+
+
+@again("6.8", "no-output")
+def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    return asking(seen_alone)(words, patches, w_query, w_key, w_value, np.eye(len(w_out)), heads,
+                              seen)
+
+
+# 6.9
+
+again("6.9", "swapped")(lambda: {"flip": ((1, 4), (4, 32)), "number": ((1, 4), (1, 32)),
+                                 "width": ((1, 8), (4, 8))})
