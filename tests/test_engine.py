@@ -246,6 +246,10 @@ def test_a_known_mistake_in_torch_is_known():
     numpy, torch_ = ([Outcome(raised=name)] for name in ("ValueError", "RuntimeError"))
     assert judging.same(EXERCISE, numpy, torch_)
     assert not judging.same(EXERCISE, numpy, [Outcome(raised="IndexError")])
+    # an axis that is not there: numpy raises AxisError, torch IndexError, attnlib ValueError
+    assert all(judging.same(EXERCISE, [Outcome(raised="AxisError")], [Outcome(raised=name)])
+               for name in ("AxisError", "IndexError", "ValueError"))
+    assert not judging.same(EXERCISE, numpy, [Outcome()])
 
 
 def test_a_known_mistake_that_also_changes_its_input_is_known():
