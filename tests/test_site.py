@@ -210,7 +210,8 @@ def test_every_sign_is_in_the_fonts(read, name):
         if text.find_parent(["script", "noscript", "template"]) or text.find_parent(class_="play"):
             continue
         font = face(text)
-        drawn = fonts.ITALIC.get(text, text) if text.parent.name == "mi" else text
+        bare = text.parent.name == "mi" and not text.parent.attrs
+        drawn = fonts.ITALIC.get(text, text) if bare else text
         for sign in set(drawn) - set(have[font] + BORROWED.get(font, "") + "\n\t\u200b"):
             missing.setdefault(font, set()).add(sign)
     assert not missing, f"{name} brings signs that no font has: cut them anew (press/site/fonts.py)"
@@ -674,7 +675,7 @@ def test_a_figure_takes_the_letters_and_colours_of_the_page():
     assert 'role="img"' in drawn and "Says &quot;so&quot;." in drawn
     assert "when" not in drawn and "{x:1}" not in drawn and "DejaVu" not in drawn
     assert "a &lt; b" in drawn and 'font-size="10.5"' in drawn and 'd="M1.2 2"' in drawn
-    assert 'id="fig-1-1-p"' in drawn and 'href="#fig-1-1-p"' in drawn and "text_1" not in drawn
+    assert 'id="fig-1-1-0"' in drawn and 'href="#fig-1-1-0"' in drawn and "text_1" not in drawn
     assert "light-dark(#0072b2," in drawn and "stroke:currentColor" in drawn
 
 
@@ -696,10 +697,11 @@ def test_a_path_in_steps_goes_through_the_same_places(lines):
         said += "z\n" if closed else ""
     assert svg.DRAWN.fullmatch(said)
     found, at, start = [], (0, 0), (0, 0)
-    for command, numbers in re.findall(r"([MmlqcZz])([^MmlqcZz]*)", svg.path(said)):
+    for command, numbers in re.findall(r"([MmhvlqcZz])([^MmhvlqcZz]*)", svg.path(said)):
         steps = [round(10 * float(n)) for n in re.findall(r"-?(?:\d*\.\d+|\d+)", numbers)]
+        steps = [*steps, 0] if command == "h" else [0, *steps] if command == "v" else steps
         places = list(zip(steps[::2], steps[1::2]))
-        each = {"m": 1, "M": 1, "l": 1, "q": 2, "c": 3}.get(command)
+        each = {"q": 2, "c": 3}.get(command, 1)
         for i, (dx, dy) in enumerate(places):
             found.append((at[0] + dx, at[1] + dy))
             if (i + 1) % each == 0:
@@ -707,6 +709,25 @@ def test_a_path_in_steps_goes_through_the_same_places(lines):
         start = at if command in "mM" else start
         at = start if command == "z" else at
     assert found == wanted
+
+
+AXIS = """<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"
+ viewBox="0 0 9 9"><g id="matplotlib.axis_1"><g><defs><path id="m1" d="M 0 0
+L 0 3.5
+" style="stroke: #000000"/></defs><g><use xlink:href="#m1" x="1" y="5"
+ style="stroke: #000000"/></g><text transform="rotate(-0 1 2)">1</text></g></g>
+ <g id="line2d_9"><defs><path id="m2" d="M 0 3 C 1 3 2 2 2 1 z"/></defs>
+ <use xlink:href="#m2" x="3" y="4"/></g>
+ <g id="matplotlib.axis_3"><g><use xlink:href="#m1" x="7.04" y="5" style="stroke: #000000"/>
+ <use xlink:href="#m1" x="8" y="5" style="stroke: #000000"/></g></g></svg>"""
+
+
+def test_the_ticks_of_an_axis_are_one_path_and_what_marks_data_stays():
+    drawn = svg.inline(AXIS, "", "f")
+    assert re.findall(r' d="([^"]*)"', drawn) == ["M1 5v3.5", "M0 3c1 0 2-1 2-2z",
+                                                  "M7 5v3.5m1-3.5v3.5"]
+    assert drawn.count('style="stroke:currentColor"') == 2 and "rotate" not in drawn
+    assert re.findall(r'href="#(.*?)"|id="(.*?)"', drawn) == [("", "f-0"), ("f-0", "")]
 
 
 def test_a_colour_turned_over_keeps_its_hue():

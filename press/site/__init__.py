@@ -42,7 +42,7 @@ from .special_pages import claims_page, landing, predictions_page
 
 HERE = Path(__file__).parent
 PLAY = Path(attnlib.__file__).parent / "play"
-COMMENT = re.compile(r"^ *//[^\n]*\n| ?/\*.*?\*/", re.MULTILINE | re.DOTALL)  # not sent
+UNSENT = re.compile(r"^\s*//[^\n]*\n| ?/\*.*?\*/|^\s+", re.MULTILINE | re.DOTALL)
 KEPT = {"book.css", "book.js", "card.png", "mark.svg", "fonts", "play", "search.js"}  # of _static
 MARK = ('<svg class="mark" viewBox="0 0 32 32" aria-hidden="true"><path d="M5 24C5 4 27 4 27 24M5 '
         '24c0-9 10-9 11 0"/><circle cx="5" cy="25" r="3"/><circle cx="16" cy="25" r="2.2"/>'
@@ -181,15 +181,14 @@ def finish(app, exception):
     for notebook in STUDENT.glob("*.ipynb"):
         shutil.copy(notebook, downloads)
     (out / "_static" / "search.js").write_text(search.index(app.env), encoding="utf-8")
-    for name in ("book.css", "book.js"):
-        path = out / "_static" / name
-        path.write_text(COMMENT.sub("", path.read_text(encoding="utf-8")), encoding="utf-8")
     tell_robots(out)
     (out / "_static" / "play").mkdir(exist_ok=True)
-    scripts = {path.stem: showing.own(path.stem) for path in PLAY.glob("*.js")
-               if path.name not in showing.SHARED} | {"play": showing.shared()}
-    for name, text in scripts.items():
-        (out / "_static" / "play" / f"{name}.js").write_text(text, encoding="utf-8")
+    sent = {name: (HERE / "static" / name).read_text(encoding="utf-8")
+            for name in ("book.css", "book.js")}
+    sent |= {f"play/{path.name}": showing.own(path.stem) for path in PLAY.glob("*.js")
+             if path.name not in showing.SHARED} | {"play/play.js": showing.shared()}
+    for name, text in sent.items():
+        (out / "_static" / name).write_text(UNSENT.sub("", text), encoding="utf-8")
     for path in (out / "_images").glob("*.png"):
         path.unlink()  # the pages show what figures.py made of it
     for path in (out / "_static").iterdir():

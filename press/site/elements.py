@@ -65,9 +65,9 @@ def escape(text):
 
 
 def curly(text):
-    """Text as HTML, with the quotation marks of a book."""
+    """Text as HTML, with the quotation marks of a book; an order such as O(k n) stays in its line."""
     text = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", text.strip()).replace("'", "\u2019")
-    return escape(text)
+    return escape(re.sub(r"O\([^)]*\)", lambda order: order[0].replace(" ", "\u00a0"), text))
 
 
 def numbers(text):

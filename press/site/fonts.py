@@ -1,6 +1,6 @@
 """Cuts the site's five fonts to the signs the book uses: `python -m press.site.fonts`.
 
-Run by hand when a chapter uses a new sign; what it writes, static/fonts, is committed (59 KB), so
+Run by hand when a chapter uses a new sign; what it writes, static/fonts, is committed (57 KB), so
 that building needs neither npm nor fonttools. Needs `pip install fonttools brotli ziamath` (ziamath
 carries STIX Two Math with its MATH table) and `npm i @fontsource/source-serif-4
 @fontsource/inconsolata` in the folder it is run from. All are under the SIL Open Font License.
@@ -23,6 +23,7 @@ SIGNS = Path(__file__).parent / "signs.json"
 NPM = Path("node_modules/@fontsource")
 ASCII = "".join(map(chr, range(32, 127)))
 TEXT = ASCII + "÷·×éóŁ…→←√°²–—‘’“”•−≤≥±†§¶½¼¾≈äöüßàèçñŠšžć\u00a0"
+FEW = ASCII + "÷·×°²±éèçöüäñ–—‘’“”…−\u00a0"  # of bold and italics
 CODE = ASCII + "÷−√·×…’“”–²°é"
 FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]+)?)\$", re.DOTALL)
 ITALIC = {**{chr(97 + i): chr(0x1D44E + i) for i in range(26)}, "h": "ℎ",
@@ -32,7 +33,7 @@ ITALIC = {**{chr(97 + i): chr(0x1D44E + i) for i in range(26)}, "h": "ℎ",
 
 
 def formula_signs():
-    """Every sign that a formula of the book shows; a browser draws a lone `<mi>` in italics."""
+    """Every sign that a formula of the book shows; a browser draws a bare `<mi>` in italics."""
     texts = [path.read_text(encoding="utf-8") for path in (ROOT / "book").rglob("*.md")]
     texts += [cell.source for path in chapter_paths() for cell in Chapter(path).cells
               if cell.cell_type == "markdown"]
@@ -40,11 +41,9 @@ def formula_signs():
     for text in texts:
         for block, line in FORMULA.findall(re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
             drawn = mathml(TAG.sub("", block or line).strip(), "block" if block else "inline")
-            for element, inside in re.findall(r"<(m\w+)[^>]*>([^<]+)</", drawn):
+            for element, inside in re.findall(r"<(m\w+[^>]*)>([^<]+)</", drawn):
                 inside = html.unescape(inside)
-                signs |= set(inside)
-                if element == "mi" and inside in ITALIC:
-                    signs.add(ITALIC[inside])
+                signs |= set(ITALIC.get(inside, inside) if element == "mi" else inside)
     return signs
 
 
@@ -83,8 +82,8 @@ def main():
     """Cuts all five."""
     serif = str(NPM / "source-serif-4/files/source-serif-4-latin-")
     cut(serif + "400-normal.woff2", "text.woff2", TEXT, "kern,liga,tnum,ccmp")
-    cut(serif + "400-italic.woff2", "text-italic.woff2", TEXT, "kern,liga,ccmp")
-    cut(serif + "600-normal.woff2", "text-bold.woff2", TEXT, "kern,liga,tnum,ccmp")
+    cut(serif + "400-italic.woff2", "text-italic.woff2", FEW, "kern,liga,ccmp")
+    cut(serif + "600-normal.woff2", "text-bold.woff2", FEW, "kern,liga,tnum,ccmp")
     cut(NPM / "inconsolata/files/inconsolata-latin-400-normal.woff2", "mono.woff2", CODE, "ccmp")
     stix = Path(importlib.util.find_spec("ziamath").origin).parent / "fonts/STIXTwoMath-Regular.ttf"
     narrow_roots(stix, OUT / "stix.ttf")

@@ -63,8 +63,9 @@ def mathml(latex, display="inline"):
         ' display="inline"', "")
     for old, new in MENDED:
         found = re.sub(old, new, found)
-    found = re.sub(r"&#x([0-9A-F]+);", lambda m: chr(int(m[1], 16))
-                   if int(m[1], 16) > 127 else m[0], found)
+    found = re.sub(r"&#x([0-9A-F]+);", lambda m: html.escape(chr(int(m[1], 16)), quote=False),
+                   found)
+    found = re.sub(r"<mrow>(<(m[ino])[^>]*>[^<]*</\2>)</mrow>", r"\1", found)
     # one <mrow> round everything says nothing
     found = re.sub(r"(<math[^>]*>)<mrow>(.*)</mrow></math>$",
                    lambda m: f"{m[1]}{m[2]}</math>" if balanced(m[2]) else m[0], found, flags=re.S)
