@@ -646,6 +646,41 @@ def test_a_finger_hides_a_key_and_shows_it_again(opened, name):
     assert page.evaluate(scores) == first
 
 
+OUTSIDE = """async (name) => {
+    const { shadowRoot, play } = document.querySelector(`[data-play=${name}]`), found = new Set();
+    const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+    const look = (how) => { for (const svg of shadowRoot.querySelectorAll("svg")) {
+        const whole = svg.getBoundingClientRect();
+        for (const shape of svg.querySelectorAll("circle, rect, path, line, polygon, text")) {
+            const box = shape.getBoundingClientRect();
+            if (box.width + box.height && !shape.closest(".hit") && (box.top < whole.top - 4
+                || box.bottom > whole.bottom + 4 || box.left < whole.left - 4
+                || box.right > whole.right + 4))
+                found.add(`${how}: ${shape.tagName}.${shape.getAttribute("class")} `
+                          + shape.textContent);
+        } } };
+    const radios = [...shadowRoot.querySelectorAll("input[type=radio]"), null];
+    for (const radio of radios) {
+        radio?.click();
+        for (const slider of shadowRoot.querySelectorAll("input[type=range]"))
+            for (const end of [slider.min, slider.max]) {
+                slider.value = end;
+                slider.dispatchEvent(new Event("input", { bubbles: true }));
+                await drawn();
+                look(`${radio?.parentElement.textContent} ${slider.ariaLabel} ${end}`);
+            }
+    }
+    shadowRoot.querySelector("header button").click();
+    return [...found].slice(0, 5); }"""
+
+
+@pytest.mark.parametrize("width", [320, 390, 1400])
+def test_nothing_is_drawn_outside_its_picture_wherever_the_sliders_stand(opened, width):
+    page = opened(viewport=dict(width=width, height=900))
+    outside = {name: page.evaluate(OUTSIDE, name) for name in NAMES}
+    assert {name: found for name, found in outside.items() if found} == {}
+
+
 def test_controls_stay_where_they_are_when_layers_are_added(opened):
     page = opened()
     places = page.evaluate("""async () => {

@@ -48,7 +48,7 @@ function build(ui) {
         score !== null && h("svg:line", { class: "stem", x1: center(j), x2: center(j), y1: y(0), y2: y(score) }),
         h("svg:rect", { class: "value", x: center(j) - b / 2, width: b, y: Math.min(value(0), value(ui.state.values[j])), height: Math.max(1, DOWN * Math.abs(ui.state.values[j])) })]),
       now.counts.map((share, i) => {
-        const from = edges[i], to = edges[i + 1], cx = clamp(room() * (from + to) / 2, 34, width - 68), narrow = room() * (to - from) < 60;
+        const from = edges[i], to = edges[i + 1], cx = clamp(room() * (from + to) / 2, 40, width - 70), narrow = room() * (to - from) < 70;
         return to === from ? [] : [["out", tell(now.outputs[i], narrow ? 1 : 2)], ["lse", tell(now.lses[i], narrow ? 0 : 1)],
           ["counts", `${Math.round(100 * (ui.state.forget ? 1 / now.counts.length : share))} %`]].map(([word, text], line) =>
           h("svg:text", { class: line === 2 ? "counts" : "fact", x: cx, y: TABLE + 12 + 17 * line, "text-anchor": "middle" }, narrow ? text : `${word} ${text}`));

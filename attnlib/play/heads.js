@@ -49,7 +49,7 @@ function build(ui) {
           lines.map((line, i) => [h("svg:text", { class: "side", x: left - 6, y: top + (i + 0.5) * size + 4, "text-anchor": "end" }, g % around ? "" : i + 1),
             line.map((id, c) => box(id, left + c * size, top + i * size, size, wrong(id, g, i, c)))])];
       }),
-      h("svg:text", { class: "side", x: 4, y: down + 18 }, "the same numbers, as they lie in memory"),
+      h("svg:text", { class: "side", x: 4, y: down + 18 }, "the same, as they lie in memory"),
       memory.map((id, i) => box(id, 4 + (i % across) * small, down + 26 + Math.floor(i / across) * small, small, false))]];
   });
   const move = (by) => { ui.state.here = clamp(ui.state.here + by, 0, ui.state.n * d - 1); ui.refresh(); };
@@ -80,7 +80,7 @@ function build(ui) {
     ui.paint();
     const shown = stage(), wrong = misplaced(shown).length;
     const where = shown.blocks.flatMap(([, lines], g) => lines.flatMap((line, i) => line.includes(here) ? [[g, i]] : []))[0];
-    ui.say(`${shown.shape}. ${step === 0 ? "" : wrong ? `${many(wrong, "number")} ${wrong === 1 ? "is" : "are"} not where ${wrong === 1 ? "it belongs" : "they belong"}. ` : "Every number is where it belongs. "}`
+    ui.say(`${shown.shape}. ${step === 0 ? "" : wrong ? `${many(wrong, "number")} ${wrong === 1 ? "is" : "are"} not where ${wrong === 1 ? "it belongs" : "they belong"}. ` : path === SPLIT && step === 2 && heads > 1 ? "Every number is back: one wrong way undoes the other, and hides it. " : "Every number is where it belongs. "}`
       + `${name(here)}, feature ${(here % d) + 1} of word ${word(here) + 1}, stands in ${step === 1 ? `head ${where[0] + 1}, ` : ""}row ${where[1] + 1}.`);
   };
 }

@@ -38,12 +38,10 @@ function build(ui) {
 
   /** Where each query's dot lies: stacked in bins, [x, y]. */
   function places() {
-    const size = clamp((width - 16) / ((MOST - LEAST) / BIN) - 1, 4, 11), full = new Map();
-    return slopes.map((slope) => {
-      const b = Math.min(bin(slope), (MOST - LEAST) / BIN - 1), before = full.get(b) ?? 0;
-      full.set(b, before + 1);
-      return [x(LEAST + (b + 0.5) * BIN), DOTS - 6 - before * Math.min(size, (DOTS - 34) / slopes.length * 2.2), size / 2];
-    });
+    const count = (MOST - LEAST) / BIN, size = clamp((width - 16) / count - 1, 4, 11), full = Array(count).fill(0);
+    const stacked = slopes.map((slope) => { const b = Math.min(bin(slope), count - 1); return [b, full[b]++]; });
+    const step = Math.min(size, (DOTS - 40) / Math.max(...full));
+    return stacked.map(([b, before]) => [x(LEAST + (b + 0.5) * BIN), DOTS - 6 - before * step, size / 2]);
   }
   const mark = (value, words, kind, above) => {
     const at = x(power(value)), end = at > width / 2;

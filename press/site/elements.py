@@ -65,7 +65,7 @@ def escape(text):
 
 
 def curly(text):
-    """Text as HTML, with the quotation marks of a book; an order such as O(k n) stays in its line."""
+    """Text as HTML, with a book's quotation marks; an order such as O(k n) stays in its line."""
     text = re.sub(r'"([^"]*)"', "\u201c\\1\u201d", text.strip()).replace("'", "\u2019")
     return escape(re.sub(r"O\([^)]*\)", lambda order: order[0].replace(" ", "\u00a0"), text))
 
