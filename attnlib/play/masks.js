@@ -74,7 +74,7 @@ function build(ui) {
     event.preventDefault();
     ui.refresh();
   };
-  const rows = names.map((_, i) => h("svg:g", { role: "row" }, names.map((_, j) => h("svg:rect", { role: "gridcell", class: "hit",
+  const rows = names.map((_, i) => h("svg:g", { role: "row", "aria-label": names[i] }, names.map((_, j) => h("svg:rect", { role: "gridcell", class: "hit",
     onfocus: () => { ui.state.here = [i, j]; ui.refresh(); }, onkeydown: (event) => walk(event, i, j) }))));
   const cells = rows.map((row) => [...row.children]);
   picture.top.append(...rows);

@@ -69,6 +69,7 @@ def setup(app):
     app.connect("doctree-read", search.gather)
     app.connect("builder-inited", own_search)
     app.connect("html-collect-pages", more_pages)
+    app.connect("env-updated", gathered)
     app.connect("doctree-resolved", dress, priority=900)
     app.connect("html-page-context", furnish, priority=900)
     app.connect("build-finished", finish)
@@ -103,6 +104,12 @@ def anchor(app, doctree):
                 name = f"claim-{id.lower()}"
                 slugs = app.env.metadata[app.env.docname].setdefault("myst_slugs", {})
                 slugs[name] = (None, name, f"Claim {id}")
+
+
+def gathered(app, env):
+    """The pages made of all chapters: written anew whatever has changed."""
+    return [name for name in env.found_docs
+            if Page(app, name).kind in ("landing", "claims", "predictions")]
 
 
 def dress(app, doctree, docname):
