@@ -36,7 +36,7 @@ from ..without_solutions import STUDENT
 from . import faults, links, search, weights, writer
 from .chapter import dress as dress_chapter
 from .mathml import inline, together, visit_displaymath, visit_math
-from .page import Page
+from .page import KINDS, Page
 from .shelf import shelf
 from .special_pages import claims_page, landing, predictions_page
 
@@ -108,8 +108,7 @@ def anchor(app, doctree):
 
 def gathered(app, env):
     """The pages made of all chapters: written anew whatever has changed."""
-    return [name for name in env.found_docs
-            if Page(app, name).kind in ("landing", "claims", "predictions")]
+    return [name for name in KINDS if name in env.found_docs]
 
 
 def dress(app, doctree, docname):
