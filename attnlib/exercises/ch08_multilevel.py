@@ -32,6 +32,8 @@ def _bill(*, faults=frozenset()):
     attention_cost = scores_and_mix * n * n * d
     if "projections" in faults:
         attention_cost += 3 * n * d * d
+    if "four-projections" in faults:
+        attention_cost += 4 * n * d * d
     if "width-squared" in faults:
         attention_cost = 2 * n * n * d * d
     steps = n if "n-over-k" in faults else n - 1
@@ -63,6 +65,8 @@ _BILL = Exercise(
         "no-input": "You counted one product per step of the recurrence. The state and the word "
                     "have a matrix each.",
         "projections": "You counted the projections too. The exercise leaves them aside.",
+        "four-projections": "You counted the projections too, and the matrix behind the heads with "
+                            "them. The exercise leaves them aside.",
         "width-squared": "Your attention has the width squared. What are the shapes of queries "
                          "and keys?",
         "width-once": "A state of 100 numbers meets a matrix in your recurrence. "
@@ -358,6 +362,8 @@ def _hidden(query, key, value, mask, chunk, *, faults=frozenset()):
             return output / total
         if "plus-one" in faults:
             return output / (total + 1)
+        if "skips-hidden-chunks" in faults and "patched-at-the-end" not in faults:
+            return output / np.where(total == 0, 1, total)
         result = output / total
     if "big-number-cleared" in faults:
         result = np.where(mask.any(-1, keepdims=True), result, 0.0)
@@ -474,7 +480,7 @@ _HIDDEN = Exercise(
         "inverted": "Your mask is turned round: True means that a key may be looked at.",
         "unmasked": "The mask is gone: your queries see everything.",
     }, pairs=[("top-from-zero", "empty-is-nan"), ("skips-half-hidden", "empty-is-nan"),
-              ("skips-hidden-chunks", "empty-is-nan"),
+              ("skips-hidden-chunks", "patched-at-the-end"),
               ("plus-one", "top-from-zero"),
               ("plus-one", "skips-half-hidden"), ("plus-one", "big-number")]),
     forbidden=READY_MADE,
@@ -1001,28 +1007,35 @@ def _order_recursive(blocks, room, done=0, forward=True):
 
 
 def _loads(tiles, room):
-    """How many blocks are loaded for these tiles, if always the right one makes room."""
+    """Blocks of queries and of keys loaded for these tiles, if always the right one makes room."""
     needs = [(("query", i), ("key", j)) for i, j in tiles]
     later = {}  # block: when it is needed, the last time first
     for when in range(len(needs) - 1, -1, -1):
         for block in needs[when]:
             later.setdefault(block, []).append(when)
-    inside, loads = set(), 0
+    inside, loads = set(), {"query": 0, "key": 0}
     for need in needs:
         for block in need:
             later[block].pop()
         for block in need:
             if block in inside:
                 continue
-            loads += 1
+            loads[block[0]] += 1
             if len(inside) == room:
                 inside.remove(max(inside - {*need}, key=lambda old: (
                     later[old][-1] if later[old] else math.inf, old)))
             inside.add(block)
-    return loads
+    return loads["query"], loads["key"]
+
+
+def _done(tiles, blocks, room):
+    """Which tiles an order computes; if these are all, how many blocks of either kind it loads."""
+    whole = len(tiles) == len({*tiles}) == blocks ** 2
+    return sorted(tiles), whole and _loads(tiles, room)
 
 
 def _order_judge(cases, outcomes):
+    broken, done = None, []
     for case, outcome in zip(cases, outcomes):
         blocks, room = case.args
         tiles = finite_array(outcome.value)
@@ -1030,18 +1043,29 @@ def _order_judge(cases, outcomes):
             return another_form("Return a list of pairs of whole numbers, (block of queries, "
                                 "block of keys).")
         tiles = [(int(i), int(j)) for i, j in tiles]
-        wanted = {(i, j) for i in range(blocks) for j in range(blocks)}
-        told = f"blocks {blocks}, room {room}"
-        if {*tiles} != wanted or len(tiles) != len(wanted):
-            apart = sorted(wanted - {*tiles}) or sorted({*tiles} - wanted) or [
-                tile for tile in tiles if tiles.count(tile) > 1]
-            return broken_law("Every tile comes once and none is invented: look at the tile "
-                              f"{apart[0]}.", f"{told}\ntiles {len(tiles)}, of {len(wanted)}",
-                              name="not each tile once")
-        loads, least = _loads(tiles, room), _loads(_order(blocks, room), room)
-        if loads > least:
-            return broken_law("Your order computes every tile, and loads more than it has to.",
-                              f"{told}\nloads {loads}; {least} are enough")
+        done.append(_done(tiles, blocks, room))
+        broken = _order_law(tiles, blocks, room) if broken is None else broken
+    ordinary = [i for i, case in enumerate(cases) if not case.hard]
+    for mistake in _ORDER.mistakes if broken is not None and ordinary else ():
+        if all(_done(mistake.answer(*cases[i].args), *cases[i].args) == done[i] for i in ordinary):
+            return Result("known_mistake", mistake.sentence, f"{broken.sentence}\n{broken.witness}",
+                          mistake=mistake.name)
+    return broken
+
+
+def _order_law(tiles, blocks, room):
+    wanted = {(i, j) for i in range(blocks) for j in range(blocks)}
+    told = f"blocks {blocks}, room {room}"
+    if {*tiles} != wanted or len(tiles) != len(wanted):
+        apart = sorted(wanted - {*tiles}) or sorted({*tiles} - wanted) or [
+            tile for tile in tiles if tiles.count(tile) > 1]
+        return broken_law("Every tile comes once and none is invented: look at the tile "
+                          f"{apart[0]}.", f"{told}\ntiles {len(tiles)}, of {len(wanted)}",
+                          name="not each tile once")
+    loads, least = sum(_loads(tiles, room)), sum(_loads(_order(blocks, room), room))
+    if loads > least:
+        return broken_law("Your order computes every tile, and loads more than it has to.",
+                          f"{told}\nloads {loads}; {least} are enough")
     return None
 
 
@@ -1110,7 +1134,7 @@ def _chosen(query, key, value, chunk, top, *, faults=frozenset()):
         scores = np.abs(scores)
     if "counted" in faults:
         scores = scores / math.sqrt(query.shape[-1]) + np.log([len(key[p]) for p in pieces])
-    taken = top - 1 if "one-fewer" in faults and top > 1 else top
+    taken = top - 1 if "one-fewer" in faults else top
     rows = []
     for i, q in enumerate(query):
         best = np.argsort(-scores[i], kind="stable")[:taken]
@@ -1371,9 +1395,10 @@ def _joined(rows, model, other, *, faults=frozenset()):
                 theirs = theirs | {"cost": table[other, longest]["cost"]}
         needed = ("cost", "near") if "far-left-out" in faults else ("cost", "near", "far")
         if any(what not in side for what in needed for side in (mine, theirs)):
-            if "zeros" not in faults or "cost" not in mine or "cost" not in theirs:
+            if "zeros" not in faults and ("zero-answers" not in faults or any(
+                    "cost" not in side for side in (mine, theirs))):
                 continue
-        ratio = mine["cost"] / theirs["cost"]
+        ratio = mine.get("cost", 0) / theirs.get("cost", 0)
         if "inverted" in faults:
             ratio = 1 / ratio
         if "saved" in faults:
@@ -1431,6 +1456,21 @@ def _joined_arrays(rows, model, other):
         both, (a / b).tolist(), (100 * (c - d)).tolist(), (100 * (e - f)).tolist())]
 
 
+def _joined_judge(cases, outcomes):
+    """Right rows in another order, whichever it is."""
+    moved = False
+    for case, outcome in zip(cases, outcomes):
+        got, wanted = finite_array(outcome.value), np.array(_joined_reference(*case.args))
+        if got is None or got.shape != wanted.shape:
+            return None
+        rising = np.argsort(got[:, 0]) if got.ndim == 2 else slice(None)
+        if not np.allclose(got[rising], wanted, rtol=1e-4):
+            return None
+        moved |= not np.allclose(got, wanted, rtol=1e-4)
+    return next((Result("known_mistake", mistake.sentence, mistake=mistake.name)
+                 for mistake in _JOINED.mistakes if moved and mistake.name == "as-they-come"), None)
+
+
 def _joined_cases(seed):
     rng = np.random.default_rng([seed, 92])
 
@@ -1475,6 +1515,7 @@ _JOINED = Exercise(
         "far-left-out": "You ask for cost and near alone. A model that is blind to what is far "
                         "would pass.",
         "zeros": "You took what is missing for 0. Leave such a length out.",
+        "zero-answers": "You took a missing share for 0. Leave such a length out.",
         "inverted": "Your ratio is turned: asked for is the cost of `model` as a multiple of that "
                     "of `other`.",
         "saved": "You gave the share that is saved. Asked for is the cost of `model` as a multiple "
@@ -1489,6 +1530,7 @@ _JOINED = Exercise(
     }, pairs=[("inverted", "turned"), ("turned", "shares"), ("any-length", "inverted"),
               ("any-length", "shares"), ("cost-anywhere", "inverted"), ("inverted", "shares"),
               ("inverted", "as-they-come"), ("shares", "as-they-come")]),
+    judge=_joined_judge,
     variants=(_joined_by_length, _joined_arrays),
 )
 

@@ -10,7 +10,7 @@ from ..attention import attention, softmax
 from ..masks import causal_mask
 from ..positions import rotate
 from ..tasks import number_words
-from .core import Case, Exercise, Mistake, another_form, broken_law, switched
+from .core import Case, Exercise, Mistake, Result, another_form, broken_law, switched
 
 # 9.1  One loss, three units
 
@@ -28,7 +28,9 @@ def _units(*, faults=frozenset()):
         nats = bits * math.log10(2)
     perplexity = (math.exp(bits) if "e-to-bits" in faults
                   else 1 / chances.mean() if "mean-of-chances" in faults
-                  else 1 / bits if "inverse" in faults else 2 ** nats if "two-to-nats" in faults
+                  else 1 / bits if "inverse" in faults
+                  else 1 / nats if "inverse-of-nats" in faults
+                  else 2 ** nats if "two-to-nats" in faults
                   else bits if "bits-again" in faults else 2 ** bits)
     if "swapped" in faults:
         nats, bits = bits, nats
@@ -69,6 +71,8 @@ _UNITS = Exercise(
                            "mean surprise.",
         "inverse": "Your perplexity is one over the loss. It is the number of equally likely "
                    "characters that would surprise as much.",
+        "inverse-of-nats": "Your perplexity is one over the nats. It is the number of equally "
+                           "likely characters that would surprise as much.",
         "bits-for-bytes": "You gave bits where bytes were asked.",
         "nats-for-bytes": "A file is measured in bits and bytes. You divided nats by 8.",
     }, pairs=[("log-of-mean", "nats-turned"), ("log-of-mean", "bits-for-bytes"),
@@ -99,6 +103,8 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
     longest += ("one-order-more" in faults) - ("one-order-less" in faults)
     of_orders = []
     if "text-alphabet" in faults:
+        shares = np.array([(character in text) / len(set(text)) for character in alphabet])
+    if "size-of-text" in faults:
         shares = np.full(len(alphabet), 1 / len(set(text)))
     uniform = shares
     count = str.count if "no-overlap" in faults else _occurrences
@@ -118,6 +124,8 @@ def _next_shares(text, context, alphabet, longest, strength, *, faults=frozenset
             hits = np.array([text.count(h + character) for character in alphabet], dtype=float)
             seen = text[:-1].count(h) if h else len(text)
         if "end-counted" in faults:
+            seen = count(text, h)
+        if "end-counted-always" in faults:
             seen = count(text, h) if h else len(text) + 1.0
         below = uniform if {"always-uniform", "orders-averaged"} & faults else shares
         if "hard-back-off" in faults:
@@ -210,6 +218,9 @@ _BASELINE = Exercise(
                                       "below it, and not as often in both.",
         "end-counted": "Your shares do not sum to one where the text ends with the context: there "
                        "the context stands, and nothing comes after it.",
+        "end-counted-always": "Your shares do not sum to one: you count the end of the text among "
+                              "the places of a context, of the empty one as well. Nothing comes "
+                              "after it there.",
         "too-long": "Your contexts are one character too long. In an n-gram, how many characters "
                     "stand before the last?",
         "minus-zero": "Your 1-grams have a context. The last 0 characters are none, but "
@@ -241,6 +252,8 @@ _BASELINE = Exercise(
                            "the one below it.",
         "text-alphabet": "At the bottom you share among the characters of the text. The alphabet "
                          "may hold more, and they can come as well.",
+        "size-of-text": "At the bottom you divide by how many characters the text knows. The "
+                        "alphabet may hold more: then your shares sum to more than one.",
         "logarithm": "You returned the logarithms of the shares.",
     }, pairs=[("no-overlap", "from-the-front"),
               ("minus-zero", "no-overlap"), ("minus-zero", "end-counted"),
@@ -606,6 +619,10 @@ def _prepare(tokens, n, cut, *, faults=frozenset()):
     if "overlap-left" in faults:
         inputs, targets = _windows(tokens, n, faults)
         return inputs, targets, inputs[cut // n:], targets[cut // n:]
+    if "straddling-training" in faults:
+        inputs, targets = _windows(tokens, n, faults)
+        first = -(-cut // n)
+        return inputs[:first], targets[:first], *_windows(tokens[cut:], n, faults)
     if "cut-moved" in faults:
         cut = cut // n * n
     train, test = tokens[:cut], tokens[cut:]
@@ -668,6 +685,8 @@ _TOO_GOOD = Exercise(
                            "tested was learned.",
         "wrapped": "The last target of every window is its own first token, not the next one of "
                    "the text.",
+        "straddling-training": "Your last training window begins before the cut and ends behind "
+                               "it: tokens of the test part are trained on.",
         "straddling": "A window straddles the cut: tokens from behind it are trained on.",
         "straddling-test": "A test window straddles the cut: it begins with tokens that were "
                            "trained on. Where does the test part's first window begin?",
@@ -794,6 +813,31 @@ def _goal(texts, size):
 
 
 def _pieces_judge(cases, outcomes):
+    """The broken law; or the mistake, where it shows in the pieces of every text."""
+    broken = _pieces_law(cases, outcomes)
+    if broken is None or broken.mistake == "another form":
+        return broken
+    name = next((name for name, shows in _PIECES_SHOW.items() if all(
+        shows(*case.args, outcome.value) for case, outcome in zip(cases, outcomes))), None)
+    return broken if name is None else next(
+        Result("known_mistake", mistake.sentence, f"{broken.sentence}\n{broken.witness}",
+               mistake=name) for mistake in _PIECES.mistakes if mistake.name == name)
+
+
+def _longer(pieces):
+    return [piece for piece in {*pieces} if len(piece) > 1]
+
+
+_PIECES_SHOW = {
+    "one-too-many": lambda texts, size, pieces: len({*pieces}) == size + 1,
+    "characters-lost": lambda texts, size, pieces: len(_longer(pieces)) == len({*pieces}),
+    "whole-texts": lambda texts, size, pieces: {*_longer(pieces)} <= {*texts},
+    "rarest": lambda texts, size, pieces: any(len(piece) == 2 for piece in pieces) and all(
+        sum(text.count(piece) for text in texts) <= 2 for piece in _longer(pieces)),
+}
+
+
+def _pieces_law(cases, outcomes):
     for case, outcome in zip(cases, outcomes):
         texts, size = case.args
         pieces = outcome.value
@@ -1305,6 +1349,8 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
     for _ in range(n + bool(faults & {"last-kept", "one-more"})):
         x, seen = embedding[np.array(new)], len(kept[0][0])
         at = seen + np.arange(len(new))
+        if "prompt-alone" in faults:
+            at = at + max(len(said) - 1, 0)
         if "from-zero" in faults:
             at = np.arange(len(new))
         if "one-too-far" in faults:
@@ -1313,11 +1359,12 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
             at = at + 1
         for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
             place = 0 if "one-cache" in faults else number
+            if "one-cache-and-places" in faults:
+                place, at = 0, len(kept[0][0]) + np.arange(len(new))
             query, key, value = x @ w_query, x @ w_key, x @ w_value
             query = query if faults & {"query-unturned", "unturned"} else rotate(query, at)
             key = key if faults & {"key-unturned", "unturned", "turned-late"} else rotate(key, at)
-            value = rotate(value, at) if "value-turned" in faults and value.shape[1] % 2 == 0 \
-                else value
+            value = rotate(value, at) if "value-turned" in faults else value
             past = kept[place]
             pairs = zip((key, value), past) if "past-last" in faults else zip(past, (key, value))
             now = tuple(np.concatenate(pair) for pair in pairs)
@@ -1330,7 +1377,7 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
                 mask = mask & (np.arange(len(now[0])) < seen)
             look = rotate(now[0]) if "turned-late" in faults else now[0]
             found = attention(query, look, now[1], mask=mask)
-            if "not-kept" not in faults or not seen:
+            if not faults & {"not-kept", "prompt-alone"} or not seen:
                 kept[place] = now
             x = (0 if "no-residual" in faults else x) + found @ w_out
         scores = x @ unembedding
@@ -1340,7 +1387,8 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
         tokens.append(best)
         new = tokens if "all-again" in faults else [best]
     said = said if "one-more" in faults else said[:n]
-    key, value = (np.stack(part) for part in zip(*kept)) if "one-cache" not in faults else (
+    key, value = (np.stack(part) for part in zip(*kept)) if not faults & {
+        "one-cache", "one-cache-and-places"} else (
         np.stack([part] * len(layers)) for part in kept[0])
     if "with-prompt" in faults:
         said = [*prompt, *said]
@@ -1467,9 +1515,13 @@ _LOOP = Exercise(
                        "all keys.",
         "itself-missing": "After the prompt a new token does not see itself: append its key "
                           "first, then look.",
+        "prompt-alone": "You keep the prompt's keys alone, though you count the tokens that were "
+                        "said. Their keys are to be kept as well.",
         "not-kept": "You keep the prompt's keys and lose those of the tokens that were said.",
         "all-again": "You put the whole text in at each step, and append it to what is kept. "
                      "Only the new token goes in.",
+        "one-cache-and-places": "Your layers share one cache, and count their places by the keys "
+                                "of all. Each has keys and values of its own.",
         "one-cache": "Your layers share one cache. Each has keys and values of its own.",
         "first-row": "You read the next token from the first row of the prompt. "
                      "Which row knows most?",
