@@ -31,9 +31,7 @@ def _bill(*, faults=frozenset()):
     rounded = math.floor if "rounded-down" in faults else math.ceil
     attention_cost = scores_and_mix * n * n * d
     if "projections" in faults:
-        attention_cost += 3 * n * d * d
-    if "four-projections" in faults:
-        attention_cost += 4 * n * d * d
+        attention_cost += (4 if "behind-the-heads" in faults else 3) * n * d * d
     if "width-squared" in faults:
         attention_cost = 2 * n * n * d * d
     steps = n if "n-over-k" in faults else n - 1
@@ -65,8 +63,6 @@ _BILL = Exercise(
         "no-input": "You counted one product per step of the recurrence. The state and the word "
                     "have a matrix each.",
         "projections": "You counted the projections too. The exercise leaves them aside.",
-        "four-projections": "You counted the projections too, and the matrix behind the heads with "
-                            "them. The exercise leaves them aside.",
         "width-squared": "Your attention has the width squared. What are the shapes of queries "
                          "and keys?",
         "width-once": "A state of 100 numbers meets a matrix in your recurrence. "
@@ -83,7 +79,8 @@ _BILL = Exercise(
               ("no-kernel", "n-over-k"), ("no-mixing", "no-kernel"), ("no-input", "no-kernel"),
               ("projections", "n-over-k"), ("no-mixing", "rounded-down"),
               ("no-input", "rounded-down"), ("width-squared", "n-over-k"),
-              ("projections", "rounded-down")]),
+              ("projections", "rounded-down")],
+    also=[("projections", "behind-the-heads")]),
     variants=(
         lambda: {"attention": 2e8, "recurrence": 2e7, "convolution": 5e7, "equal": 100.0,
                  "layers": 250, "windows": 11},
@@ -1395,8 +1392,8 @@ def _joined(rows, model, other, *, faults=frozenset()):
                 theirs = theirs | {"cost": table[other, longest]["cost"]}
         needed = ("cost", "near") if "far-left-out" in faults else ("cost", "near", "far")
         if any(what not in side for what in needed for side in (mine, theirs)):
-            if "zeros" not in faults and ("zero-answers" not in faults or any(
-                    "cost" not in side for side in (mine, theirs))):
+            if "zeros" not in faults or "but-no-costs" in faults and any(
+                    "cost" not in side for side in (mine, theirs)):
                 continue
         ratio = mine.get("cost", 0) / theirs.get("cost", 0)
         if "inverted" in faults:
@@ -1515,7 +1512,6 @@ _JOINED = Exercise(
         "far-left-out": "You ask for cost and near alone. A model that is blind to what is far "
                         "would pass.",
         "zeros": "You took what is missing for 0. Leave such a length out.",
-        "zero-answers": "You took a missing share for 0. Leave such a length out.",
         "inverted": "Your ratio is turned: asked for is the cost of `model` as a multiple of that "
                     "of `other`.",
         "saved": "You gave the share that is saved. Asked for is the cost of `model` as a multiple "
@@ -1529,7 +1525,8 @@ _JOINED = Exercise(
         "longest-alone": "You kept the greatest length alone. List every length that is fair.",
     }, pairs=[("inverted", "turned"), ("turned", "shares"), ("any-length", "inverted"),
               ("any-length", "shares"), ("cost-anywhere", "inverted"), ("inverted", "shares"),
-              ("inverted", "as-they-come"), ("shares", "as-they-come")]),
+              ("inverted", "as-they-come"), ("shares", "as-they-come")],
+    also=[("zeros", "but-no-costs")]),
     judge=_joined_judge,
     variants=(_joined_by_length, _joined_arrays),
 )

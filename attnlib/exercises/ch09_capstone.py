@@ -28,8 +28,7 @@ def _units(*, faults=frozenset()):
         nats = bits * math.log10(2)
     perplexity = (math.exp(bits) if "e-to-bits" in faults
                   else 1 / chances.mean() if "mean-of-chances" in faults
-                  else 1 / bits if "inverse" in faults
-                  else 1 / nats if "inverse-of-nats" in faults
+                  else 1 / (nats if "of-nats" in faults else bits) if "inverse" in faults
                   else 2 ** nats if "two-to-nats" in faults
                   else bits if "bits-again" in faults else 2 ** bits)
     if "swapped" in faults:
@@ -71,8 +70,6 @@ _UNITS = Exercise(
                            "mean surprise.",
         "inverse": "Your perplexity is one over the loss. It is the number of equally likely "
                    "characters that would surprise as much.",
-        "inverse-of-nats": "Your perplexity is one over the nats. It is the number of equally "
-                           "likely characters that would surprise as much.",
         "bits-for-bytes": "You gave bits where bytes were asked.",
         "nats-for-bytes": "A file is measured in bits and bytes. You divided nats by 8.",
     }, pairs=[("log-of-mean", "nats-turned"), ("log-of-mean", "bits-for-bytes"),
@@ -82,7 +79,8 @@ _UNITS = Exercise(
               ("nats-turned", "bits-for-bytes"), ("nats-ten", "bits-for-bytes"),
               ("e-to-bits", "bits-for-bytes"), ("e-to-bits", "nats-for-bytes"),
               ("mean-of-chances", "bits-for-bytes"), ("mean-of-chances", "nats-for-bytes"),
-              ("nats-turned", "mean-of-chances"), ("nats-turned", "nats-for-bytes")]),
+              ("nats-turned", "mean-of-chances"), ("nats-turned", "nats-for-bytes")],
+    also=[("inverse", "of-nats")]),
     variants=(
         lambda: {"nats": np.log(512) / 4, "bits": 9 / 4, "perplexity": 512 ** 0.25,
                  "bytes": 2250 / 8},
@@ -610,7 +608,9 @@ def _prepare(tokens, n, cut, *, faults=frozenset()):
     if "straddling" in faults:
         inputs, targets = _windows(tokens, n, faults)
         first = -(-cut // n)
-        return inputs[:first], targets[:first], inputs[first:], targets[first:]
+        test = _windows(tokens[cut:], n, faults) if "test-cut" in faults else (
+            inputs[first:], targets[first:])
+        return inputs[:first], targets[:first], *test
     if faults & {"straddling-test", "off-the-cut"}:
         inputs, targets = _windows(tokens, n, faults)
         first = cut // n
@@ -619,10 +619,6 @@ def _prepare(tokens, n, cut, *, faults=frozenset()):
     if "overlap-left" in faults:
         inputs, targets = _windows(tokens, n, faults)
         return inputs, targets, inputs[cut // n:], targets[cut // n:]
-    if "straddling-training" in faults:
-        inputs, targets = _windows(tokens, n, faults)
-        first = -(-cut // n)
-        return inputs[:first], targets[:first], *_windows(tokens[cut:], n, faults)
     if "cut-moved" in faults:
         cut = cut // n * n
     train, test = tokens[:cut], tokens[cut:]
@@ -685,8 +681,6 @@ _TOO_GOOD = Exercise(
                            "tested was learned.",
         "wrapped": "The last target of every window is its own first token, not the next one of "
                    "the text.",
-        "straddling-training": "Your last training window begins before the cut and ends behind "
-                               "it: tokens of the test part are trained on.",
         "straddling": "A window straddles the cut: tokens from behind it are trained on.",
         "straddling-test": "A test window straddles the cut: it begins with tokens that were "
                            "trained on. Where does the test part's first window begin?",
@@ -714,7 +708,8 @@ _TOO_GOOD = Exercise(
               ("wrapped", "tested-on-training"), ("wrapped", "one-lost"),
               ("straddling", "unshifted"), ("unshifted", "tested-on-training"),
               ("wrapped", "swapped"), ("backwards", "straddling"), ("wrapped", "sliding"),
-              ("all-in-training", "backwards"), ("sliding", "one-lost"), ("wrapped", "gap")])),
+              ("all-in-training", "backwards"), ("sliding", "one-lost"), ("wrapped", "gap")],
+    also=[("straddling", "test-cut")])),
     spared={"one": "a text of one token holds no window", "empty": "nor does a text of no tokens"},
     variants=(_prepare_loops, _prepare_reshape),
 )
@@ -1349,7 +1344,7 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
     for _ in range(n + bool(faults & {"last-kept", "one-more"})):
         x, seen = embedding[np.array(new)], len(kept[0][0])
         at = seen + np.arange(len(new))
-        if "prompt-alone" in faults:
+        if "but-counted" in faults:
             at = at + max(len(said) - 1, 0)
         if "from-zero" in faults:
             at = np.arange(len(new))
@@ -1359,8 +1354,8 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
             at = at + 1
         for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
             place = 0 if "one-cache" in faults else number
-            if "one-cache-and-places" in faults:
-                place, at = 0, len(kept[0][0]) + np.arange(len(new))
+            if "places-of-all" in faults:
+                at = len(kept[0][0]) + np.arange(len(new))
             query, key, value = x @ w_query, x @ w_key, x @ w_value
             query = query if faults & {"query-unturned", "unturned"} else rotate(query, at)
             key = key if faults & {"key-unturned", "unturned", "turned-late"} else rotate(key, at)
@@ -1377,7 +1372,7 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
                 mask = mask & (np.arange(len(now[0])) < seen)
             look = rotate(now[0]) if "turned-late" in faults else now[0]
             found = attention(query, look, now[1], mask=mask)
-            if not faults & {"not-kept", "prompt-alone"} or not seen:
+            if "not-kept" not in faults or not seen:
                 kept[place] = now
             x = (0 if "no-residual" in faults else x) + found @ w_out
         scores = x @ unembedding
@@ -1387,8 +1382,7 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
         tokens.append(best)
         new = tokens if "all-again" in faults else [best]
     said = said if "one-more" in faults else said[:n]
-    key, value = (np.stack(part) for part in zip(*kept)) if not faults & {
-        "one-cache", "one-cache-and-places"} else (
+    key, value = (np.stack(part) for part in zip(*kept)) if "one-cache" not in faults else (
         np.stack([part] * len(layers)) for part in kept[0])
     if "with-prompt" in faults:
         said = [*prompt, *said]
@@ -1515,13 +1509,9 @@ _LOOP = Exercise(
                        "all keys.",
         "itself-missing": "After the prompt a new token does not see itself: append its key "
                           "first, then look.",
-        "prompt-alone": "You keep the prompt's keys alone, though you count the tokens that were "
-                        "said. Their keys are to be kept as well.",
         "not-kept": "You keep the prompt's keys and lose those of the tokens that were said.",
         "all-again": "You put the whole text in at each step, and append it to what is kept. "
                      "Only the new token goes in.",
-        "one-cache-and-places": "Your layers share one cache, and count their places by the keys "
-                                "of all. Each has keys and values of its own.",
         "one-cache": "Your layers share one cache. Each has keys and values of its own.",
         "first-row": "You read the next token from the first row of the prompt. "
                      "Which row knows most?",
@@ -1532,7 +1522,8 @@ _LOOP = Exercise(
               ("top-left", "with-prompt"), ("last-kept", "with-prompt"),
               ("prompt-open", "last-kept"), ("key-unturned", "with-prompt"),
               ("prompt-open", "from-zero"), ("one-too-far", "last-kept"),
-              ("from-zero", "last-kept"), ("all-again", "with-prompt")]),
+              ("from-zero", "last-kept"), ("all-again", "with-prompt")],
+    also=[("not-kept", "but-counted"), ("one-cache", "places-of-all")]),
     forbidden=("attnlib.layers.KeyValueCache", *_LAYERS),
     variants=(_go_on_again, _go_on_torch),
 )

@@ -334,7 +334,7 @@ def _():
     return bill(attention=sum(map(math.prod, shapes)))
 
 
-@again("8.1", "four-projections")
+@again("8.1", "projections")
 def _():
     return bill(attention=sum([1000 * 1000 * 100] * 2 + [1000 * 100 * 100] * 4))
 
@@ -761,7 +761,7 @@ again("8.12", "far-first")(referee(order=("far", "near")))
 again("8.12", "as-they-come")(referee(when=as_they_come))
 again("8.12", "longest-alone")(lambda *given: sorted(referee()(*given))[-1:])
 again("8.12", "zeros")(referee(missing=lambda value, *what: value.get(what, 0)))
-again("8.12", "zero-answers")(referee(
+again("8.12", "zeros")(referee(
     missing=lambda value, name, words, what: value.get((name, words, what), None if what == "cost"
                                                        else 0.0)))
 again("8.12", "any-length")(referee(missing=borrowed))
@@ -810,7 +810,7 @@ def units(**wrong):
 again("9.1", "swapped")(lambda: units(nats="9/4", bits=1.5596))
 again("9.1", "nats-ten")(lambda: units(nats=-sum(map(math.log10, (1/2, 1/4, 1/8, 1/8))) / 4))
 again("9.1", "inverse")(lambda: units(perplexity="4/9"))
-again("9.1", "inverse-of-nats")(lambda: units(perplexity=4 / sum(SURPRISES)))
+again("9.1", "inverse")(lambda: units(perplexity=4 / sum(SURPRISES)))
 
 
 # 9.2  The baseline
@@ -950,7 +950,7 @@ def _(tokens, n, cut):
         tokens, n, (start for start in starts if not start < cut))
 
 
-@again("9.5", "straddling-training")
+@again("9.5", "straddling")
 def _(tokens, n, cut):
     starts = [start for start in range(0, cut, n) if start + n < len(tokens)]
     return *windows(tokens, n, starts), *whole_windows(tokens[cut:], n)
@@ -1368,7 +1368,7 @@ again("9.10", "not-kept")(said_anew(
     places=lambda n, n_prompt: np.minimum(np.arange(n), n_prompt),
     sees=lambda i, j, n_prompt: j <= i and (j < n_prompt or j == i),
     keep=lambda part, n_prompt: part[:, :n_prompt]))
-again("9.10", "prompt-alone")(said_anew(
+again("9.10", "not-kept")(said_anew(
     sees=lambda i, j, n_prompt: j <= i and (j < n_prompt or j == i),
     keep=lambda part, n_prompt: part[:, :n_prompt]))
 again("9.10", "first-row")(said_anew(first=0))
@@ -1416,4 +1416,4 @@ def with_cache(caches, feed, once=False):
 again("9.10", "all-again")(with_cache(range, list))
 again("9.10", "one-cache")(with_cache(
     lambda many: [0] * many, lambda text: text[-1:], once=True))
-again("9.10", "one-cache-and-places")(with_cache(lambda many: [0] * many, lambda text: text[-1:]))
+again("9.10", "one-cache")(with_cache(lambda many: [0] * many, lambda text: text[-1:]))
