@@ -28,6 +28,8 @@ from press.chapters import ROOT, Chapter, marker
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 SECONDS = 1000  # in playwright's milliseconds
+PATIENCE = 120 * SECONDS  # that a busy machine may take for one step; an idle one takes less than 5
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def browsing(home):
         @contextlib.contextmanager
         def new_page(pictures, name):
             page = browser.new_context(viewport={"width": 1200, "height": 1000}).new_page()
+            page.set_default_timeout(PATIENCE)
             try:
                 yield page
             finally:

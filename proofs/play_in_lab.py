@@ -15,7 +15,7 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import expect
 
-from .newcomer import SECONDS, browsing
+from .newcomer import PATIENCE, SECONDS, browsing
 
 WORDS = "to play with it, run this cell"
 
@@ -65,9 +65,8 @@ def play(page, address, folder, figure):
     page.keyboard.press("Escape")
     page.keyboard.press("ControlOrMeta+S")
     expect(page.locator(".jp-DirtyIndicator, .jp-mod-dirty")).to_have_count(0)
-    page.wait_for_timeout(SECONDS)
+    soon(page, lambda: "attachShadow" in file.read_text(encoding="utf-8"), "what was run is saved")
     saved = json.loads(file.read_text(encoding="utf-8"))
-    assert "attachShadow" in json.dumps(saved), "what was run is not saved"
     cells = opened(page, f"{address}/lab/tree/student/{file.name}?reset", len(number))
     here = cells.nth(number[figure.cell])
     here.scroll_into_view_if_needed()
@@ -86,9 +85,9 @@ def opened(page, address, count):
     """The cells of a notebook, all of them there."""
     page.goto(address)
     cells = page.locator(".jp-Notebook .jp-Notebook-cell")
-    expect(cells).to_have_count(count, timeout=120 * SECONDS)
+    expect(cells).to_have_count(count)
     idle = page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']")
-    expect(idle).to_be_visible(timeout=120 * SECONDS)
+    expect(idle).to_be_visible()
     return cells
 
 
@@ -98,18 +97,26 @@ def run(page, cell):
     cell.locator(".jp-InputPrompt").click()
     page.keyboard.press("ControlOrMeta+Enter")
     prompt = cell.locator(".jp-InputPrompt")
-    expect(prompt).to_contain_text("]:", timeout=120 * SECONDS)
-    expect(prompt).not_to_contain_text("*", timeout=120 * SECONDS)
-    expect(prompt).not_to_contain_text("[ ]", timeout=120 * SECONDS)
+    expect(prompt).to_contain_text("]:")
+    expect(prompt).not_to_contain_text("*")
+    expect(prompt).not_to_contain_text("[ ]")
     error = cell.locator("[data-mime-type='application/vnd.jupyter.error']")
     assert error.count() == 0, error.first.inner_text()
 
 
 def alive(host):
     """It is drawn, and says that its numbers are attnlib's."""
-    expect(host.locator(".card small")).to_contain_text("as attnlib computes them",
-                                                        timeout=60 * SECONDS)
+    expect(host.locator(".card small")).to_contain_text("as attnlib computes them")
     assert host.evaluate("(host) => host.play.checked.equal")
+
+
+def soon(page, holds, what):
+    """Wait until something holds that playwright has no word for."""
+    for _ in range(PATIENCE // 200):
+        if holds():
+            return
+        page.wait_for_timeout(200)
+    raise AssertionError(f"not so, after {PATIENCE // SECONDS} seconds: {what}")
 
 
 def state(host):
@@ -149,20 +156,22 @@ def by_mouse(page, host):
     page.mouse.down()
     page.mouse.move(x, y + 20, steps=5)
     page.mouse.up()
-    page.wait_for_timeout(200)
-    after = knob.bounding_box()
-    assert state(host) != before and abs(after["y"] + after["height"] / 2 - y - 20) < 4
+
+    def there():
+        after = knob.bounding_box()
+        return state(host) != before and abs(after["y"] + after["height"] / 2 - y - 20) < 4
+    soon(page, there, "the knob is where the mouse is")
 
 
 def in_the_dark(page, host):
     """The figure follows JupyterLab's theme."""
     assert host.locator(".card.dark").count() == 0
     for name in ("JupyterLab Dark", "JupyterLab Light"):
+        expect(page.locator("#jupyterlab-splash")).to_have_count(0)  # it closes menus
         page.get_by_role("menuitem", name="Settings", exact=True).click()
         for item in ("Theme", name):
             page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
-        expect(host.locator(".card.dark")).to_have_count(int(name.endswith("Dark")),
-                                                         timeout=30 * SECONDS)
+        expect(host.locator(".card.dark")).to_have_count(int(name.endswith("Dark")))
 
 
 if __name__ == "__main__":

