@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from attnlib.exercises import get
-from attnlib.exercises.notebook import assess_seed
 from proofs import retold
+from proofs.students import answers
 
 CHAPTERS = sorted({id.partition(".")[0] for id, *_ in retold.AGAIN})
 SEEDS = (0, 1)
@@ -19,7 +19,7 @@ def test_a_mistake_written_another_way_gets_its_name(chapter):
     for id, name, answer in retold.AGAIN:
         if id.partition(".")[0] == chapter:
             with np.errstate(all="ignore"):
-                results = [assess_seed(get(id), answer, seed)[0] for seed in SEEDS]
+                results = [answers.judged(get(id), answer, seed) for seed in SEEDS]
             wrong += [f"{id}, {name}, seed {seed}: {result.mistake or result.status!r}"
                       for seed, result in zip(SEEDS, results) if result.mistake != name]
     assert not wrong, "\n".join(["the bank knows it in one way of writing only:", *wrong])

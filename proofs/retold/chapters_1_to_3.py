@@ -683,7 +683,7 @@ def _():
 
 def search(spread, wanted, low=1e-6, high=1e6):
     """The temperature at which what rises with it is what was wanted, by halving."""
-    for _ in range(100):
+    for _ in range(45):
         middle = math.sqrt(low * high)
         low, high = (middle, high) if spread(middle) < wanted else (low, middle)
     return middle
