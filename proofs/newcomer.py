@@ -28,7 +28,7 @@ from press.chapters import ROOT, Chapter, marker
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 SECONDS = 1000  # in playwright's milliseconds
-PATIENCE = 120 * SECONDS  # that a busy machine may take for one step; an idle one takes less than 5
+PATIENCE = 300 * SECONDS  # that a busy machine may take for one step; an idle one takes less than 20
 expect.set_options(timeout=PATIENCE)
 
 
@@ -124,7 +124,7 @@ def lab(home):
         yield address
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(PATIENCE // SECONDS)
 
 
 def _wait_for(address, server, log):
