@@ -28,7 +28,7 @@ from press.chapters import ROOT, Chapter, marker
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SETTINGS = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 SECONDS = 1000  # in playwright's milliseconds
-PATIENCE = 300 * SECONDS  # that a busy machine may take for one step; an idle one takes less than 20
+PATIENCE = 300 * SECONDS  # for one step of a busy machine; an idle one takes less than 20
 expect.set_options(timeout=PATIENCE)
 
 
