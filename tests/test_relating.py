@@ -145,6 +145,22 @@ def test_an_error_that_comes_everywhere_is_known_by_its_words():
     assert said(lambda x: np.stack([x, x[0]]), exercise).mistake == ""
 
 
+def test_an_error_wherever_it_is_wrong_is_known_by_its_words():
+    def stops(how, single=right):
+        return lambda x: single(x) if len(x) == 1 else how(x)
+
+    def broadcast(x):
+        return np.broadcast_to(x, (3,))
+
+    def known(answer):
+        raises = core.Mistake("viewed", "You viewed what was transposed.", stops(broadcast, np.exp))
+        return said(answer, replace(made(), mistakes=(raises,))).mistake == "viewed"
+
+    assert known(stops(lambda x: np.broadcast_to(x, (2,))))
+    assert not known(stops(lambda x: np.stack([x, x[0]])))
+    assert not known(stops(broadcast, np.sqrt))  # something else for a single row
+
+
 def test_a_mistake_that_errs_elsewhere_is_not_named():
     def over(x):
         return np.minimum(right(x), 3)

@@ -230,6 +230,8 @@ _BATCH = Exercise(
 def _self_attention(x, w_query, w_key, w_value, *, faults=frozenset()):
     if "swapped" in faults:
         w_query, w_key = w_key, w_query
+    if "weights-turned" in faults:
+        w_query, w_key, w_value = w_query.T, w_key.T, w_value.T
     query, key, value = x @ w_query, x @ w_key, x @ w_value
     if faults & {"no-projection", "width-without-projection"}:
         query, key = x, x
@@ -386,6 +388,8 @@ _SELF_ATTENTION = Exercise(
                            "A word hands over something that is made with the third matrix.",
         "keys-averaged": "You mixed the keys. A key says how to be found; what is handed over is "
                          "something else.",
+        "weights-turned": "You turned the matrices round: `x @ w.T`. A Linear of torch keeps its "
+                          "weight that way; the matrices here are meant for `x @ w`.",
         "transposed": "You used the weights the wrong way round: row i of the weights belongs to "
                       "query i. No transpose is needed before the mix.",
         "weights": "You returned the weights, a number for each pair of words. "

@@ -452,6 +452,8 @@ def _back(weights, gradient, *, faults=frozenset()):
     product = weights * gradient
     if "diagonal" in faults:
         return product * (1 - weights)
+    if {"one-row", "no-keepdims"} <= faults:
+        return weights * (gradient - product.sum(-1))
     if "one-row" in faults:
         return (np.diag(weights) - np.outer(weights, weights)) @ gradient
     if "direct" in faults:
@@ -569,7 +571,8 @@ _BACK = Exercise(
               ("first-axis", "not-weighted"), ("plain-mean", "added"),
               ("over-everything", "added"), ("plain-sum", "added"),
               ("over-everything", "not-weighted"), ("mean-of-product", "added"),
-              ("first-axis", "mean-unweighted"), ("plain-mean", "sign")]),
+              ("first-axis", "mean-unweighted"), ("plain-mean", "sign")],
+       also=[("one-row", "no-keepdims")]),
     forbidden=("torch.autograd.grad", "torch.Tensor.backward",
                "torch.autograd.functional.jacobian", "torch.autograd.functional.vjp"),
     variants=(_back_matrix, _back_loops, _back_torch),

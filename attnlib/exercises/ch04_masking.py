@@ -1071,6 +1071,10 @@ def _rule(query, key, starts, asked, *, faults=frozenset()):
         np.ones((n, n), dtype=bool)
     side = "left" if "late" in faults else "right"
     own, other = (np.searchsorted(starts, at, side=side) - 1 for at in (query, key))
+    if "branch" in faults:
+        if own != other:
+            return False
+        return bool(key <= query or key < starts[own] + asked[own])
     if "first-too" in faults:
         own, other = np.maximum(own, 0), np.maximum(other, 0)
     question = key < asked[other] + (0 if "from-the-row" in faults else starts[other])
@@ -1194,6 +1198,8 @@ _RULE = Exercise(
         "ahead": "Your positions look at what follows. Which side is the past?",
         "matrix": "You build the matrix of all pairs. With millions of positions it does not fit; "
                   "the rule must answer for the pairs that it is asked about.",
+        "branch": "You ask `if`, `and` or `or` of whole arrays, each of which is one yes or no. A "
+                  "rule that answers for many pairs at once has no branches: write `&` and `|`.",
         "polarity": "Your rule is True where a query may *not* look.",
         "numbers": "Your rule gives numbers. Return True and False.",
     }, pairs=[("across", "one-more"), ("across", "late"), ("causal", "late"), ("across", "strict"),

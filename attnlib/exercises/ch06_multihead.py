@@ -116,6 +116,10 @@ def _together(x, *, reshape_alone, heads_last):
 
 
 def _all_heads(x, w_query, w_key, w_value, w_out, heads, *, faults=frozenset()):
+    if "weights-turned" in faults:
+        w_query, w_key, w_value, w_out = (w.T for w in (w_query, w_key, w_value, w_out))
+    if "value-from-key" in faults:
+        w_value = w_key
     if "first-axes" in faults:
         parted = ((x @ w).reshape(len(x), heads, -1).transpose(1, 0, 2)
                   for w in (w_query, w_key, w_value))
@@ -265,6 +269,9 @@ _ALL_HEADS = Exercise(
         "heads-attend": "Your heads attend to each other, at each word by itself: the weights are "
                         "(heads, heads). Which axis should stand next to the width?",
         "key-from-query": "Your keys are projected by the queries' matrix.",
+        "value-from-key": "Your values are projected by the keys' matrix.",
+        "weights-turned": "You turned the matrices round: `x @ w.T`. A Linear of torch keeps its "
+                          "weight that way; the matrices here are meant for `x @ w`.",
         "mean-scores": "Your heads all use one mean of scores. Each has weights of its own.",
         "causal": "You hid the later words. Nothing here asks for a mask.",
         "axis": "The columns of your weights sum to one. Who shares out, the query or the key?",
@@ -928,6 +935,10 @@ _TAKEN = Exercise(
 # 6.8  Words ask patches
 
 def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults=frozenset()):
+    if "weights-turned" in faults:
+        w_query, w_key, w_value, w_out = (w.T for w in (w_query, w_key, w_value, w_out))
+    if "value-from-key" in faults:
+        w_value = w_key
     if "one-head" in faults:
         heads = 1
     if "zeroed" in faults:
@@ -1075,6 +1086,9 @@ _ASKS = Exercise(
                        "query?",
         "one-head": "You attended once, over the whole width. Where do the heads come in?",
         "no-scale": "Your scores are not scaled. See equation (1.6).",
+        "value-from-key": "Your values are projected by the keys' matrix.",
+        "weights-turned": "You turned the matrices round: `x @ w.T`. A Linear of torch keeps its "
+                          "weight that way; the matrices here are meant for `x @ w`.",
         "no-output": "You did not use `w_out`.",
     }, pairs=[("ignored", "no-output"), ("inverted", "no-output"), ("whole-width", "no-output"),
               ("whole-width", "merge-reshape"), ("inverted", "merge-reshape"),

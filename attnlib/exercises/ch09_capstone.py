@@ -1162,6 +1162,8 @@ _DECODER = Exercise(
 
 def _exchanged(x, block, faults):
     w_query, w_key, w_value, w_out, *_ = block
+    if "weights-turned" in faults:
+        w_query, w_key, w_value, w_out = (w.T for w in (w_query, w_key, w_value, w_out))
     query, key, value = x @ w_query, x @ w_key, x @ w_value
     if "not-turned" not in faults:
         query = rotate(query)
@@ -1310,6 +1312,8 @@ _ASSEMBLY = Exercise(
         "norm-each": "You normalise x after every block. In a pre-norm tower there is one norm "
                      "at the end.",
         "likeliest": "You return the likeliest tokens. Asked for are the scores of all.",
+        "weights-turned": "You turned the matrices of the attention round: `x @ w.T`. A Linear of "
+                          "torch keeps its weight that way; these are meant for `x @ w`.",
         "normed-embedding": "You normalise the embeddings before the first block. "
                             "Each step does that for itself.",
         "reversed": "Your blocks come in the reverse order.",
@@ -1350,6 +1354,8 @@ def _go_on(prompt, n, embedding, layers, unembedding, *, faults=frozenset()):
             at = np.arange(len(new))
         if "one-too-far" in faults:
             at = at + (seen > 0)
+        if "twice" in faults:
+            at = at + seen
         if "from-one" in faults:
             at = at + 1
         for number, (w_query, w_key, w_value, w_out) in enumerate(layers):
@@ -1492,6 +1498,7 @@ _LOOP = Exercise(
                      "as keys are kept.",
         "one-too-far": "After the prompt your positions are one too large. The first one is 0, so "
                        "the next is the number of keys that are kept.",
+        "twice": "Your new tokens stand too far on: you counted what is kept twice.",
         "from-one": "Your first position is 1. Scores do not change, and the keys that you keep "
                     "do: others could not go on with them.",
         "query-unturned": "Your queries are not turned, and your keys are.",

@@ -126,6 +126,13 @@ def _(x, w_query, w_key, w_value):
     return attnlib.softmax(scores) @ x @ w_value
 
 
+@again("1.3", "weights-turned")
+def _(x, w_query, w_key, w_value):
+    query, key = np.inner(x, w_query), np.inner(x, w_key)
+    scores = np.einsum("...id,...jd->...ij", query, key) / math.sqrt(query.shape[-1])
+    return attnlib.softmax(scores) @ np.inner(x, w_value)
+
+
 @again("1.3", "width-without-projection")
 def _(x, w_query, w_key, w_value):
     @by_sentence

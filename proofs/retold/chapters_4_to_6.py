@@ -501,6 +501,13 @@ def _(query, key, starts, asked):
     return np.multiply(may_look(query, key, starts, asked), 1.0)
 
 
+@again("4.9", "branch")
+def _(query, key, starts, asked):
+    t = max(t for t, start in enumerate(starts) if query >= start)
+    end = starts[t + 1] if t + 1 < len(starts) else math.inf
+    return starts[t] <= key < end and (key <= query or key - starts[t] < asked[t])
+
+
 @again("4.9", "matrix")
 def _(query, key, starts, asked):
     n = int(max(np.max(query), np.max(key))) + 1
@@ -1019,6 +1026,24 @@ def _(x, w_query, w_key, w_value, w_out, heads):
     return weights @ (x @ w_value) @ w_out
 
 
+@again("6.2", "weights-turned")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    query, key, value = (np.einsum("...i,oi->...o", x, w) for w in (w_query, w_key, w_value))
+    width, found = len(w_key) // heads, []
+    for at in range(0, heads * width, width):
+        scores = query[..., at:at + width] @ np.swapaxes(key[..., at:at + width], -1, -2)
+        found.append(over(exponentials(scores / math.sqrt(width))))
+    wide = len(w_value) // heads
+    return np.einsum("...i,oi->...o", beside([
+        weights @ value[..., head * wide:(head + 1) * wide]
+        for head, weights in enumerate(found)]), w_out)
+
+
+@again("6.2", "value-from-key")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    return headed()(x, w_query, w_key, 1 * w_key, w_out, heads)
+
+
 @again("6.2", "axis")
 def _(x, w_query, w_key, w_value, w_out, heads):
     found = []
@@ -1251,6 +1276,18 @@ def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
         scores = query @ np.swapaxes(key, -1, -2) / math.sqrt(key.shape[-1])
         weights = weights + seen_alone(scores, np.asarray(seen)[..., None, :]) / heads
     return weights @ patches @ w_value @ w_out
+
+
+@again("6.8", "value-from-key")
+def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    return asking(seen_alone)(words, patches, w_query, w_key, 1 * w_key, w_out, heads, seen)
+
+
+@again("6.8", "weights-turned")
+def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
+    rows = asking(seen_alone)
+    return rows(words, patches, *(np.array([*zip(*w)]) for w in (w_query, w_key, w_value, w_out)),
+                heads, seen)
 
 
 @again("6.8", "no-scale")
