@@ -1026,6 +1026,16 @@ def _(x, w_query, w_key, w_value, w_out, heads):
     return weights @ (x @ w_value) @ w_out
 
 
+@again("6.2", "view-after-transpose")
+def _(x, w_query, w_key, w_value, w_out, heads):
+    import torch
+    query, key, value = (torch.stack((x @ w).chunk(heads, -1), -3)
+                         for w in (w_query, w_key, w_value))
+    scores = torch.einsum("...id,...jd->...ij", query, key) / math.sqrt(key.shape[-1])
+    found = scores.softmax(-1) @ value
+    return found.transpose(-2, -3).view(*x.shape[:-1], -1) @ w_out
+
+
 @again("6.2", "weights-turned")
 def _(x, w_query, w_key, w_value, w_out, heads):
     query, key, value = (np.einsum("...i,oi->...o", x, w) for w in (w_query, w_key, w_value))

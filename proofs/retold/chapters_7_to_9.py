@@ -1249,6 +1249,8 @@ again("9.9", "likeliest")(tower(end=lambda scores, x, embedding: scores.argmax(-
 again("9.9", "normed-embedding")(tower(start=normed))
 again("9.9", "reversed")(tower(which=lambda blocks: blocks[::-1]))
 again("9.9", "one-block")(tower(which=lambda blocks: blocks[:1]))
+again("9.9", "weights-turned")(tower(which=lambda blocks: [
+    [*(w.T for w in block[:4]), *block[4:]] for block in blocks]))
 again("9.9", "same-block")(tower(which=lambda blocks: blocks[:1] * len(blocks)))
 again("9.9", "from-the-start")(tower(which=lambda blocks: blocks[-1:]))
 again("9.9", "no-relu")(tower(relu=False))
@@ -1350,6 +1352,8 @@ again("9.10", "from-zero")(said_anew(
     places=lambda n, n_prompt: np.where(np.arange(n) < n_prompt, np.arange(n), 0)))
 again("9.10", "one-too-far")(said_anew(
     places=lambda n, n_prompt: np.arange(n) + (np.arange(n) >= n_prompt)))
+again("9.10", "twice")(said_anew(
+    places=lambda n, n_prompt: np.arange(n) * np.where(np.arange(n) < n_prompt, 1, 2)))
 again("9.10", "from-one")(said_anew(places=lambda n, n_prompt: np.arange(1, n + 1)))
 again("9.10", "query-unturned")(said_anew(turns=(False, True, False)))
 again("9.10", "key-unturned")(said_anew(turns=(True, False, False)))
