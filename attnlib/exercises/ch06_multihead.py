@@ -935,10 +935,6 @@ _TAKEN = Exercise(
 # 6.8  Words ask patches
 
 def _asks(words, patches, w_query, w_key, w_value, w_out, heads, seen, *, faults=frozenset()):
-    if "weights-turned" in faults:
-        w_query, w_key, w_value, w_out = (w.T for w in (w_query, w_key, w_value, w_out))
-    if "value-from-key" in faults:
-        w_value = w_key
     if "one-head" in faults:
         heads = 1
     if "zeroed" in faults:
@@ -1086,9 +1082,6 @@ _ASKS = Exercise(
                        "query?",
         "one-head": "You attended once, over the whole width. Where do the heads come in?",
         "no-scale": "Your scores are not scaled. See equation (1.6).",
-        "value-from-key": "Your values are projected by the keys' matrix.",
-        "weights-turned": "You turned the matrices round: `x @ w.T`. A Linear of torch keeps its "
-                          "weight that way; the matrices here are meant for `x @ w`.",
         "no-output": "You did not use `w_out`.",
     }, pairs=[("ignored", "no-output"), ("inverted", "no-output"), ("whole-width", "no-output"),
               ("whole-width", "merge-reshape"), ("inverted", "merge-reshape"),

@@ -199,8 +199,8 @@ def _known_mistake(exercise, cases, outcomes, expected):
         if exercise.kind == "predict":  # whichever of the wrong words it is
             left &= {i for i, same in enumerate(alike(others, expected)) if same}
         agreed = [] if exercise.kind in BY_HAND else sorted(wrong - left)
-        if agreed and all(outcomes[i].raised for i in agreed) and (left or not _says_the_same(
-                [outcomes[i] for i in agreed], [others[i] for i in agreed])):
+        if agreed and all(outcomes[i].raised for i in agreed) and not _says_the_same(
+                [outcomes[i] for i in agreed], [others[i] for i in agreed]):
             continue  # that both stop tells nothing
         unlike = [i for i in apart if not names[i]]
         two = "+" in mistake.name and (apart - wrong or exercise.kind in BY_HAND)

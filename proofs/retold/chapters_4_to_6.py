@@ -1288,18 +1288,6 @@ def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
     return weights @ patches @ w_value @ w_out
 
 
-@again("6.8", "value-from-key")
-def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
-    return asking(seen_alone)(words, patches, w_query, w_key, 1 * w_key, w_out, heads, seen)
-
-
-@again("6.8", "weights-turned")
-def _(words, patches, w_query, w_key, w_value, w_out, heads, seen):
-    rows = asking(seen_alone)
-    return rows(words, patches, *(np.array([*zip(*w)]) for w in (w_query, w_key, w_value, w_out)),
-                heads, seen)
-
-
 @again("6.8", "no-scale")
 def _(words, patches, w_query, w_key, *rest):
     return asking(seen_alone, math.sqrt(w_key.shape[-1] / rest[2]))(
