@@ -25,6 +25,7 @@ from .elements import (
     output,
     pre,
     raw,
+    results,
 )
 from .figures import picture
 from .mathml import inline
@@ -110,8 +111,10 @@ class Dresser:
             elif "image/png" in data:
                 found.append(self.figure(cell, data))
             elif "text/html" in data:
-                wide = ' class="scroll" tabindex="0"' if "<table" in data["text/html"] else ""
-                found.append(raw(f'<div{wide or SAID}>{data["text/html"]}</div>'))
+                shown = data["text/html"]
+                wide = ' class="scroll" tabindex="0"' if "<table" in shown else ""
+                shown = results(shown) if 'class="results"' in shown else shown
+                found.append(raw(f"<div{wide or SAID}>{shown}</div>"))
             elif "text/plain" in data:
                 found.append(raw(output(data["text/plain"])))
         for node in found:
@@ -386,15 +389,17 @@ class Dresser:
 
     def measured(self, out):
         """What a cell at the end printed, as its table."""
-        if 'class="results"' in out.astext() and out.astext().count('scope="col"') == 1:
-            table = re.sub("<thead>.*</thead>", "", out.astext()).replace("results", "sum", 1)
+        if 'class="results' in out.astext() and out.astext().count('scope="col"') == 1:
+            table = re.sub("<thead>.*</thead>", "", out.astext())
+            table = re.sub('class="results[^"]*"', 'class="sum"', table, count=1)
             out.replace_self(raw(table))
             return
         found = re.fullmatch(r"<pre[^>]*><samp>(.*)</samp></pre>", out.astext() if out else "",
                              re.DOTALL)
+        lines = re.sub("</?span[^>]*>", "", found[1]).splitlines() if found else ()
         rows = [re.match(r"(\s*)(.*?\S)\s{2,}(\S.*)$", line)
                 or re.match(r"(\s*)(.*\S)\s+(\S+)$", line)
-                for line in (found[1].splitlines() if found else ())]
+                for line in lines]
         if rows and all(rows):
             table = "".join(f'<tr{" class=sub" if row[1] else ""}><th scope="row">{row[2]}</th>'
                             f"<td>{row[3]}</td></tr>" for row in rows)

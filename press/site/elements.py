@@ -20,6 +20,8 @@ ICONS = {  # told apart by their form, not by colour alone
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[.,]\d+)*(?:e-?\d+)?(?:[ \u00a0]?%)?")
 COLUMNS = re.compile(r"\n.*\S {2,}\S|\S {2,}\S.*\n|^[ \[].*\n|\n[ \[]")  # lines that stand in line
 WIDE = 79  # columns of code in the text's own width
+LONG = 100  # columns of a line that keeps to none
+PHONE = 38  # signs beside each other in a table, on a phone
 
 
 class element(nodes.Element):
@@ -111,9 +113,24 @@ def output(text):
     """What a cell printed."""
     text = text.rstrip("\n")
     columns = max(map(len, text.splitlines()), default=1)
-    kind = " prose" * (not COLUMNS.search(text)) + " wide" * (columns > WIDE - 2)
-    return (f'<pre class="out{kind}" style="--cols:{columns}" tabindex="0"><samp>{escape(text)}'
+    prose = columns > LONG or not COLUMNS.search(text)
+    kind = " prose" * prose + " wide" * (columns > WIDE - 2)
+    inside = escape(text)
+    if prose:
+        inside = "".join(f"<span class=l>{line}</span>" for line in inside.splitlines(True))
+    return (f'<pre class="out{kind}" style="--cols:{columns}" tabindex="0"><samp>{inside}'
             "</samp></pre>")
+
+
+def results(table):
+    """A table of results; where its rows are long, a phone puts a row's name above its cells."""
+    rows = [[html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(.*?)</tr>", table)]
+    head, *body = zip(*rows)
+    narrowest = [max(max(map(len, heading.split()), default=0), *map(len, cells))
+                 for heading, *cells in body]
+    wide = max(map(len, head[1:])) + sum(narrowest) + len(narrowest) > PHONE
+    return table.replace('class="results"', 'class="results stacked"', 1) if wide else table
 
 
 def fold(label, inside, note="", class_="fold"):
