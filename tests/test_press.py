@@ -10,7 +10,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from attnlib.claims import claim
 from attnlib.exercises import exercises
 from press import claims_page, rules, runs, without_solutions
-from press.chapters import ROOT, Chapter, chapter_paths, settings
+from press.chapters import ROOT, Chapter, chapter_paths, settings, tags
+from press.site.shelf import reading_minutes
 
 PATHS = pytest.mark.parametrize("path", chapter_paths(), ids=lambda path: path.stem)
 
@@ -32,6 +33,23 @@ def test_the_cells_of_a_chapter_are_small(path):
 
     code = [cell.source for cell in Chapter(path).cells if cell.cell_type == "code"]
     assert median(len(source.splitlines()) for source in code) <= 8
+
+
+SHOWN, LINES, MINUTES = 40, 12, 30  # at most: cells in sight, lines of one, minutes of reading
+ASIDE = {"lab", "figure", "play", "exercise", "stub", "check", "solution"}
+
+
+@PATHS
+def test_no_chapter_is_a_wall_of_code(path):
+    """Whoever reads meets few cells, short ones, and is through in half an hour."""
+    chapter = Chapter(path)
+    code = [(index, cell.source.strip().splitlines()) for index, cell in enumerate(chapter.cells)
+            if cell.cell_type == "code" and not ASIDE & set(tags(cell))]
+    first, imports = code[0]
+    code[0] = first, list(filter(None, imports))  # blank lines part what comes from where
+    assert len(code) <= SHOWN
+    assert {index: len(lines) for index, lines in code if len(lines) > LINES} == {}
+    assert reading_minutes(chapter) <= MINUTES
 
 
 def markdown(source, *tags):
