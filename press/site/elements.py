@@ -21,7 +21,7 @@ NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[.,]\d+)*(?:e-?\d+)?(?:[ \u00a0]?%)?"
 COLUMNS = re.compile(r"\n.*\S {2,}\S|\S {2,}\S.*\n|^[ \[].*\n|\n[ \[]")  # lines that stand in line
 WIDE = 79  # columns of code in the text's own width
 LONG = 100  # columns of a line that keeps to none
-PHONE = 38  # signs beside each other in a table, on a phone
+PHONE = 42  # signs in a line of a table, on a phone; of what was printed, two fewer
 
 
 class element(nodes.Element):
@@ -116,7 +116,7 @@ def output(text):
     prose = columns > LONG or not COLUMNS.search(text)
     kind = " prose" * prose + " wide" * (columns > WIDE - 2)
     inside = escape(text)
-    if prose:
+    if prose and columns > PHONE - 2:
         inside = "".join(f"<span class=l>{line}</span>" for line in inside.splitlines(True))
     return (f'<pre class="out{kind}" style="--cols:{columns}" tabindex="0"><samp>{inside}'
             "</samp></pre>")
@@ -129,8 +129,8 @@ def results(table):
     head, *body = zip(*rows)
     narrowest = [max(max(map(len, heading.split()), default=0), *map(len, cells))
                  for heading, *cells in body]
-    wide = max(map(len, head[1:])) + sum(narrowest) + len(narrowest) > PHONE
-    return table.replace('class="results"', 'class="results stacked"', 1) if wide else table
+    signs = max(map(len, head[1:])) + sum(narrowest) + len(narrowest)
+    return table if signs <= PHONE else table.replace("results", "results stacked", 1)
 
 
 def fold(label, inside, note="", class_="fold"):
