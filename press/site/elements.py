@@ -130,7 +130,8 @@ def results(table):
     narrowest = [max(max(map(len, heading.split()), default=0), *map(len, cells))
                  for heading, *cells in body]
     signs = max(map(len, head[1:])) + sum(narrowest) + len(narrowest)
-    return table if signs <= PHONE else table.replace("results", "results stacked", 1)
+    kind = "results stacked" if signs > PHONE else "results"
+    return re.sub(r'class="results"[^>]*', f'class="{kind}"', table, count=1)  # has its own style
 
 
 def fold(label, inside, note="", class_="fold"):
