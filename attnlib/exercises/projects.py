@@ -115,7 +115,7 @@ def _shares(shares):
     right = shares[np.arange(SCORED), [alphabet.index(character) for character in asked]]
     if (right == 0).any():
         return "A character that came had the share 0: that is an infinite surprise."
-    return [Measure("nats per character", float(-np.log(right).mean()), floor=1.84, goal=1.65)]
+    return [Measure("nats per character", float(-np.log(right).mean()), floor=1.88, goal=1.65)]
 
 
 # B: samples.
@@ -137,8 +137,8 @@ def _texts(texts):
     repeats = np.mean([1 - len(set(some)) / len(some) for some in runs])
     pieces = [text[i:i + 30] for text in texts for i in range(0, len(text) - 29, 10)]
     return [Measure("words of the training text", np.mean([word in words for word in said]),
-                    floor=0.49, goal=0.85),
-            Measure("repeats of ten characters", float(repeats), floor=0.35, goal=0.05),
+                    floor=0.37, goal=0.85),
+            Measure("repeats of ten characters", float(repeats), floor=0.50, goal=0.05),
             Measure("runs of 30 copied", np.mean([piece in learned for piece in pieces]),
                     floor=1.0, goal=0.05)]
 
@@ -160,4 +160,4 @@ def _translations(examples, said):
     short = np.arange(10000) < 1000
     kinds = [right[unseen & kind].mean() for kind in (short, ~short)]
     return [Measure("exact, the worse of short numbers and numbers of four digits",
-                    float(min(kinds)), floor=0.14, goal=0.70)]
+                    float(min(kinds)), floor=0.21, goal=0.70)]
