@@ -745,45 +745,24 @@ def _(scores):
 
 # 3.9
 
-def mean_right(runs):
-    return {(run["start"], run["step"], run["steps"]): sum(run["right"]) / len(run["right"])
-            for run in runs}
+def compared(fair):
+    """What the larger start adds, over the pairs of runs that somebody calls fair."""
+    def referee(runs):
+        means = [(run["start"], run["step"], run["steps"], sum(run["right"]) / len(run["right"]))
+                 for run in runs]
+        return sorted([one[2], one[1], 100 * (one[3] - other[3])]
+                      for one in means for other in means if fair(*one[:3], *other[:3]))
+    return referee
 
 
-@again("3.9", "both-vary")
-def _(runs):
-    means = mean_right(runs)
-    return sorted([steps, step, 100 * (more - less)]
-                  for (start, step, steps), more in means.items()
-                  for (other, move, budget), less in means.items()
-                  if start > other and step > move and steps == budget)
-
-
-@again("3.9", "any-step")
-def _(runs):
-    means = mean_right(runs)
-    return sorted([steps, step, 100 * (more - less)]
-                  for (start, step, steps), more in means.items()
-                  for (other, _, budget), less in means.items()
-                  if start > other and steps == budget)
-
-
-@again("3.9", "any-budget")
-def _(runs):
-    means = mean_right(runs)
-    return sorted([steps, step, 100 * (more - less)]
-                  for (start, step, steps), more in means.items()
-                  for (other, move, _), less in means.items()
-                  if start > other and step == move)
-
-
-@again("3.9", "step-alone")
-def _(runs):
-    means = mean_right(runs)
-    return sorted([steps, step, 100 * (more - less)]
-                  for (start, step, steps), more in means.items()
-                  for (other, move, budget), less in means.items()
-                  if start == other and step > move and steps == budget)
+again("3.9", "both-vary")(compared(lambda start, step, steps, other, move, budget: (
+    start > other and step > move and steps == budget)))
+again("3.9", "any-step")(compared(lambda start, step, steps, other, move, budget: (
+    start > other and steps == budget)))
+again("3.9", "any-budget")(compared(lambda start, step, steps, other, move, budget: (
+    start > other and step == move)))
+again("3.9", "step-alone")(compared(lambda start, step, steps, other, move, budget: (
+    start == other and step > move and steps == budget)))
 
 
 @again("3.9", "spread")
