@@ -15,7 +15,7 @@ from press.site import card
 
 STYLE = (ROOT / "press/site/static/book.css").read_text(encoding="utf-8")
 ROLES = {  # what a colour of the site is a shade of
-    "link": "blue", "tint": "blue", "m": "blue", "f": "blue", "yes": "green", "yes-t": "green",
+    "link": "blue", "tint": "blue", "m": "blue", "yes": "green", "yes-t": "green",
     "part": "yellow", "part-t": "yellow", "no": "orange", "no-t": "orange", "s": "orange",
     "k": "purple"}
 

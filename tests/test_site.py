@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
@@ -19,6 +20,7 @@ from bs4 import BeautifulSoup
 from docutils.nodes import make_id
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from playwright.sync_api import expect
 
 from press import address as home
@@ -26,6 +28,7 @@ from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
 from press.site import fonts, ledger, svg, weights
 from press.site.elements import ICONS
+from press.site.highlight import plain, python
 from press.site.mathml import display, mathml
 from press.site.page import Page
 from press.site.shelf import shelf
@@ -52,6 +55,28 @@ def read(site):
 # The build
 
 
+def bare(folder, url=None):
+    """A book in a folder, but for its pages `book/page` and `book/01_tiny`; `url` is its own."""
+    (folder / "book").mkdir()
+    (folder / "proofs").mkdir()
+    shutil.copytree(ROOT / "press", folder / "press",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    config = (ROOT / "_config.yml").read_text(encoding="utf-8")
+    own = home.settings()["repository"]["url"]
+    (folder / "_config.yml").write_text(config.replace(own, url or own), encoding="utf-8")
+    (folder / "proofs" / "unsettled.txt").write_text("")
+    (folder / "book" / "claims.yml").write_text("[]")
+    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page\nparts:\n- caption: All\n"
+                                     "  chapters:\n  - file: book/01_tiny\n")
+    return folder
+
+
+def jupyter_book(book):
+    """Build a book that stands in a folder of its own; the finished process."""
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(book), "--quiet"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=book)
+
+
 def faulty(folder):
     """A book of two pages and each kind of fault, ready to be built."""
     cell, text, out = (nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell,
@@ -72,17 +97,9 @@ def faulty(folder):
         text("[No page](no_such_page.md), [no place](page.md#nothing), [neither](#here).\n"),
         *(cell("heavy()", execution_count=3, outputs=[out("display_data", drawing)],
                metadata={"tags": ["figure"], **said}) for drawing in drawings)])
-    (folder / "book").mkdir()
-    (folder / "proofs").mkdir()
+    bare(folder)
     nbformat.write(notebook, folder / "book" / "01_tiny.ipynb")
-    shutil.copytree(ROOT / "press", folder / "press",
-                    ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "_config.yml", folder)
-    (folder / "proofs" / "unsettled.txt").write_text("")
-    (folder / "book" / "claims.yml").write_text("[]")
     (folder / "book" / "page.md").write_text("# Title\n\n[Nowhere](no_such_page.md), $a_{b$.\n")
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: book/page\nparts:\n- caption: All\n"
-                                     "  chapters:\n  - file: book/01_tiny\n")
     return folder
 
 
@@ -103,9 +120,8 @@ TOLD = [r"01_tiny.ipynb, cell 2 \('draw\(\)'\): a figure needs alt text .*: put 
 
 def test_each_fault_is_told_with_file_cell_and_remedy_and_fails_the_build(tmp_path):
     book = faulty(tmp_path)
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", str(book), "--quiet"]
     for _ in range(2):  # and again, though nothing has changed
-        run = subprocess.run(command, capture_output=True, text=True, cwd=book)
+        run = jupyter_book(book)
         said = run.stdout + run.stderr
         assert run.returncode != 0
         assert [line for line in TOLD if not re.search(line, said)] == [], said
@@ -136,12 +152,102 @@ def test_no_page_links_to_a_file_or_a_place_that_is_not_there(site, read):
     assert not broken
 
 
+def meta(page):
+    """{what is told of a page: the words}, of its `<meta>` elements."""
+    named = [(one.get("name") or one.get("property"), one["content"])
+             for one in page.select("meta[content]:is([name], [property])")
+             if one.get("name") != "theme-color"]
+    assert len(named) == len(dict(named)), "said twice"
+    return dict(named)
+
+
+EXTRA = ["index", "404", "search"]  # no file of the book stands behind these
+
+
+@pytest.mark.parametrize("name", [*PAGES, *EXTRA])
+def test_a_page_tells_what_it_is(read, site, name):
+    page, said = read(name), meta(read(name))
+    assert [len(page.select(tag)) for tag in ("h1", "title")] == [1, 1]
+    assert said["viewport"] == "width=device-width, initial-scale=1"
+    assert said["og:title"] and page.title.get_text().startswith(said["og:title"])
+    assert 50 < len(said["description"]) < 250 and said["description"] == said["og:description"]
+    assert (said["twitter:card"], said["og:type"]) == (
+        "summary_large_image", "book" if name in (PAGES[0], "index") else "article")
+    (icon,) = page.select("link[rel=icon]")
+    mark = (site / name).parent / icon["href"]
+    assert mark.read_text(encoding="utf-8").startswith("<svg") and icon["type"] == "image/svg+xml"
+    assert said.get("robots") == ("noindex" if name == "404" else None)
+
+
+def test_no_two_pages_tell_the_same(read):
+    told = [(meta(read(name))["og:title"], meta(read(name))["description"]) for name in PAGES]
+    assert len(set(told)) == len(PAGES)
+
+
+@pytest.fixture(scope="module")
+def addressed(tmp_path_factory):
+    """A book of three pages that knows its address, built."""
+    book = bare(tmp_path_factory.mktemp("addressed"), "https://github.com/Us/book")
+    (book / "book" / "page.md").write_text("# Title\n\nA page.\n")
+    (book / "book" / "claims.md").write_text("# Claims\n\nWhat is said. And what came out.\n")
+    with open(book / "_toc.yml", "a") as toc:
+        toc.write("  - file: book/claims\n")
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(
+        "# Tiny\n\n**The question of this chapter: is $d_k$ told?**\n")]),
+        book / "book" / "01_tiny.ipynb")
+    run = jupyter_book(book)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return book / "_build" / "html"
+
+
+SITE = "https://us.github.io/book"
+
+
+@pytest.mark.parametrize("name, own", [("book/page", "book/page"), ("book/01_tiny", "book/01_tiny"),
+                                       ("index", "book/page")])
+def test_a_page_of_a_book_with_an_address_has_a_canonical_one_and_a_card(addressed, name, own):
+    page = BeautifulSoup((addressed / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+    said = meta(page)
+    (canonical,) = page.select("link[rel=canonical]")
+    assert canonical["href"] == said["og:url"] == f"{SITE}/{own}.html"
+    assert (addressed / f"{own}.html").exists()
+    card = addressed / said["og:image"].removeprefix(f"{SITE}/")
+    with Image.open(card) as picture:
+        assert (picture.format, picture.size) == ("PNG", (1200, 630))
+    assert card.stat().st_size < 300_000 and len(said["og:image:alt"].split()) > 5
+    if name == "book/01_tiny":
+        assert said["description"].startswith("Is d_k told? Chapter 1 of ")
+
+
+def test_robots_find_every_page_and_leave_out_what_is_not_found(addressed):
+    robots = (addressed / "robots.txt").read_text(encoding="utf-8").splitlines()
+    assert robots == ["User-agent: *", "Allow: /", f"Sitemap: {SITE}/sitemap.xml"]
+    tree = ElementTree.parse(addressed / "sitemap.xml").getroot()
+    found = [place.text for place in tree.iter("{http://www.sitemaps.org/schemas/sitemap/0.9}loc")]
+    assert found == [f"{SITE}/book/{name}.html" for name in ("page", "01_tiny", "claims")]
+    assert all((addressed / place.removeprefix(f"{SITE}/")).exists() for place in found)
+    lost = BeautifulSoup((addressed / "404.html").read_text(encoding="utf-8"), "html.parser")
+    assert meta(lost)["robots"] == "noindex" and not lost.select("[rel=canonical]")
+    assert lost.base["href"] == "/book/"  # it is shown at any depth
+    assert lost.select('a[href="book/page.html"]') and lost.h1.get_text() == "Not found"
+
+
+@pytest.mark.skipif(home.repository() is not None, reason="this copy has an address")
+def test_without_an_address_nothing_is_told_of_one(site, read):
+    assert not [name for name in ("sitemap.xml", "robots.txt") if (site / name).exists()]
+    for name in [*PAGES, *EXTRA]:
+        assert not read(name).select("[rel=canonical], base") and "og:url" not in meta(read(name))
+
+
+def test_the_front_leads_to_the_opening_page(read):
+    page = read("index")
+    assert page.a["href"] == f"{PAGES[0]}.html"
+    assert page.select_one("meta[http-equiv=refresh]")["content"] == f"0; url={PAGES[0]}.html"
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_one_page(read, name):
     page = read(name)
-    assert len(page.select("h1")) == len(page.select("title")) == 1
-    assert len(page.select("meta[name=viewport]")) == 1
-    assert len(page.select("meta[name=description]")) == 1
     ids = [element["id"] for element in page.select("[id]")]
     assert len(ids) == len(set(ids)), sorted({id for id in ids if ids.count(id) > 1})
     assert not page.select("img:not([alt]), img[alt='']")
@@ -359,6 +465,33 @@ def test_every_public_name_of_attnlib_has_its_place(read, module):
         assert place is not None and place.select_one("pre.src"), name.path
 
 
+def test_what_a_session_printed_is_not_read_as_code():
+    assert python(">>> f(3)\nwith 3 or 4") == "&gt;&gt;&gt; f(<m->3</m->)\nwith 3 or 4"
+    assert python("with x: 3") == "<k->with</k-> x: <m->3</m->"
+
+
+def test_a_long_line_ends_at_no_sign_and_in_no_option():
+    long = "scores = scores.masked_fill(~real, -torch.inf) - x"
+    assert python(long) == f"<l->{long.replace('-t', '<span class=nb>-t</span>')}\n</l->"
+    long = "    run --not-handed-in blank " + "x" * 40
+    nb = "<span class=nb>--not-handed-in</span>"
+    assert plain(long) == f"<l- style=--i:4>{long.replace('--not-handed-in', nb)}\n</l->"
+
+
+def test_a_chapter_of_another_book_is_no_link(read):
+    page = read("book/reference/attention")
+    assert "2016, chapter 6" in page.main.get_text() and not page.select("main a.ref")
+    assert read("book/reference/play").select('main a.ref[href="../06_multihead.html"]')
+
+
+def test_the_contents_tell_where_a_page_of_the_reference_stands(read):
+    for name in (f"book/reference/{next(iter(reference.MODULES))}", "book/attnlib"):
+        rail = read(name).select_one(".rail")
+        assert len(rail.select("[aria-current]")) == 1
+        listed = [a.get_text() for a in rail.select(".sections a")]
+        assert listed == [*reference.MODULES.values()]
+
+
 # In a browser
 
 
@@ -408,7 +541,7 @@ def test_without_javascript_everything_can_be_read(visit):
     summary.click()
     seen = page.locator("details.reveal").first.locator("pre.out, table, figure").first
     expect(seen).to_be_visible()
-    assert page.locator("pre.src i.k").count() > 20  # coloured
+    assert page.locator("pre.src k-").count() > 20  # coloured
 
 
 def test_opened_from_a_disk_without_a_server_a_chapter_is_whole(site, chromium):
@@ -676,7 +809,8 @@ def test_a_figure_takes_the_letters_and_colours_of_the_page():
     assert "when" not in drawn and "{x:1}" not in drawn and "DejaVu" not in drawn
     assert "a &lt; b" in drawn and 'font-size="10.5"' in drawn and 'd="M1.2 2"' in drawn
     assert 'id="fig-1-1-0"' in drawn and 'href="#fig-1-1-0"' in drawn and "text_1" not in drawn
-    assert "light-dark(#0072b2," in drawn and "stroke:currentColor" in drawn
+    assert 'stroke="#0072b2"' in drawn and 'stroke="currentColor"' in drawn
+    assert "stroke:light-dark(#0072b2," in svg.rules() and "style" not in drawn
 
 
 PLACE = st.tuples(st.floats(-900, 900), st.floats(-900, 900))
@@ -726,7 +860,7 @@ def test_the_ticks_of_an_axis_are_one_path_and_what_marks_data_stays():
     drawn = svg.inline(AXIS, "", "f")
     assert re.findall(r' d="([^"]*)"', drawn) == ["M1 5v3.5", "M0 3c1 0 2-1 2-2z",
                                                   "M7 5v3.5m1-3.5v3.5"]
-    assert drawn.count('style="stroke:currentColor"') == 2 and "rotate" not in drawn
+    assert drawn.count('stroke="currentColor"') == 2 and "rotate" not in drawn
     assert re.findall(r'href="#(.*?)"|id="(.*?)"', drawn) == [("", "f-0"), ("f-0", "")]
 
 

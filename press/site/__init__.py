@@ -33,7 +33,7 @@ from attnlib.play import showing
 from .. import address
 from ..chapters import settings, toc, toc_files
 from ..without_solutions import STUDENT
-from . import faults, links, search, weights, writer
+from . import faults, links, search, svg, weights, writer
 from .chapter import dress as dress_chapter
 from .mathml import inline, together, visit_displaymath, visit_math
 from .page import KINDS, Page
@@ -91,7 +91,8 @@ def own_search(app):
 
 
 def more_pages(app):
-    """The pages that no file stands behind: the search without a script, and what is not found."""
+    """The pages that no file stands behind: the front, the search without a script, the lost."""
+    yield "index", {"body": ""}, "front.html"
     yield "search", {"title": "Search", "body": SEARCH}, "layout.html"
     yield "404", {"title": "Not found", "body": LOST}, "layout.html"
 
@@ -133,7 +134,8 @@ def dress(app, doctree, docname):
 
 def furnish(app, pagename, templatename, context, doctree):
     """Gives the page frame what it shows."""
-    page = Page(app, pagename)
+    front = pagename == "index"
+    page = Page(app, app.config.root_doc if front else pagename)
 
     def entry(name):
         known = shelf().get(Path(name).name)
@@ -145,12 +147,14 @@ def furnish(app, pagename, templatename, context, doctree):
     parts = [dict(caption=part.get("caption", ""), numbered=bool(part.get("numbered")),
                   pages=[dict(entry(one["file"]),
                               pages=[entry(below["file"]) for below in one.get("sections", ())],
-                              open=pagename.startswith(one["file"]))
+                              open=pagename in (one["file"], *(
+                                  below["file"] for below in one.get("sections", ()))))
                          for one in part["chapters"]]) for part in toc().get("parts", ())]
     chapters = [f"book/{stem}" for stem in shelf()]
     at = chapters.index(pagename) if page.here else None
     title = page.here.title if page.here else plain(context.get("title") or app.config.html_title)
-    description = (re.sub(r"[$\\]", "", page.here.question) if page.here else
+    description = (re.sub(r"[$\\]", "", page.here.question) + f" Chapter {page.here.number} of an "
+                   "executable textbook on attention." if page.here else
                    PROMISE if page.kind in ("landing", "claims") else f"{title}. {PROMISE}")
     if page.kind in ("chapter", "plain"):
         context["body"] += links.templates(context.get("body", ""), links.things())
@@ -160,7 +164,7 @@ def furnish(app, pagename, templatename, context, doctree):
         sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
         run=page.run, repository=page.repository, issues=page.issues, mark=MARK,
         name=settings()["title"], author=settings()["author"],
-        home=address.site(), page=f"{pagename}.html", lost=pagename == "404",
+        home=address.site(), page=f"{page.docname}.html", lost=pagename == "404",
         base=f"{urlparse(address.site() or '').path}/",
         prev=entry(chapters[at - 1]) if at else None,
         next=entry(chapters[at + 1]) if at is not None and at + 1 < len(chapters) else None)
@@ -193,6 +197,7 @@ def finish(app, exception):
             for name in ("book.css", "book.js")}
     sent |= {f"play/{path.name}": showing.own(path.stem) for path in PLAY.glob("*.js")
              if path.name not in showing.SHARED} | {"play/play.js": showing.shared()}
+    sent["book.css"] += svg.rules()
     for name, text in sent.items():
         (out / "_static" / name).write_text(UNSENT.sub("", text), encoding="utf-8")
     for path in (out / "_images").glob("*.png"):

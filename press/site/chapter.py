@@ -396,7 +396,7 @@ class Dresser:
             return
         found = re.fullmatch(r"<pre[^>]*><samp>(.*)</samp></pre>", out.astext() if out else "",
                              re.DOTALL)
-        lines = re.sub("</?span[^>]*>", "", found[1]).splitlines() if found else ()
+        lines = re.sub("</?l->", "", found[1]).splitlines() if found else ()
         rows = [re.match(r"(\s*)(.*?\S)\s{2,}(\S.*)$", line)
                 or re.match(r"(\s*)(.*\S)\s+(\S+)$", line)
                 for line in lines]

@@ -5,7 +5,7 @@ import re
 
 from docutils import nodes
 
-from .highlight import python
+from .highlight import plain, python
 
 VERDICTS = {"holds": "yes", "holds in part": "part", "does not hold": "no",
             "undecided here": "open"}
@@ -97,7 +97,7 @@ def pre(source, language="python"):
     """A block of code."""
     columns = max(map(len, source.splitlines()), default=0)
     wide = " wide" if columns > WIDE else ""
-    inside = python(source) if language == "python" else escape(source.strip("\n"))
+    inside = python(source) if language == "python" else plain(source)
     return f'<pre class="src{wide}" tabindex="0"><code>{inside}</code></pre>'
 
 
@@ -117,7 +117,7 @@ def output(text):
     kind = " prose" * prose + " wide" * (columns > WIDE - 2)
     inside = escape(text)
     if prose and columns > PHONE - 2:
-        inside = "".join(f"<span class=l>{line}</span>" for line in inside.splitlines(True))
+        inside = "".join(f"<l->{line}</l->" for line in inside.splitlines(True))
     return (f'<pre class="out{kind}" style="--cols:{columns}" tabindex="0"><samp>{inside}'
             "</samp></pre>")
 

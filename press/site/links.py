@@ -11,11 +11,12 @@ from .elements import curly
 from .mathml import display, inline
 from .shelf import shelf
 
-NAMED = re.compile(r"(?P<eq>(?:[Ee]quation )?\((?P<eq_id>\d+\.\d+)\))|"
+NAMED = re.compile(r"(?<!\d\d\d\d, )(?:"  # not what stands in another book
+                   r"(?P<eq>(?:[Ee]quation )?\((?P<eq_id>\d+\.\d+)\))|"
                    r"(?P<fig>[Ff]igure (?P<fig_id>\d+\.\d+))|"
                    r"(?P<claim>[Cc]laim (?P<claim_id>[A-Z]\d+[a-z]?))\b|"
                    r"(?P<ex>[Ee]xercise (?P<ex_id>\d+\.\d+))|"
-                   r"(?P<chapter>[Cc]hapter (?P<chapter_id>\d+))\b")
+                   r"(?P<chapter>[Cc]hapter (?P<chapter_id>\d+))\b)")
 NOT_IN = (nodes.reference, nodes.title, nodes.literal, nodes.literal_block, nodes.raw, nodes.math,
           nodes.math_block)
 TARGET = re.compile(r'href="(?P<href>[^"#]*#(?P<kind>eq|fig|claim|ex)-(?P<id>[\w-]+))"')

@@ -166,7 +166,8 @@ def claim_item(claim, page):
     verdict, id = claim.verdict, claim.id.lower()
     cell = f"{page.to(f'book/{claim.stem}')}#claim-{id}"
     lead = "" if verdict.words.endswith("when") or not verdict.when else "when "
-    scale = f"<p><span class=label>At</span> {numbers(verdict.scale)}</p>" if verdict.scale else ""
+    scale = (f'<p class="scale"><span class="label">Measured at</span> '
+             f"{numbers(verdict.scale)}</p>" if verdict.scale else "")
     elsewhere = (f'<p class="elsewhere"><span class="label">Elsewhere</span> '
                  f"{inline(claim.elsewhere)}</p>" if claim.elsewhere else "")
     same = star(claim.id, claim.stem, verdict.words.lower(), verdict.when or None)

@@ -8,6 +8,8 @@ import html
 import re
 from xml.etree import ElementTree
 
+from attnlib.plots import PALETTE
+
 SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 DROPPED = {f"{SVG}metadata", f"{SVG}style", f"{SVG}title"}
 COLOUR = re.compile(r"#[0-9a-f]{6}")
@@ -19,6 +21,8 @@ TURNED_BY_NOTHING = re.compile(r"rotate\(-?0 [^)]*\)")
 TICK = re.compile(r"M 0 0\s+L \S+ \S+\s*")
 QUIET = {  # book.css says them
     "font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}
+INK, PAPER = "#000000", "#ffffff"
+RULED = {PAPER, *map(str.lower, PALETTE.values())} - {INK}  # `rules` tells their counterparts
 
 
 def inline(source, alt, name):
@@ -39,6 +43,8 @@ def inline(source, alt, name):
     for group in list(tree.iter(f"{SVG}g")):
         if group.get("id", "").startswith("matplotlib.axis"):
             together(group, ticks)
+        if group.get("id") == "figure_1" and group[0].get("id") == "patch_1":
+            group.remove(group[0])  # the figure's own paper
     marked = [element.get(LINK, "#")[1:] for element in tree.iter()] + REFERRED.findall(
         " ".join(value for element in tree.iter() for value in element.attrib.values()))
     names = {id: f"{name}-{at}" for at, id in enumerate(dict.fromkeys(filter(None, marked)))}
@@ -94,19 +100,20 @@ def written(element, names):
     if tag in ("g", "defs") and not inside:
         return ""
     said = "".join(f' {key}="{html.escape(value)}"' for key, value in attributes.items())
-    return f"<{tag}{said}>{inside}</{tag}>"
+    return f"<{tag}{said}>{inside}</{tag}>" if inside else f"<{tag}{said}/>"
 
 
 def styled(style, names):
-    """A style as attributes; colours in both schemes."""
+    """A style as attributes; colours in both schemes, where no rule of the page does it."""
     found, schemes = {}, []
     for key, value in re.findall(r"([\w-]+): ([^;]+)", style):
         if key in ("font", "font-size"):
             found["font-size"] = re.search(r"([\d.]+)px", value)[1]
         elif key in ("fill", "stroke") and COLOUR.fullmatch(value):
-            found[key] = value
-            schemes.append(f"{key}:{both(value)}")
-        elif key not in QUIET:
+            found[key] = "currentColor" if value == INK else value
+            if value not in RULED | {INK}:
+                schemes.append(f"{key}:{both(value)}")
+        elif key not in QUIET and (key, value) != ("text-anchor", "start"):
             value = REFERRED.sub(lambda m: f"url(#{names[m[1]]})", value)
             found[key] = DECIMALS.sub(shorter, value)
     if schemes:
@@ -114,10 +121,15 @@ def styled(style, names):
     return found
 
 
+def rules():
+    """What the style sheet says of a figure's usual colours, so that no element has to."""
+    return "".join(f':is(figure,.drawn)>svg [{key}="{colour}"]{{{key}:{both(colour)}}}\n'
+                   for colour in sorted(RULED) for key in ("fill", "stroke"))
+
+
 def both(colour):
-    """A colour by the page's scheme: ink and paper are the page's own."""
-    named = {"#000000": "currentColor", "#ffffff": "var(--paper)"}
-    return named.get(colour) or f"light-dark({colour},{turned(colour)})"
+    """A colour by the page's scheme; paper is the page's own."""
+    return "var(--paper)" if colour == PAPER else f"light-dark({colour},{turned(colour)})"
 
 
 def turned(colour):

@@ -14,6 +14,7 @@ from .elements import change, close_element, element, open_element, pre, start_t
 from .figures import image
 
 SHORT = 12  # signs of code that every line has room for
+WORDS = 24  # signs of a table's cell that may not become a tower of words
 JOINT = re.compile(r"(?<=\w)(?:_|::|/|\.)(?=\w)")
 
 
@@ -57,7 +58,7 @@ class Writer(HTML5Translator):
         if language == "diff":
             self.body.append(change(node.astext()))
             raise nodes.SkipNode
-        known = "python" if language in ("python", "ipython3", "pycon", "default") else language
+        known = "python" if language in ("python", "ipython3", "pycon") else language
         self.body.append(pre(node.astext(), known))
         raise nodes.SkipNode
 
@@ -111,7 +112,10 @@ class Writer(HTML5Translator):
         self.body.append("</blockquote>\n")
 
     def visit_table(self, node):
-        self.body.append('<div class="scroll" tabindex="0"><table>')
+        *rest, last = zip(*([cell.astext() for cell in row] for row in node.findall(nodes.row)))
+        below = len(rest) > 1 and sum(len(text) > WORDS for text in last) > len(last) / 2
+        about = {"class": "below", "style": f"--n:{len(rest) - 1}"} if below else {}
+        self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", about))
         self._table_row_indices.append(0)
 
     def depart_table(self, node):
@@ -135,11 +139,12 @@ class Writer(HTML5Translator):
 
     def visit_entry(self, node):
         head = isinstance(node.parent.parent, nodes.thead) and node.astext().strip()
-        align = [c for c in node["classes"] if c.startswith("text-") and c != "text-left"]
+        kinds = [c for c in node["classes"] if c.startswith("text-") and c != "text-left"]
+        kinds += ["words"] * (len(node.astext()) > WORDS)
         tag = "th" if head else "td"
         attributes = {"scope": "col"} if head else {}
-        if align:
-            attributes["class"] = align[0]
+        if kinds:
+            attributes["class"] = " ".join(kinds)
         self.body.append(start_tag(tag, attributes))
         self.context.append(f"</{tag}>")
 
