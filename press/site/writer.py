@@ -15,7 +15,7 @@ from .figures import image
 
 SHORT = 12  # signs of code that every line has room for
 WORDS = 24  # signs of a table's cell that may not become a tower of words
-JOINT = re.compile(r"(?<=\w)(?:_|::|/|\.)(?=\w)")
+JOINT = re.compile(r"(?<=\w\w)(?:_|::|/|\.)(?=\w\w)")
 
 
 class Writer(HTML5Translator):
