@@ -412,9 +412,7 @@ def _check_kind(**arrays):
     for name, x in arrays.items():
         if not is_array_api_obj(x):
             raise TypeError(f"{name} must be an array (numpy or torch), got {type(x).__name__}")
-        if isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"{name} is a masked array, whose mask would be ignored: "
-                            f"give {name}.data, and a mask of your own")
+        _check_unmasked(name, x)
     try:
         xp = array_namespace(*arrays.values())
     except TypeError:
@@ -428,6 +426,12 @@ def _check_kind(**arrays):
     return xp
 
 
+def _check_unmasked(name, x):
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be ignored: "
+                        f"give {name}.data, and a mask of your own")
+
+
 def _check_mask(xp, query, mask, shape):
     """The mask, made of the query's kind; raises unless it is boolean and fits the scores."""
     mask = _beside(xp, query, "mask", mask, shape)
@@ -439,7 +443,8 @@ def _check_mask(xp, query, mask, shape):
 
 def _beside(xp, query, name, array, shape):
     """A mask or bias, made of the query's kind; raises unless it broadcasts to ``shape``."""
-    if not is_array_api_obj(array):
+    numpy = isinstance(array, (np.ndarray, np.generic))  # what torch.compile can follow
+    if not numpy and not is_array_api_obj(array):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
     if array.ndim > len(shape) or any(
             size not in (1, wanted) for size, wanted in zip(array.shape[::-1], shape[::-1])):
@@ -448,8 +453,8 @@ def _beside(xp, query, name, array, shape):
             hint = "; padding_mask(lengths, n) puts an axis in for the queries"
         raise ValueError(f"{name} must broadcast to (..., n_q, n_k) = {tuple(shape)}, "
                          f"got {name} {tuple(array.shape)}{hint}")
-    if is_numpy_array(array) and not is_numpy_array(query):
-        _check_kind(**{name: array})
+    if numpy and not is_numpy_array(query):
+        _check_unmasked(name, array)
         return xp.asarray(np.array(array), device=device(query))
     if array_namespace(array) is not xp:
         raise TypeError(f"{name} must be of the query's kind or numpy, "

@@ -827,12 +827,12 @@ class LanguageModel(nn.Module):
         x, end = self.embedding(tokens), start + tokens.shape[-1]  # (..., n, dim)
         how = dict(causal=True, window=self.window)
         if self.positions == "sinusoidal":
-            x = x + _made(sinusoidal_positions, end, x.shape[-1])[start:].to(x)
+            x = x + torch.from_numpy(sinusoidal_positions(end, x.shape[-1])[start:]).to(x)
         elif self.positions == "learned":
             x = x + self.learned(end)[start:]
         elif self.positions == "alibi":
             heads = self.stack.blocks[0].attention.heads
-            how["bias"] = _made(alibi_bias, heads, end - start, end).to(x)
+            how["bias"] = torch.from_numpy(alibi_bias(heads, end - start, end)).to(x)
         return x, how
 
     def _check(self, tokens):
@@ -849,12 +849,6 @@ class LanguageModel(nn.Module):
         if not fits:
             raise ValueError(f"tokens must be in the vocabulary, 0 to {size - 1}, "
                              f"got {tokens.min()} to {tokens.max()}")
-
-
-@torch.compiler.assume_constant_result
-def _made(function, *numbers):
-    """What numpy makes of some numbers, as a tensor. (torch.compile cannot look into numpy.)"""
-    return torch.from_numpy(function(*numbers))
 
 
 def _by_row(layer, x):

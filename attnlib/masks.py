@@ -4,9 +4,12 @@ One convention everywhere: a mask is boolean and **True means "may attend"**. Ma
 with ``&``. What is made from numbers alone is a numpy array, welcome beside any other kind.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
+from array_api_compat import device as device_of
 
 Array = Any  # of numpy, torch or another kind that array_api_compat knows: what came in
 
@@ -62,8 +65,8 @@ def steps_back(n_q, n_k, *, xp=np, device=None) -> Array:
     array([[ 1,  0, -1],
            [ 2,  1,  0]])
     """
-    query_position = xp.arange(n_q, device=device)[:, None] + (n_k - n_q)  # (n_q, 1)
-    return query_position - xp.arange(n_k, device=device)[None, :]  # (n_q, n_k)
+    query_position = _counted(xp, n_q, device)[:, None] + (n_k - n_q)  # (n_q, 1)
+    return query_position - _counted(xp, n_k, device)[None, :]  # (n_q, n_k)
 
 
 def causal_mask(n_q, n_k=None) -> np.ndarray:
@@ -127,10 +130,13 @@ def padding_mask(lengths, n) -> np.ndarray:
     Returns:
         Boolean numpy array ``(*lengths.shape, 1, n)``, True = may attend. The axis of length 1
         is the queries'; for scores ``(batch, heads, n_q, n)`` give lengths of shape (batch, 1).
+        Of lengths that numpy cannot read, on a GPU or traced (``torch.vmap``, ``torch.export``,
+        ``jax.jit``), it is of their kind.
 
     Raises:
         TypeError: if ``n`` or a length is not a whole number.
-        ValueError: if ``n`` is below 0, or a length is not between 0 and ``n``.
+        ValueError: if ``n`` is below 0, or a length is not between 0 and ``n`` (looked for where
+            numpy can read them).
 
     Source: Vaswani et al. 2017, section 3.2.3 (illegal connections are set to minus infinity).
 
@@ -139,16 +145,21 @@ def padding_mask(lengths, n) -> np.ndarray:
            [[ True,  True,  True]]])
     """
     whole_number("n", n, 0)
+    xp, device = np, None
     try:
         lengths = np.asarray(lengths)
     except ValueError:  # not of one shape
         raise ValueError("lengths must be numbers of one shape, "
                          f"got lengths {lengths!r}") from None
-    if not np.isdtype(lengths.dtype, "integral"):
-        raise TypeError(f"lengths must be whole numbers, got {lengths.dtype}")
-    if not np.all((0 <= lengths) & (lengths <= n)):
-        raise ValueError(f"lengths must be between 0 and n = {n}, got lengths {lengths.tolist()}")
-    return np.arange(n) < lengths[..., None, None]  # (*lengths.shape, 1, n)
+    except (RuntimeError, TypeError):  # on a GPU, or traced
+        xp, device = array_namespace(lengths), device_of(lengths)
+    if not compiling():
+        if not xp.isdtype(lengths.dtype, "integral"):
+            raise TypeError(f"lengths must be whole numbers, got {lengths.dtype}")
+        if xp is np and not np.all((0 <= lengths) & (lengths <= n)):
+            raise ValueError(f"lengths must be between 0 and n = {n}, "
+                             f"got lengths {lengths.tolist()}")
+    return _counted(xp, n, device) < lengths[..., None, None]  # (*lengths.shape, 1, n)
 
 
 def lengths_of(n_q, n_k) -> tuple[int, int]:
@@ -187,3 +198,18 @@ def whole_number(name, number, least) -> None:
         raise TypeError(f"{name} must be a whole number, got {number!r}")
     if number < least:
         raise ValueError(f"{name} must be at least {least}, got {number}")
+
+
+def compiling() -> bool:
+    """Whether ``torch.compile`` or ``torch.export`` traces: there are no values to look at.
+
+    >>> compiling()
+    False
+    """
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
+
+
+def _counted(xp, n, device):
+    """0 to n - 1. (The numpy of ``torch.compile`` has no devices.)"""
+    return xp.arange(n) if device is None else xp.arange(n, device=device)

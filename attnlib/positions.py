@@ -17,7 +17,7 @@ from array_api_compat import (
 )
 
 from .attention import _cast, _check_floating, _wide_dtype
-from .masks import Array, lengths_of, steps_back, whole_number
+from .masks import Array, compiling, lengths_of, steps_back, whole_number
 
 
 def sinusoidal_positions(n, dim) -> np.ndarray:
@@ -47,7 +47,7 @@ def sinusoidal_positions(n, dim) -> np.ndarray:
     whole_number("dim", dim, 0)
     if dim % 2:
         raise ValueError(f"dim must be even (sines and cosines come in pairs), got {dim}")
-    angles = _angles(np.arange(n), dim, 10000.0)  # (n, dim / 2)
+    angles = np.arange(n)[:, None] * _frequencies(dim, 10000.0)  # (n, dim / 2)
     return np.stack((np.sin(angles), np.cos(angles)), axis=-1).reshape(n, dim)
 
 
@@ -141,12 +141,14 @@ def _check_positions(xp, x, positions):
     if positions is None:
         here = "cpu" if is_numpy_array(x) or is_torch_array(x) else device(x)
         return xp.arange(lead[-1], device=here)
-    if not is_array_api_obj(positions):
+    if isinstance(positions, (np.ndarray, np.generic)) or not is_array_api_obj(positions):
         try:
             positions = np.asarray(positions)
         except ValueError:
             raise ValueError("positions must have as many numbers in each row, "
                              f"got {positions!r}") from None
+        if compiling() and is_torch_array(x):  # torch.compile cannot follow numpy's dtypes
+            positions = xp.asarray(positions, device="cpu")
     own = np if isinstance(positions, (np.ndarray, np.generic)) else array_namespace(positions)
     if own not in (np, xp):
         raise TypeError(f"positions must be of the kind of x, or numpy, "
@@ -163,6 +165,10 @@ def _check_positions(xp, x, positions):
 def _angles(positions, dim, base):
     """Radians, float64 whatever they turn: far positions need the digits. (..., dim / 2)"""
     own = array_namespace(positions)
-    frequencies = own.asarray(float(base) ** (-np.arange(0, dim, 2) / dim),
-                              device=device(positions))  # (dim / 2,)
+    frequencies = own.asarray(_frequencies(dim, base), device=device(positions))
     return own.astype(positions, frequencies.dtype)[..., None] * frequencies
+
+
+def _frequencies(dim, base):
+    """Radians per position, numpy float64 ``(dim / 2,)``."""
+    return float(base) ** (-np.arange(0, dim, 2) / dim)

@@ -169,6 +169,55 @@ def test_every_function_of_arrays_is_in_the_table():
     assert not set(FUNCTIONS) & elsewhere
 
 
+# Called inside what is traced: what is made from numbers, lists or lengths; numpy beside tensors.
+
+
+def with_lengths(function):
+    """A function of x (..., 5, 4) and, for each sequence, its length."""
+    return lambda x, lengths: function(x, padding_mask(lengths, x.shape[-2]))
+
+
+MASK, BIAS = np.tri(5, dtype=bool), np.arange(5, dtype="float32")
+attention, padding_mask, split = attnlib.attention, attnlib.padding_mask, attnlib.split_heads
+INSIDE = {
+    "causal_mask": lambda x, _: attention(x, x, x, mask=attnlib.causal_mask(x.shape[-2])),
+    "window_mask": lambda x, _: attention(
+        x, x, x, mask=attnlib.window_mask(x.shape[-2], window=2, causal=True)),
+    "masks together": lambda x, _: attention(
+        x, x, x, mask=attnlib.causal_mask(5) & padding_mask(4, 5)),
+    "padding_mask of a list": lambda x, _: attention(x, x, x, mask=padding_mask([4], 5)[0]),
+    "padding_mask of lengths": with_lengths(lambda x, mask: attention(x, x, x, mask=mask)),
+    "sinusoidal_positions": lambda x, _: attention(
+        x, x, x, bias=attnlib.sinusoidal_positions(x.shape[-2], 4)[:, 0]),
+    "alibi_bias": lambda x, _: attention(
+        *[split(x, 2)] * 3, bias=attnlib.alibi_bias(2, x.shape[-2])),
+    "a list of positions": lambda x, _: attnlib.rotate(x, [0, 2, 4, 6, 9]),
+    "positions of numpy": lambda x, _: attnlib.rotate(x, 0.5 * BIAS),
+    "a mask and a bias of numpy": lambda x, _: attention(x, x, x, mask=MASK, bias=BIAS),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+@pytest.mark.parametrize("tracer", ["compile", "export", "vmap", "jit", "meta"])
+def test_masks_and_positions_may_be_made_while_others_trace(name, tracer):
+    function, x, lengths = INSIDE[name], inputs("rotate")[0], torch.tensor([2, 5])
+    expected = function(x, lengths)
+    if tracer == "compile":
+        torch._dynamo.reset()
+        actual = torch.compile(function, fullgraph=True, backend="eager")(x, lengths)
+    elif tracer == "export":
+        actual = torch.export.export(Wrapped(function), (x, lengths)).module()(x, lengths)
+    elif tracer == "vmap":
+        actual = torch.func.vmap(function)(x, lengths)
+    elif tracer == "jit":
+        actual = torch.from_numpy(np.array(jax.jit(function)(x.numpy(), lengths.numpy())))
+    else:
+        actual = function(x.to("meta"), lengths.to("meta"))
+        assert actual.shape == expected.shape and actual.is_meta
+        return
+    assert_same(actual, expected, 2e-6)
+
+
 # What the table has no column for.
 
 
@@ -286,10 +335,11 @@ def test_a_language_model_looks_at_its_tokens_in_eager_calls_alone():
 def test_every_kind_of_language_model_compiles_whole_and_exports(positions):
     torch._dynamo.reset()
     model = attnlib.LanguageModel(7, 4, 2, 1, positions=positions, length=9, window=3)
-    tokens = torch.tensor([[1, 2, 3, 4]])
-    expected = model(tokens)
-    assert_same(torch.compile(model, fullgraph=True, backend="eager")(tokens), expected)
-    assert_same(torch.export.export(model, (tokens,)).module()(tokens), expected)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    for n in (4, 5, 7):  # of another length: compiled again, for any
+        tokens = torch.arange(n)[None] % 7
+        assert_same(compiled(tokens), model(tokens))
+    assert_same(torch.export.export(model, (tokens,)).module()(tokens), model(tokens))
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")

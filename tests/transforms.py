@@ -80,7 +80,11 @@ def markdown():
         "to bfloat16; `compile` is `torch.compile(fullgraph=True)`, `export` is `torch.export`, "
         "`vmap` and `func.grad` are those of `torch.func`, `meta` stands for tensors without "
         "numbers, and `jit` is that of jax, for what is not torch alone. A dot: does not apply.",
-        table, *notes]) + "\n"
+        table, *notes,
+        "Masks and positions that are made from numbers (`causal_mask`, `window_mask`, "
+        "`padding_mask`, `sinusoidal_positions`, `alibi_bias`), and numpy's masks and biases "
+        "beside tensors, may stand inside a function that `compile`, `export`, `vmap` or `jit` "
+        "traces: tested likewise."]) + "\n"
 
 
 if __name__ == "__main__":
