@@ -134,10 +134,11 @@ def test_no_page_links_to_a_file_or_a_place_that_is_not_there(site, read):
     names = [str(path.relative_to(site).with_suffix("")) for path in site.rglob("*.html")]
     assert len(names) > len(PAGES)
     for name in names:
-        ids[name] = {element["id"] for element in read(name).select("[id]")}
+        ids[name] = {element["id"] for element in read(name).find_all(id=True)}
     for name in names:
         page = site / f"{name}.html"
-        for element in read(name).select("[href], [src]"):
+        page_read = read(name)
+        for element in (*page_read.find_all(href=True), *page_read.find_all(src=True)):
             target = element.get("href") or element.get("src") or ""
             path, _, place = target.partition("#")
             if re.match(r"[a-z]+:", target):
@@ -248,7 +249,7 @@ def test_the_front_leads_to_the_opening_page(read):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_one_page(read, name):
     page = read(name)
-    ids = [element["id"] for element in page.select("[id]")]
+    ids = [element["id"] for element in page.find_all(id=True)]
     assert len(ids) == len(set(ids)), sorted({id for id in ids if ids.count(id) > 1})
     assert not page.select("img:not([alt]), img[alt='']")
     assert "merror" not in str(page)
