@@ -126,7 +126,7 @@ def markdown(results, stale=()):
              f"{60 * results['peers'] / results['peers_seconds']:.0f}"]]
     return "\n\n".join([
         "# Grading a class",
-        tables.markdown(["what", "goal", "measured", ""],
+        tables.markdown(["what", "goal", "measured", "result"],
                         [goal.row() for goal in goals(results)]),
         tables.markdown(["", "submissions", "seconds", "submissions per minute"], rows),
         *tables.notes(stale),

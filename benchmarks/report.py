@@ -157,7 +157,7 @@ def markdown(results, stale=()):
             cells.append(f"{time} / " + (f"{mib:.0f}" if mib is not None else "-"))
         rows.append([tables.marked(name, stale), *cells])
     parts = [
-        tables.markdown(["what", "goal", "measured", ""],
+        tables.markdown(["what", "goal", "measured", "result"],
               [goal.row() for goal in goals(results["times"], results["memory"])]),
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
         tables.markdown(["", *map(str, lengths)], rows),

@@ -96,7 +96,9 @@ def faulty(folder):
             out("stream", name="stdout", text="Claim Z9 · holds · it is so\n")]),
         text("[No page](no_such_page.md), [no place](page.md#nothing), [neither](#here).\n"),
         *(cell("heavy()", execution_count=3, outputs=[out("display_data", drawing)],
-               metadata={"tags": ["figure"], **said}) for drawing in drawings)])
+               metadata={"tags": ["figure"], **said}) for drawing in drawings),
+        text("> **Predict.** Which?\n>\n> - $\\frac{a}{b}$\n> - none\n"),
+        cell("print(1)", execution_count=1, outputs=[out("stream", text="1\n")])])
     bare(folder)
     nbformat.write(notebook, folder / "book" / "01_tiny.ipynb")
     (folder / "book" / "page.md").write_text("# Title\n\n[Nowhere](no_such_page.md), $a_{b$.\n")
@@ -111,6 +113,7 @@ TOLD = [r"01_tiny.ipynb, cell 2 \('draw\(\)'\): a figure needs alt text .*: put 
         r"01_tiny.ipynb, cell 5 .*: a link leads to .*no_such_page.md, which is not there: mend it",
         r"01_tiny.ipynb, cell 5 .*: a link leads to page.html#nothing, which is not there: mend it",
         r"01_tiny.ipynb, cell 5 .*: a link leads to #here, which is not there: mend it",
+        r"01_tiny.ipynb, cell 9 .*: the formula .*frac.* of a choice is kept as text.*: write it",
         r"book/page.md: a link leads to .*no_such_page.md, which is not there: mend it",
         r"page.md: the formula .*: mend it",
         r"book/01_tiny: [\d,]+ bytes as the next page, more than 75,000: its heaviest figure is "
@@ -396,6 +399,9 @@ def test_a_prediction_hides_what_tells(read, name):
     stores = [form["data-store"] for form in page.select("form.guess")]
     assert stores == [f"{here.stem}/{key}" for key in here.predictions]
     for form in page.select("form.guess"):
+        for choice in form.select("input[type=radio]"):  # as it is kept, and as it is read out
+            assert choice["value"] and not set(choice["value"]) & set("\\${}")
+            assert choice.get("aria-label", choice.parent.get_text()) == choice["value"]
         reveal = page.find(id=form["data-opens"])
         assert reveal.name == "details" and not reveal.has_attr("open")
         assert reveal.select("pre.out, figure, .said, section.claim, table")
@@ -483,6 +489,19 @@ def test_a_chapter_of_another_book_is_no_link(read):
     page = read("book/reference/attention")
     assert "2016, chapter 6" in page.main.get_text() and not page.select("main a.ref")
     assert read("book/reference/play").select('main a.ref[href="../06_multihead.html"]')
+
+
+def test_a_cell_of_a_table_has_a_name_above_or_before_it(read):
+    found = 0
+    for name in PAGES:
+        for table in read(name).select("main .scroll > table"):
+            above = [cell.name == "th" for cell in table.select("thead tr > *")]
+            for row in table.select("tbody tr"):
+                before = row.select_one("th[scope=row]")
+                found += before is not None
+                for cell, headed in zip(row.select("td"), above[len(above) - len(row("td")):]):
+                    assert headed or before or not cell.get_text(), (name, cell)
+    assert found > 100
 
 
 def test_the_contents_tell_where_a_page_of_the_reference_stands(read):

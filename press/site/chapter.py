@@ -4,7 +4,6 @@ The notebook stays as it is; tags alone decide what is folded. Each method of `D
 component; their look is in static/book.css, what moves in static/book.js.
 """
 
-import html
 import re
 
 from docutils import nodes
@@ -26,9 +25,10 @@ from .elements import (
     pre,
     raw,
     results,
+    start_tag,
 )
 from .figures import picture
-from .mathml import inline
+from .mathml import inline, words
 from .shelf import caption_of, claim
 
 SAID = ' class="said"'
@@ -310,11 +310,24 @@ class Dresser:
             return form
         field = el("fieldset", raw("<legend>Your guess</legend>"), class_="choices")
         for item in choices:
-            value = html.escape(item.astext().strip())
-            field += el("label", raw(f'<input type="radio" name="p{number}" value="{value}">'),
+            value = self.words_of(number, item)
+            named = {"aria-label": value} if next(iter(item.findall(nodes.math)), None) else {}
+            field += el("label", raw(start_tag("input", {
+                "type": "radio", "name": f"p{number}", "value": value, **named})),
                         el("span", *(child for part in item for child in part)))
         form += [field, button]
         return form
+
+    def words_of(self, number, choice):
+        """A choice as a line of text, as it is kept and read out."""
+        try:
+            return "".join(words(text) if isinstance(text.parent, nodes.math) else text
+                           for text in choice.findall(nodes.Text)).strip()
+        except ValueError as error:
+            at = [at for at, cell in enumerate(self.here.chapter.cells)
+                  for _ in re.findall(r"^> \*\*Predict\.", cell.source, re.MULTILINE)][number - 1]
+            self.page.fault(f"{self.here.chapter.where(at)}: {error.args[0]}")
+            return choice.astext()
 
     def reveal(self, number, key, hidden):
         """What was measured, closed until the reader commits or opens it."""

@@ -72,6 +72,24 @@ def mathml(latex, display="inline"):
     return found
 
 
+def words(latex):
+    r"""A short formula as a line of text.
+
+    >>> words(r"\sqrt{d_k} - \min(s)"), words("10^{-12}")
+    ('√d_k - min(s)', '10^-12')
+
+    Raises:
+        ValueError: if it takes more than a line of text.
+    """
+    said = re.sub(r"\\sqrt\{(\w+)\}", r"√\1", latex)
+    said = re.sub(r"\\(min|max|log|ln|exp)\b", r"\1", said).replace(r"\cdot", "·")
+    said = re.sub(r"(?<=[_^])\{([\w+-]+)\}", r"\1", said)
+    if left := re.search(r"\\\w*|[{}]", said):
+        raise ValueError(f"the formula {latex!r} of a choice is kept as text, which has no "
+                         f"{left[0]}: write it with less, or in words")
+    return said
+
+
 def complete(latex, tree):
     """Refuses what latex2mathml lets pass: an open brace, a fraction without its lower part.
 

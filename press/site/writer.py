@@ -112,9 +112,11 @@ class Writer(HTML5Translator):
         self.body.append("</blockquote>\n")
 
     def visit_table(self, node):
-        *rest, last = zip(*([cell.astext() for cell in row] for row in node.findall(nodes.row)))
-        below = len(rest) > 1 and sum(len(text) > WORDS for text in last) > len(last) / 2
-        about = {"class": "below", "style": f"--n:{len(rest) - 1}"} if below else {}
+        columns = list(zip(*([cell.astext() for cell in row] for row in node.findall(nodes.row))))
+        self.names_rows = not columns[0][0].strip()  # what has no name itself
+        told = sum(len(text) > WORDS for text in columns[-1])
+        below = len(columns) > 2 and told > len(columns[-1]) / 2
+        about = {"class": "below", "style": f"--n:{len(columns) - 2}"} if below else {}
         self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", about))
         self._table_row_indices.append(0)
 
@@ -138,11 +140,12 @@ class Writer(HTML5Translator):
         self.body.append("</tr>\n")
 
     def visit_entry(self, node):
-        head = isinstance(node.parent.parent, nodes.thead) and node.astext().strip()
+        head = isinstance(node.parent.parent, nodes.thead)
         kinds = [c for c in node["classes"] if c.startswith("text-") and c != "text-left"]
         kinds += ["words"] * (len(node.astext()) > WORDS)
-        tag = "th" if head else "td"
-        attributes = {"scope": "col"} if head else {}
+        names = head or self.names_rows and node is node.parent[0]
+        tag = "th" if names and node.astext().strip() else "td"
+        attributes = {"scope": "col" if head else "row"} if tag == "th" else {}
         if kinds:
             attributes["class"] = " ".join(kinds)
         self.body.append(start_tag(tag, attributes))
