@@ -13,13 +13,22 @@ FORMS = sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*-*.yml"))
 
 
 @pytest.mark.parametrize("name", [
-    "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md",
+    "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "TRANSLATING.md",
     ".github/PULL_REQUEST_TEMPLATE.md", ".devcontainer/devcontainer.json"])
 def test_every_command_and_file_that_is_named_is_there(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     assert set(re.findall(r"[`\"]make ([a-z-]+)", text)) <= MAKE
     for link in re.findall(r"\]\(([^):]+)\)", text):
         assert (ROOT / link.partition("#")[0]).exists(), link
+
+
+def test_what_a_translation_must_keep_is_read_where_it_says():
+    kept = (ROOT / "TRANSLATING.md").read_text(encoding="utf-8").partition("read by the press")[2]
+    for item in kept.partition("Names in code")[0].split("\n- ")[1:]:
+        reader = (ROOT / re.search(r"\]\(([^)]+)\)", item)[1]).read_text(encoding="utf-8")
+        words = [re.match(r"\W*(?:Exercise|[\w ]+?)(?= X?\d|\.|$)", word)[0]
+                 for word in re.findall(r"`([^`]+)`[,:]", item)]
+        assert words and all(word in reader for word in words), (words, item)
 
 
 def test_the_table_of_commands_has_every_command():
