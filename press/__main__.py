@@ -100,14 +100,19 @@ def weights(site):
 @click.option("--site", default="_build/html", type=click.Path(exists=True))
 @click.option("--runs", default=3, show_default=True, help="Visits of each page.")
 def lighthouse(names, site, runs):
-    """Store what Lighthouse says of the pages of the built site (all, or NAMES)."""
+    """Store what Lighthouse says of pages of the built site: NAMES, or all not seen as they are.
+
+    About a minute a page; each is stored as it comes, so stop when you like and go on later.
+    """
     from .chapters import toc_files
     from .site import ledger
     from .site.lighthouse import KINDS, visits
 
-    for name, scores in visits(site, names or toc_files(), runs):
-        ledger.store("lighthouse", {name: scores})  # each as it comes: stop when you like
-        click.echo(f"{name:32}" + ", ".join(f"{kind} {score:.0f}"
+    names = names or ledger.unvisited(site, toc_files())
+    for at, (name, scores) in enumerate(visits(site, names, runs), 1):
+        ledger.store("lighthouse", {name: scores}, visited=ledger.digest(site, name))
+        click.echo(f"{at} of {len(names)}  "
+                   f"{name:32}" + ", ".join(f"{kind} {score:.0f}"
                                             for kind, score in zip(KINDS, scores)))
 
 

@@ -812,6 +812,23 @@ def test_the_table_of_weights_is_what_its_rows_print():
     assert set(ledger.read()) <= set(PAGES)
 
 
+def test_a_page_that_changed_is_to_be_visited_again(tmp_path, monkeypatch):
+    site = light(tmp_path, "book/x", "words")
+    light(tmp_path, "book/y", "words")
+    (site / "_static" / "book.css").write_text("")
+    monkeypatch.setattr(ledger, "STORED", tmp_path / "site.json")
+    monkeypatch.setattr(ledger, "PAGE", tmp_path / "site.md")
+    monkeypatch.setattr(ledger, "toc_files", lambda: ["book/x", "book/y"])
+    both = ["book/x", "book/y"]
+    assert ledger.unvisited(site, both) == both
+    seen = ledger.digest(site, "book/x")
+    ledger.store("lighthouse", {"book/x": [97, 100, 100, 100]}, visited=seen)
+    assert ledger.unvisited(site, both) == ["book/y"]
+    assert "| book/x | - | - | - | - | 97 | 100 | 100 | 100 |" in ledger.PAGE.read_text()
+    (site / "_static" / "book.css").write_text("p { margin: 0 }")
+    assert ledger.unvisited(site, both) == both
+
+
 # Figures
 
 

@@ -244,7 +244,7 @@ def test_firefox_shows_what_chromium_shows(firefox, visit, address, name, width)
 
 
 def test_firefox_takes_a_prediction_and_reveals(firefox, address):
-    firefox.open(f"{address}/{CHAPTERS[3]}.html")
+    firefox.open(f"{address}/{CHAPTERS[2]}.html")
     assert firefox.evaluate("document.querySelectorAll('details.reveal[open]').length") == 0
     firefox.evaluate("document.querySelector('form.guess input[type=text]').focus()")
     firefox.keys("none\ue007")

@@ -5,6 +5,8 @@
 
 import datetime
 import json
+from pathlib import Path
+from zlib import crc32
 
 from ..chapters import ROOT, toc_files
 from . import weights
@@ -31,16 +33,30 @@ def read():
     return json.loads(STORED.read_text(encoding="utf-8")) if STORED.exists() else {}
 
 
-def store(part, found):
+def digest(site, name):
+    """What a visit of a page depends on, in eight letters: the page itself, style and script."""
+    below = Path(site)
+    files = (below / f"{name}.html", below / "_static" / "book.css", below / "_static" / "book.js")
+    return f"{crc32(b''.join(path.read_bytes() for path in files)):08x}"
+
+
+def unvisited(site, names):
+    """The pages that Lighthouse has not seen as they are."""
+    rows = read()
+    return [name for name in names if rows.get(name, {}).get("visited") != digest(site, name)]
+
+
+def store(part, found, **about):
     """Keep what was found of some pages, and print the page anew.
 
     Args:
         part: "bytes" or "lighthouse".
         found: {page: list of numbers}.
+        about: what else to keep of each.
     """
     rows, day = read(), datetime.date.today().isoformat()
     for name, numbers in found.items():
-        rows[name] = rows.get(name, {}) | {part: numbers, f"{part} on": day}
+        rows[name] = rows.get(name, {}) | {part: numbers, f"{part} on": day} | about
     rows = {name: rows[name] for name in toc_files() if name in rows}
     STORED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(printed(rows), encoding="utf-8")
