@@ -438,6 +438,71 @@ def test_garbage_reaches_exactly_those_that_see_it(kind, seed, n, garbage, where
     assert np.isfinite(output[~reached]).all()
 
 
+@given(problem=problems(sizes=st.integers(1, 5), magnitudes=(1.0,), layouts=False),
+       which=st.integers(0, 2), garbage=st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_what_is_no_number_makes_nan_of_the_rows_that_meet_it(kind, problem, which, garbage):
+    """Whole rows, and no others: in weights, output and lse; and in no gradient of the others."""
+    arrays, keywords = problem
+    leading = np.broadcast_shapes(*(x.shape[:-2] for x in arrays))
+    arrays = [np.array(np.broadcast_to(x, leading + x.shape[-2:])) for x in arrays]
+    assume(arrays[which].shape[-1] > 0)
+    spoilt, place = [x.copy() for x in arrays], arrays[which].shape[-2] - 1
+    spoilt[which][..., place, 0] = garbage
+
+    seen = brute_force(*arrays, **{**keywords, "scale": 0})[1] > 0  # (..., n_q, n_k)
+    met = seen[..., place] if which else seen.any(-1) & (np.arange(seen.shape[-2]) == place)
+    scored = met & (which < 2)  # a value is in no score
+    (clean, made_keywords), (spoilt, _) = (made(kind, x, keywords) for x in (arrays, spoilt))
+
+    def look(arrays):
+        return [attention_weights(*arrays[:2], **made_keywords),
+                *partial_attention(*arrays, **made_keywords)]
+
+    for broken, before, after in zip((scored, met, scored), look(clean), look(spoilt)):
+        before = np.array(kind.read(before))
+        before[broken] = math.nan
+        close(kind.read(after), before)
+    if kind.name == "torch":
+        rows = torch.from_numpy(~met)
+
+        def gradients(arrays):
+            leaves = [x.detach().requires_grad_() for x in arrays]
+            total = sum(x[rows & seen_any].sin().sum() for x in look(leaves))
+            return torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
+
+        seen_any = torch.from_numpy(seen.any(-1))  # elsewhere lse is -inf
+        for a, b in zip(gradients(clean), gradients(spoilt)):
+            close(a, b)
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+@pytest.mark.parametrize("which", range(4), ids=["output_a", "lse_a", "output_b", "lse_b"])
+def test_a_part_that_is_no_number_breaks_its_own_row_of_the_merger(kind, which, garbage):
+    clean = normal(0, 3, 2), normal(1, 3), normal(2, 3, 2), normal(3, 3)
+    spoilt = [x.copy() for x in clean]
+    spoilt[which][1, ...] = garbage
+    found, expected = ([kind.read(x) for x in merge_partials(*map(kind.array, parts))]
+                       for parts in (spoilt, clean))
+    expected[0][1] = math.nan
+    if which % 2:
+        expected[1][1] = math.nan
+    for a, b in zip(found, expected):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("garbage", [math.nan, math.inf])
+@pytest.mark.parametrize("which", range(4), ids=["output_a", "lse_a", "output_b", "lse_b"])
+def test_a_broken_part_has_no_gradient(which, garbage):
+    """It would go on to the keys that other rows see."""
+    parts = [leaf(0, 3, 2), leaf(1, 3), leaf(2, 3, 2), leaf(3, 3)]
+    with torch.no_grad():
+        parts[which][1] = garbage
+    output, lse = merge_partials(*parts)
+    total = output[[0, 2]].sum() + lse[[0, 2]].sum()
+    for gradient in torch.autograd.grad(total, parts):
+        assert gradient[[0, 2]].abs().min() > 0 and (gradient[1] == 0).all()
+
+
 def test_a_weight_of_zero_silences_a_value(kind):
     """The second key is allowed, but e^-1000 is 0 in floating point."""
     query, key = np.array([[1.0]]), np.array([[1000.0], [0.0]])
@@ -614,6 +679,16 @@ def test_a_bias_of_minus_infinity_empties_a_row(kind):
     assert kind.read(lse)[1] == -np.inf
 
 
+def test_a_bias_of_minus_infinity_hides_what_is_no_number(kind):
+    x = normal(0, 3, 2)
+    spoilt, bias = x.copy(), np.array([0.0, -np.inf, 0.0])
+    spoilt[1] = math.nan
+    query, clean, spoilt, bias = map(kind.array, (x, x, spoilt, bias))
+    for a, b in zip(partial_attention(query, clean, clean, bias=bias),
+                    partial_attention(query, spoilt, spoilt, bias=bias)):
+        np.testing.assert_array_equal(kind.read(a), kind.read(b))
+
+
 @pytest.mark.parametrize("permute", [(0, 1, 2, 3), (1, 0, 2, 3)])
 def test_torch_views_and_expanded_inputs(permute):
     base = torch.from_numpy(normal(0, 2, 5, 3, 4))
@@ -707,6 +782,12 @@ def test_bad_input_is_named(raises, arrays, keywords, error, message):
     for function in (attention, partial_attention):
         with raises(error, message):
             function(*arrays, **keywords)
+
+
+def test_a_scale_without_axes_may_be_elsewhere():
+    """As torch has it: one number beside tensors of any device."""
+    x = torch.ones(2, 3, device="meta")
+    assert attention_scores(x, x, scale=torch.tensor(0.5)).is_meta
 
 
 def test_bad_input_of_weights_and_scores_is_named(raises):
