@@ -90,7 +90,7 @@ class KeyValueCache:
     """
 
     def __init__(self):
-        self._length, self._held, self._layers = 0, None, []
+        self._length, self._held, self._layers, self._window = 0, None, [], None
 
     @property
     def length(self) -> int:
@@ -133,7 +133,8 @@ class KeyValueCache:
         0
         """
         twin = KeyValueCache()
-        twin._length, twin._held = self._length, self._held  # nobody writes into these tensors
+        twin._length, twin._window = self._length, self._window
+        twin._held = self._held  # nobody writes into these tensors
         twin._layers = [layer.copy() for layer in self._layers]
         return twin
 
@@ -193,7 +194,7 @@ class KeyValueCache:
         if length > self.length:
             raise ValueError(f"length must be at most {self.length}, which it is now, got {length}")
         for layer in self._each():
-            if 0 < length < layer._dropped:
+            if layer._oldest(length, layer._window) < min(layer._dropped, length):
                 raise ValueError(f"the window has let go the positions before {layer._dropped}, "
                                  f"and cannot go back to {length}")
         for layer in self._each():
@@ -205,6 +206,11 @@ class KeyValueCache:
     def _dropped(self):
         """How many positions were seen and are no longer held."""
         return self._length - (0 if self._held is None else self._held[0].shape[-2])
+
+    @staticmethod
+    def _oldest(length, window):
+        """The first position that the next query sees."""
+        return 0 if window is None else max(length - window + 1, 0)
 
     def _each(self):
         return [layer for layer in self._layers or [self] if layer._held is not None]
@@ -234,7 +240,7 @@ class KeyValueCache:
                 raise ValueError("a cache goes on with the dtype and device that it began with, "
                                  f"{before.dtype} on {before.device}, "
                                  f"got {now.dtype} on {now.device}")
-        oldest = 0 if window is None else max(self._length - window + 1, 0)
+        oldest = self._oldest(self._length, window)
         if oldest < self._dropped:
             raise ValueError(f"a smaller window has let go the positions before {self._dropped}; "
                              f"with window {window}, the next query sees from {oldest} on")
@@ -245,7 +251,7 @@ class KeyValueCache:
         if window is not None:
             start = max(key.shape[-2] - window + 1, 0)
             key, value = (x[..., start:, :].clone() for x in (key, value))  # not a view of all
-        self._held, self._length = (key, value), self._length + new
+        self._held, self._length, self._window = (key, value), self._length + new, window
 
 
 class MultiHeadAttention(nn.Module):

@@ -953,6 +953,39 @@ def test_what_is_no_number_reaches_no_other_row_and_no_gradient_of_one(
 
 
 @every
+def test_a_row_of_large_numbers_is_one_of_numbers(fast, dense):
+    """Their sum is no float32, but each of them is."""
+    x = torch.full((1, 1, 8), 3e38)
+    close(fast(0 * x, 0 * x, x), x)
+    close(fast(0 * x, x, 0 * x + 1), torch.ones(1, 1, 8))
+    close(fast(x, 0 * x, 0 * x + 1), torch.ones(1, 1, 8))
+
+
+@every
+def test_a_broken_query_that_sees_nothing_gets_0(fast, dense):
+    query, key, value = normal(0, 2, 9, 4), normal(1, 2, 5, 4), normal(2, 2, 5, 4)
+    query[:, :4] = NAN
+    output = fast(query, key, value, causal=True)
+    assert (output[:, :4] == 0).all() and output[:, 4:].isfinite().all()
+
+
+def test_a_seen_score_may_be_minus_infinity():
+    """Where a limit tells what is seen: it counts for nothing, as without one."""
+    query, value = torch.full((3, 1), 1e30), normal(0, 3, 2).float()
+    key = torch.tensor([[-1e30], [1e-30], [2e-30]])
+    for function in (chunked_attention, lambda *x, **how: local_attention(*x, window=3, **how)):
+        close(function(query, key, value, causal=True), attention(query, key, value, causal=True),
+              1e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 11])
+def test_a_sequence_may_be_longer_than_what_is_made_ready_at_once(rows):
+    with mock.patch("attnlib.multilevel.ROWS", rows):
+        for function in (chunked_attention, lambda *x: local_attention(*x, window=9)):
+            assert_same(function, attention, [normal(seed, 3, 5, 2) for seed in range(3)])
+
+
+@every
 def test_an_empty_row_is_zero_and_has_finite_gradients(fast, dense):
     arrays = normal(0, 2, 9, 4), normal(1, 2, 5, 4), normal(2, 2, 5, 4)
     output, *grads = with_gradients(lambda *x: fast(*x, causal=True), arrays)
