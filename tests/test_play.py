@@ -564,7 +564,7 @@ def middle(page, css):
 
 @pytest.mark.parametrize("name, right, down", [
     ("temperature", 0, -29), ("chunks", 0, 25), ("selection", 0, -20), ("lookup", -40, 35),
-    ("reach", -120, 0), ("tiles", 70, 70)])
+    ("reach", -120, 0), ("tiles", 70, 70), ("rotary", 60, 0)])
 def test_a_finger_drags_to_where_it_ends(opened, name, right, down):
     page, knob = opened(**FINGER), f"[data-play={name}] .handle .knob"
     page.locator(knob).first.scroll_into_view_if_needed()
@@ -580,8 +580,38 @@ def test_a_finger_drags_to_where_it_ends(opened, name, right, down):
         assert state["step"] == 5
         return
     after = middle(page, knob)
+    if name == "rotary":  # the dot stays on its curve
+        assert after[0] == pytest.approx(x + right, abs=1.5) and state["m"] - state["n"] > 40
+        return
     snap = dict(reach=6, lookup=1).get(name, 1.5)  # places, or a tenth of a score
     assert after == pytest.approx((x + right, y + down), abs=snap)
+
+
+@pytest.mark.parametrize("hand", ["finger", "mouse"])
+def test_dividers_at_one_place_part_the_way_they_are_pulled(opened, hand):
+    page = opened(**FINGER)
+    knob = "[data-play=chunks] .divider:last-child .knob"  # the one that lies on top
+    page.locator(knob).scroll_into_view_if_needed()
+    cuts = "document.querySelector('[data-play=chunks]').play.ui.state.cuts"
+
+    def pulled(place, keys):
+        room = page.evaluate("""(place) => {
+            const { play, shadowRoot } = document.querySelector("[data-play=chunks]");
+            play.ui.state.cuts = [place, place];
+            play.ui.draw();
+            return (shadowRoot.querySelector("svg").clientWidth - 34) / 12; }""", place)
+        x, y = middle(page, knob)
+        if hand == "finger":
+            swipe(page, x, y, keys * room, 0, steps=6)
+        else:
+            page.mouse.move(x + 5, y)  # not quite its middle
+            page.mouse.down()
+            page.mouse.move(x + 5 + keys * room, y, steps=6)
+            page.mouse.up()
+        return page.evaluate(cuts)
+
+    assert [pulled(*pull) for pull in ((6, -2), (6, 2), (0, 3), (12, -3), (0, -1), (12, 1))] == [
+        [4, 6], [6, 8], [0, 3], [9, 12], [0, 0], [12, 12]]
 
 
 def test_a_finger_on_the_middle_of_a_knob_has_that_knob(opened):
@@ -648,8 +678,10 @@ def test_a_finger_hides_a_key_and_shows_it_again(opened, name):
 
 OUTSIDE = """async (name) => {
     const { shadowRoot, play } = document.querySelector(`[data-play=${name}]`), found = new Set();
+    const steady = shadowRoot.querySelector(name === "heads" ? ".says" : ".card"), tall = new Set();
     const drawn = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-    const look = (how) => { for (const svg of shadowRoot.querySelectorAll("svg")) {
+    const look = (how) => { tall.add(Math.round(steady.getBoundingClientRect().height));
+        for (const svg of shadowRoot.querySelectorAll("svg")) {
         const whole = svg.getBoundingClientRect();
         const shapes = "circle, rect, path, line, polygon"  // of letters each machine has its own
             + (innerWidth > 320 ? ", text" : "");
@@ -673,11 +705,12 @@ OUTSIDE = """async (name) => {
             }
     }
     shadowRoot.querySelector("header button").click();
+    if (tall.size > 1) found.add(`the height jumps: ${[...tall]}`);
     return [...found].slice(0, 5); }"""
 
 
 @pytest.mark.parametrize("width", [320, 390, 1400])
-def test_nothing_is_drawn_outside_its_picture_wherever_the_sliders_stand(opened, width):
+def test_nothing_is_drawn_outside_or_jumps_wherever_the_sliders_stand(opened, width):
     page = opened(viewport=dict(width=width, height=900))
     outside = {name: page.evaluate(OUTSIDE, name) for name in NAMES}
     assert {name: found for name, found in outside.items() if found} == {}
@@ -708,8 +741,14 @@ def test_the_legend_of_the_masks_has_every_kind_of_cell(opened):
         play.ui.draw();
         const kinds = (css) => [...new Set([...shadowRoot.querySelectorAll(css)].map((cell) =>
             cell.getAttribute("class")))].sort();
-        return [kinds("g > .cell:not(.none)"), kinds(".key .cell")]; }""")
+        const signs = (css) => [...new Set([...shadowRoot.querySelectorAll(css)].map((sign) =>
+            sign.textContent.replace(/[1-3,]+/, "1")))].sort();
+        play.ui.state.masks[1][2][3] = true;  // in one layer alone
+        play.ui.draw();
+        return [kinds("g > .cell:not(.none)"), kinds(".key .cell"),
+                signs("g > .sign"), signs(".key .sign")]; }""")
     assert kinds[0] == kinds[1] and len(kinds[1]) == 4
+    assert kinds[2] == kinds[3] == ["!", "1"]
 
 
 def test_start_again_goes_back_to_the_first_cell_of_the_masks(opened):
@@ -722,6 +761,199 @@ def test_start_again_goes_back_to_the_first_cell_of_the_masks(opened):
     page.locator("[data-play=masks] header button").click()
     assert page.evaluate(state) == first
     assert page.locator("[data-play=masks] .says").inner_text().find(f"“{WORDS[first[0]]}”") > 0
+
+
+@pytest.fixture
+def played(page):
+    """played(name) -> the figure's element, its state as it is, its sentence, and how to set."""
+    class Played:
+        def __init__(self, name):
+            self.host = page.locator(f"[data-play={name}]")
+            self.host.evaluate("(e) => e.play.ui.reset()")
+
+        def get(self, what):
+            return self.host.evaluate(f"(e) => e.play.{what}")
+
+        def set(self, **state):
+            self.host.evaluate("""(e, state) => { Object.assign(e.play.ui.state, state);
+                e.play.ui.draw(); }""", state)
+
+        def click(self, css):
+            self.host.locator(css).first.click()
+            page.evaluate("new Promise(requestAnimationFrame)")
+
+        def says(self):
+            return self.host.locator(".says").text_content()
+
+        def texts(self, css):
+            return self.host.locator(css).all_text_contents()
+    return Played
+
+
+def test_equal_log_sum_exps_may_be_forgotten(played):
+    chunks = played("chunks")
+    chunks.set(forget=True)
+    shares = attnlib.softmax(np.array(chunks.get("data.cases[0].expect.lses")))
+    assert chunks.texts(".wrong") == [f"should be {round(100 * share)} %" for share in shares]
+    assert "what if you make them equal?" in chunks.says()
+    chunks.click(".row > button:text-is('make the log-sum-exps equal')")
+    assert chunks.texts(".wrong") == [] and chunks.texts(".facts .good") == ["equal"]
+    assert "no harm to forget them" in chunks.says()
+    chunks.set(scores=[-4, *[4] * 10, None], cuts=[1, 11], shift=300)  # as far apart as can be
+    chunks.click(".row > button:text-is('make the log-sum-exps equal')")
+    lses = chunks.get("compute(e.play.ui.state).lses")
+    assert lses[0] == pytest.approx(lses[1], abs=1e-9) and lses[2] is None
+    assert "One saw nothing" in chunks.says()
+
+
+def test_the_followed_number_of_the_heads_is_one_that_moves(played, page):
+    heads = played("heads")
+    n, d, split = 3, 8, attnlib.split_heads(np.arange(24).reshape(3, 8), 2).reshape(-1)
+    here = int(np.argmax(split != np.arange(n * d)))
+    assert heads.get("ui.state.here") == here and heads.get("ui.state.step") == 1
+    moved = f"memory place {here + 1} → {int(np.argmax(split == here)) + 1}"
+    assert heads.says().endswith(f"{moved}.")
+    heads.set(step=2)
+    assert heads.says().endswith(f"{moved} → {here + 1}.")
+    heads.set(step=1, path="split by reshape")
+    assert heads.says().endswith(f"memory place {here + 1} → {here + 1}.")
+    frame = "(e) => getComputedStyle(e).outlineStyle"
+    heads.click(".cell")
+    assert heads.host.locator("svg").evaluate(frame) == "none"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Tab")
+    assert heads.host.locator("svg").evaluate(frame) == "solid"
+
+
+def test_tiles_are_chosen_by_arrows_and_by_a_tap_and_say_what_travels(played, page):
+    tiles = played("tiles")
+    knob = tiles.host.locator(".handle")
+    for stay, order in ("queries", [4, 5, 1, 0]), ("keys", [1, 5, 4, 0]):
+        tiles.set(stay=stay, step=0)
+        knob.focus()
+        steps = []
+        for key in ("Down", "Right", "Up", "Left"):
+            page.keyboard.press(f"Arrow{key}")
+            steps.append(tiles.get("ui.state.step"))
+        assert steps == order
+    tiles.set(stay="queries")
+    tiles.click(".tile:nth-of-type(12)")  # of the rectangles, four are memory
+    assert tiles.get("ui.state.step") == 7
+    for stay, rows, columns, too_few in (("queries", 1, 16, "too few queries in a tile"),
+                                         ("queries", 16, 1, "times fewer"),
+                                         ("keys", 16, 1, "too few keys in a tile"),
+                                         ("keys", 1, 16, "times fewer")):
+        tiles.set(stay=stay, rows=rows, columns=columns, step=0)
+        assert too_few in tiles.says()
+
+
+def test_a_near_tie_is_followed_over_all_widths(played):
+    scaling = played("scaling")
+    width = scaling.host.locator("input[type=range]").first
+    for at in ("3", "6", "1"):
+        width.fill(at)
+        slopes = scaling.get("compute({ scale: 1, ...e.play.data.drawn[" + at + "] }).by_scores")
+        assert slopes[scaling.get("ui.state.query")] == max(slopes)
+    scaling.set(at=3, query=int(np.argmax(scaling.get(
+        "compute({ scale: 1, ...e.play.data.drawn[3] }).by_scores"))))
+    dots = np.sort(scaling.get("data.drawn[3].dots[e.play.ui.state.query]"))
+    assert f"two best scores lie {dots[-1] - dots[-2]:.2f} apart" in scaling.says()
+
+
+def test_scores_are_told_as_they_become(played):
+    temperature = played("temperature")
+    scores = [4, -4, 0.5, None, 0, 0, 1]
+    temperature.set(scores=scores, scale=2, shift=3, temperature=0.5)
+    given = [(score * 2 + 3) / 0.5 for score in scores if score is not None]
+    assert [float(text.replace("−", "-")) for text in temperature.texts(".given")] == given
+    facts = temperature.host.locator(".facts").text_content
+    assert "the : left = exp(12.00) : 1 = 1.6 · 10⁵ : 1" in facts()
+    temperature.set(scale=8, temperature=2 ** -5)  # exp(768) fits no float64
+    assert "exp(768.00) : 1 = 3.5 · 10³³³ : 1" in facts()
+    ring, title = (temperature.host.locator(css).bounding_box()
+                   for css in (".gone .knob", ".title:text-is('shares')"))
+    assert ring["y"] + ring["height"] < title["y"]
+
+
+def test_a_beginning_holds_for_every_layer(played):
+    masks = played("masks")
+    assert "What if there is a layer more?" in masks.says()
+    masks.set(depth=3, paint=1)
+    assert "a layer more" not in masks.says()
+    masks.click("button:text-is('causal')")
+    assert masks.get("ui.state.masks") == [attnlib.causal_mask(7).tolist()] * 3
+    assert "No future word reaches an output." in masks.says()
+
+
+def test_reach_has_no_dead_slider_and_counts_one_word(played):
+    reach = played("reach")
+    gap = reach.host.locator("input[type=range]").nth(2)
+    assert gap.is_enabled()
+    reach.set(grow=True, output=0)
+    assert gap.is_disabled() and "on the only word that it may know" in reach.says()
+
+
+def test_selection_says_where_the_query_is_and_how_many_chunks_there_are(played):
+    selection = played("selection")
+    selection.set(top=4, chunk=12)
+    assert selection.texts(".slider output")[1] == "4: all 1"
+    at = [box["x"] + box["width"] / 2 for box in (selection.host.locator(css).bounding_box()
+                                                   for css in (".asks", ".handle >> nth=-1"))]
+    assert at[0] == pytest.approx(at[1], abs=1)
+    assert selection.host.evaluate("""(e) => e.shadowRoot.querySelector(".means")
+        === e.shadowRoot.querySelector(".means").parentNode.lastChild""")
+
+
+def test_on_a_phone_query_and_weights_are_on_one_screen_and_names_apart(opened):
+    page = opened(**FINGER)
+    seen = page.evaluate("""() => {
+        const { shadowRoot, play } = document.querySelector("[data-play=lookup]"), both = [];
+        const box = (e) => e.getBoundingClientRect();
+        for (let turn = 0; turn < 24; turn += 1) {
+            const { query } = play.data.state, length = Math.hypot(...query) * (turn % 3) / 2;
+            play.ui.state.query = [length * Math.cos(turn), length * Math.sin(turn)];
+            play.ui.draw();
+            for (const plane of shadowRoot.querySelectorAll("svg")) {
+                const names = [...plane.querySelectorAll("text:not(.name)")].map(box);
+                names.forEach((a, i) => names.slice(i + 1).forEach((b) => {
+                    if (Math.min(a.right, b.right) - Math.max(a.left, b.left) > 3
+                        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 5)
+                        both.push([turn, a.left, a.top, b.left, b.top]); }));
+            } }
+        return [box(shadowRoot.querySelector(".bars")).bottom
+                - box(shadowRoot.querySelector("svg")).top, both]; }""")
+    assert seen[0] < 500 and seen[1] == []
+
+
+def test_compare_begins_where_the_two_differ(opened):
+    page = opened()
+
+    def shown(function):
+        page.evaluate("""([html]) => { document.querySelector("main").innerHTML = html;
+            return import(`/play/compare.js?fresh=${Math.random()}`); }""",
+                      [play.compare(function).element()])
+        says = page.locator("[data-play=compare] .says")
+        says.wait_for()
+        return says.text_content()
+
+    def wrong_twice(scores):
+        right = attnlib.softmax(scores)
+        return right / 2 if tuple(scores) in ((102, 99, 100), (1003, 1000, 1000)) else right
+
+    assert shown(wrong_twice).startswith("Here they differ. They differ at 2 of 243 places")
+    where = "(({ a, b, shift }) => [a, b, shift])(" \
+            "document.querySelector('[data-play=compare]').play.ui.state)"
+    places = [page.evaluate(where)]
+    for _ in range(2):
+        page.get_by_role("button", name="next difference").click()
+        places.append(page.evaluate(where))
+    assert places == [[6, 3, 1], [7, 4, 2], [6, 3, 1]]
+    assert shown(attnlib.softmax).startswith("Here the two are equal. They are equal at all")
+    assert page.get_by_role("button", name="next difference").count() == 0
+    for function, words in ((lambda scores: scores[:2], "returns shape (2,) instead of (3,)."),
+                            (lambda scores: None, "returns nothing yet."),
+                            (lambda scores: scores[5], "raises IndexError: ")):
+        assert shown(function).startswith(f"Here yours {words}")
 
 
 def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):

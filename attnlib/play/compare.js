@@ -11,9 +11,13 @@ function build(ui) {
   const { steps, shifts, yours } = ui.data, wide = steps.length;
   let width = 600;
   const scores = (a, b, shift) => [steps[a] + shifts[shift], steps[b] + shifts[shift], shifts[shift]];
-  const at = (a, b, shift) => yours[(shift * wide + a) * wide + b];
+  const order = ({ a, b, shift }) => (shift * wide + a) * wide + b, at = (a, b, shift) => yours[order({ a, b, shift })];
   const right = (theirs, ours) => Array.isArray(theirs) && ours.every((x, i) => Math.abs(x - theirs[i]) <= 1e-4);
-  const wrong = shifts.map((_, shift) => steps.flatMap((_, a) => steps.filter((_, b) => !right(at(a, b, shift), compute({ scores: scores(a, b, shift) }).weights))).length);
+  const differ = shifts.flatMap((_, shift) => steps.flatMap((_, a) => steps.flatMap((_, b) =>
+    right(at(a, b, shift), compute({ scores: scores(a, b, shift) }).weights) ? [] : [{ shift, a, b }])));
+  const wrong = shifts.map((_, shift) => differ.filter((place) => place.shift === shift).length);
+  Object.assign(ui.data.state, differ[0]);
+  const next = () => { Object.assign(ui.state, differ.find((place) => order(place) > order(ui.state)) ?? differ[0]); ui.refresh(); };
   const all = wide * wide;
 
   const picture = ui.picture("Three shares: attnlib's and yours", (w) => {
@@ -30,15 +34,17 @@ function build(ui) {
   });
   const slider = (label, name) => ui.slider({ label, min: 0, max: wide - 1, show: (v) => String(steps[v]).replace("-", "−"), get: () => ui.state[name], set: (v) => { ui.state[name] = v; } });
   const key = (kind, words) => h("span", {}, h("svg:svg", { class: "box", viewBox: "0 0 12 12", "aria-hidden": "true" }, h("svg:rect", { class: kind, width: 12, height: 12 })), words);
+  ui.longest = 105;
   ui.add(h("style", {}, STYLE), picture.svg, h("div", { class: "row" }, key("ours", "attnlib"), key("theirs", "yours")),
     h("div", { class: "row" }, slider("first score", "a"), slider("second score", "b")),
-    ui.choice({ label: "added to all", options: shifts.map((shift, i) => [i, `+ ${shift}`]), get: () => ui.state.shift, set: (v) => { ui.state.shift = v; } }));
+    ui.choice({ label: "added to all", options: shifts.map((shift, i) => [i, `+ ${shift}`]), get: () => ui.state.shift, set: (v) => { ui.state.shift = v; } }),
+    ...(differ.length > 1 ? [h("div", { class: "row" }, h("button", { type: "button", onclick: next }, "next difference"))] : []));
 
   return () => {
     ui.paint();
     const { a, b, shift } = ui.state, theirs = at(a, b, shift), ours = compute({ scores: scores(a, b, shift) }).weights;
     const bad = wrong.reduce((sum, x) => sum + x, 0);
-    ui.say(`${typeof theirs === "string" ? `Here yours raises: ${theirs}. ` : right(theirs, ours) ? "Here the two are equal. " : "Here they differ. "}`
+    ui.say(`${typeof theirs === "string" ? `Here yours ${theirs.startsWith("shape (") ? `returns ${theirs}` : theirs.startsWith("None: ") ? "returns nothing yet" : `raises ${theirs}`}. ` : right(theirs, ours) ? "Here the two are equal. " : "Here they differ. "}`
       + (bad ? `They differ at ${bad} of ${all * shifts.length} places: ${wrong.map((x, i) => `${x} with + ${shifts[i]}`).join(", ")}.` : `They are equal at all ${all * shifts.length} places of the grid.`));
   };
 }

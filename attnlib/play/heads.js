@@ -1,5 +1,6 @@
 // Chapter 6: where each number goes when heads are split and merged. Reshaping alone has the right
-// shapes and the wrong numbers; only the swap of two axes moves anything in memory.
+// shapes and the wrong numbers; only the swap of two axes moves anything in memory. It begins after the
+// split, where the ways differ, with the first number that the right one moves.
 
 import { clamp, many } from "./maths.js";
 import { figure, h, put } from "./play.js";
@@ -17,7 +18,8 @@ function compute({ n, d, heads, path }) {
 }
 
 function build(ui) {
-  const { d } = ui.data;
+  const { d, state } = ui.data, moved = compute({ ...state, d, path: RIGHT }).split.flat(2).findIndex((id, place) => id !== place);
+  Object.assign(state, { step: 1, here: Math.max(0, moved) });
   let now, size = 30, width = 600;
   const word = (id) => Math.floor(id / d), name = (id) => `${word(id) + 1}${d < 10 ? "" : "."}${(id % d) + 1}`; // word, feature
 
@@ -65,6 +67,7 @@ function build(ui) {
     if (id) { ui.state.here = Number(id); ui.refresh(); }
   });
 
+  ui.longest = 150;
   ui.add(h("style", {}, STYLE),
     h("div", { class: "row" }, ui.choice({ label: "way", options: [[RIGHT, "swap axes"], [SPLIT, "split by reshape alone"], [MERGE, "merge by reshape alone"]],
       get: () => ui.state.path, set: (v) => { ui.state.path = v; } })),
@@ -79,13 +82,15 @@ function build(ui) {
     now = compute({ n, d, heads, path });
     ui.paint();
     const shown = stage(), wrong = misplaced(shown).length;
+    const places = [here, now.split.flat(2).indexOf(here), now.merged.flat().indexOf(here)].slice(0, step + 1).map((place) => place + 1);
     const where = shown.blocks.flatMap(([, lines], g) => lines.flatMap((line, i) => line.includes(here) ? [[g, i]] : []))[0];
     ui.say(`${shown.shape}. ${step === 0 ? "" : wrong ? `${many(wrong, "number")} ${wrong === 1 ? "is" : "are"} not where ${wrong === 1 ? "it belongs" : "they belong"}. ` : path === SPLIT && step === 2 && heads > 1 ? "Every number is back: one wrong way undoes the other, and hides it. " : "Every number is where it belongs. "}`
-      + `${name(here)}, feature ${(here % d) + 1} of word ${word(here) + 1}, stands in ${step === 1 ? `head ${where[0] + 1}, ` : ""}row ${where[1] + 1}.`);
+      + `${name(here)}, feature ${(here % d) + 1} of word ${word(here) + 1}, stands in ${step === 1 ? `head ${where[0] + 1}, ` : ""}row ${where[1] + 1}: memory place ${places.join(" → ")}.`);
   };
 }
 
 const STYLE = `
+svg:focus:not(:focus-visible) { outline: none; }
 .cell { cursor: pointer; } .cell text { font-size: 12px; stroke: none; } .cell rect { fill-opacity: .3; } .side { font-size: 12.5px; fill: var(--faint); }
 .w0 rect { fill: var(--blue); } .w1 rect { fill: var(--orange); } .w2 rect { fill: var(--green); } .w3 rect { fill: currentColor; fill-opacity: .14; }
 .w4 rect { fill: var(--purple); } .w5 rect { fill: var(--yellow); } .here rect { stroke: currentColor; stroke-width: 2.5; } .here text { font-weight: 700; }

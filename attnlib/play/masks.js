@@ -34,8 +34,7 @@ function build(ui) {
     ui.state.preset = "";
   }
   function take(name) {
-    const layers = ui.state.paint === "all" ? ALL : [ui.state.paint];
-    for (const layer of layers) ui.state.masks[layer] = unpack(presets[name].rows);
+    ui.state.masks = ALL.map(() => unpack(presets[name].rows));
     Object.assign(ui.state, { preset: name, given: presets[name].given });
     ui.refresh();
   }
@@ -88,6 +87,7 @@ function build(ui) {
   }, true);
 
   const buttons = Object.keys(presets).map((name) => h("button", { type: "button", onclick: () => take(name) }, name));
+  ui.longest = 160;
   ui.add(h("style", {}, STYLE), h("div", { class: "panes" }, picture.svg, h("div", {},
     h("div", { class: "h for-hands" }, "begin with"), h("div", { class: "row" }, buttons),
     h("div", { class: "row" }, ui.choice({ label: "how many layers", options: [[1, "1"], [2, "2"], [3, "3"]],
@@ -96,11 +96,11 @@ function build(ui) {
       get: () => ui.state.paint, set: (v) => { ui.state.paint = v; if (v !== "all") ui.state.depth = Math.max(ui.state.depth, v + 1); } })),
     ui.tick({ label: "the future is forbidden", get: () => ui.state.judge, set: (v) => { ui.state.judge = v; } }),
     h("ul", { class: "key" }, [["fine may", "may attend"], ["fine late", "may not, but can know of it"], ["leak may", "the future leaks"],
-      ["leak late", "the future leaks, passed on by other words"]]
-      .map(([kind, words]) => h("li", {}, h("svg:svg", { class: "box", viewBox: "0 0 16 16", "aria-hidden": "true" },
+      ["leak late", "the future leaks, passed on by other words"], ["fine may", "numbers: may attend in these layers only", "1"]]
+      .map(([kind, words, sign = kind.startsWith("leak") ? "!" : ""]) => h("li", {}, h("svg:svg", { class: "box", viewBox: "0 0 16 16", "aria-hidden": "true" },
         h("svg:rect", { class: `cell ${kind}`, width: 16, height: 16, rx: 3 }),
         kind === "fine late" && h("svg:circle", { class: "bead", cx: 8, cy: 8, r: 3 }),
-        kind.startsWith("leak") && h("svg:text", { class: kind === "leak may" ? "sign" : "sign pale", x: 8, y: 13, "text-anchor": "middle" }, "!")), words))))));
+        sign && h("svg:text", { class: kind.endsWith("may") ? "sign" : "sign pale", x: 8, y: 13, "text-anchor": "middle" }, sign)), words))))));
 
   return () => {
     ui.state.masks ??= ui.state.layers.map(unpack);
@@ -116,8 +116,8 @@ function build(ui) {
     const holes = count(all, ([i, j]) => future(i, j) && used().some((mask) => mask[i][j]));
     const empty = Math.max(...now.empty), [row] = ui.state.here;
     ui.say([`After ${many(depth, "layer")}, “${names[row]}” can know ${count([...now.reach[row]], (c) => c === "1")} of ${n} words.`,
-      !ui.state.judge ? "" : leaks ? `The future leaks into ${many(leaks, "pair")}, through ${many(holes, "cell")} of a mask.` : "No future word reaches an output.",
-      empty ? `${many(empty, "row")} empty (∅): attention gives 0 there, only the residual goes on.` : ""].filter(Boolean).join(" "));
+      !ui.state.judge ? "" : leaks ? `The future leaks into ${many(leaks, "pair")}, through ${many(holes, "cell")} of a mask.${depth < 3 ? " What if there is a layer more?" : ""}` : "No future word reaches an output.",
+      empty ? `${many(empty, "row")} ${empty === 1 ? "is" : "are"} empty (∅): attention gives 0 there, only the residual goes on.` : ""].filter(Boolean).join(" "));
   };
 }
 

@@ -1,4 +1,4 @@
-// What all figures to play with share: a frame, controls, what to drag, the comparison with attnlib.
+// What all figures share: a frame, controls, what to drag, the comparison with attnlib.
 
 import { LOOK } from "./look.js";
 import { compare } from "./maths.js";
@@ -22,8 +22,8 @@ export function h(tag, attributes = {}, ...children) {
 
 /**
  * Bring every `<div data-play="name">` to life (in a notebook: this output's). `compute` is what
- * attnlib computes; `build(ui)` adds controls and pictures and returns `draw()`, which runs when
- * `ui.state` has changed. Where that fails, the still picture stays.
+ * attnlib computes; `build(ui)` adds controls and pictures, may change `data.state`, where it begins,
+ * and returns `draw()`, for whenever `ui.state` has changed. Where that fails, the still words stay.
  */
 export function figure(name, { compute, build }) {
   const mine = `[data-play="${name}"]`, near = document.currentScript?.parentElement?.querySelectorAll(mine);
@@ -42,8 +42,8 @@ export function figure(name, { compute, build }) {
   }
 }
 
-/** Follow the page's colours; let go of a figure that is gone: a cell may be run again. */
-function follow(kept) {
+/** Follow the page's colours, until the figure is gone: a cell may be run again. */
+function watch(kept) {
   const scheme = matchMedia("(prefers-color-scheme: dark)"), pages = new MutationObserver(look);
   for (const node of [document.documentElement, document.body]) pages.observe(node, { attributes: true });
   scheme.addEventListener("change", look);
@@ -58,7 +58,7 @@ function follow(kept) {
 function frame(host, root, data) {
   const controls = [], pictures = [];
   const body = h("div"), proof = h("small");
-  const says = h("p", { class: "says", "aria-hidden": "true" });
+  const words = h("span"), says = h("p", { class: "says", "aria-hidden": "true" }, words);
   const live = h("p", { class: "unseen", role: "status" });
   const again = h("button", { type: "button", onclick: () => ui.reset() }, "Start again");
   const card = h("section", { class: "card", "aria-label": data.title,
@@ -67,6 +67,11 @@ function frame(host, root, data) {
   host.dataset.lmSuppressShortcuts = "true"; // JupyterLab listens first
   root.append(h("style", {}, LOOK), card);
   let draw, waiting = 0, resting = 0;
+  const follow = (event, { svg }, move, first) => {
+    const box = svg.getBoundingClientRect();
+    move(event.clientX - box.left, event.clientY - box.top, first);
+    ui.refresh();
+  };
   const control = (type, attributes, show, set) => {
     const input = h("input", { type, ...attributes, oninput: () => { set(input); ui.refresh(); } });
     controls.push(() => show(input));
@@ -74,7 +79,7 @@ function frame(host, root, data) {
   };
 
   const ui = {
-    data, state: structuredClone(data.state),
+    data, state: structuredClone(data.state), longest: 0, // letters of a sentence: what has room
     add: (...nodes) => body.append(...nodes),
     reset() { ui.state = structuredClone(data.state); ui.draw(); },
     refresh() { waiting ||= requestAnimationFrame(() => { waiting = 0; ui.draw(); }); },
@@ -82,7 +87,9 @@ function frame(host, root, data) {
     paint: () => pictures.forEach((picture) => picture.paint()),
     /** Say what is shown; read aloud once the hand rests. */
     say(text) {
-      says.textContent = text;
+      words.textContent = text;
+      ui.longest = Math.max(ui.longest, text.length);
+      says.dataset.room = "a 1 word ".repeat(ui.longest / 9 + 1);
       clearTimeout(resting);
       resting = setTimeout(() => { live.textContent = text; }, 600);
     },
@@ -90,8 +97,7 @@ function frame(host, root, data) {
       const value = h("output");
       const input = control("range", { min, max, step }, (node) => {
         node.value = get();
-        value.textContent = show(get());
-        node.ariaValueText = show(get());
+        value.textContent = node.ariaValueText = show(get());
       }, (node) => set(+node.value));
       return h("label", { class: "slider" }, h("span", {}, label), input, value);
     },
@@ -126,8 +132,8 @@ function frame(host, root, data) {
       pictures.push(picture);
       return picture;
     },
-    /** A knob to drag, `move(x, y)` in pixels, `reach()` wide to either side; by arrow keys, `key(right, up)` in steps. */
-    handle(picture, { label, move, key, reach = () => 22 }) {
+    /** A knob to drag, `move(x, y, first)` in pixels, or to `tap` where it is to come; `key(right, up)` in steps. */
+    handle(picture, { label, move, key, tap, reach = () => 22 }) {
       const area = h("svg:ellipse", { ry: 22, class: "reach" });
       const knob = h("svg:g", { class: "handle", tabindex: 0, role: "slider", "aria-label": label,
         onkeydown: (event) => {
@@ -139,6 +145,7 @@ function frame(host, root, data) {
         } }, area, h("svg:circle", { r: 9, class: "knob" }));
       knob.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // or the page scrolls
       ui.drag(knob, picture, move);
+      if (tap) picture.svg.addEventListener("click", (event) => knob.contains(event.target) || follow(event, picture, move));
       picture.top.append(knob);
       return { knob, at(x, y, now, min, max, words) {
         put(area, { rx: reach() });
@@ -149,23 +156,18 @@ function frame(host, root, data) {
     /** Follow a pressed pointer: `move(x, y, first)`; a patient one lets a finger scroll. */
     drag(node, picture, move, patient = false) {
       let held = null;
-      const follow = (event, first) => {
-        const box = picture.svg.getBoundingClientRect();
-        move(event.clientX - box.left, event.clientY - box.top, first);
-        ui.refresh();
-      };
-      const release = () => { if (held) follow(held, true); held = null; };
+      const release = () => { if (held) follow(held, picture, move, true); held = null; };
       const on = (type, listen) => node.addEventListener(type, listen);
       on("pointerdown", (event) => {
         if (event.button) return;
         node.setPointerCapture(event.pointerId);
         if (patient && event.pointerType === "touch") held = event;
-        else follow(event, true);
+        else follow(event, picture, move, true);
       });
       on("pointermove", (event) => {
         if (!node.hasPointerCapture(event.pointerId)) return;
         if (held && Math.abs(event.clientX - held.clientX) > 6) release();
-        if (!held) follow(event, false);
+        if (!held) follow(event, picture, move);
       });
       on("pointerup", release);
       on("pointercancel", () => { held = null; });
@@ -175,11 +177,11 @@ function frame(host, root, data) {
       proof.textContent = equal ? `✓ ${numbers} numbers as attnlib computes them` : `✗ off attnlib by ${largest}`;
       proof.classList.toggle("wrong", !equal);
       ui.theme();
-      follow(new WeakRef(host));
+      watch(new WeakRef(host));
       new ResizeObserver(ui.refresh).observe(card);
-      ui.draw();
+      ui.reset();
     },
-    theme() { // the text's own colour tells light from dark
+    theme() { // the text tells light from dark
       const [r, g, b] = getComputedStyle(host).color.match(/[\d.]+/g);
       card.classList.toggle("dark", 0.3 * r + 0.6 * g + 0.1 * b > 128);
       for (let node = host; node; node = node.parentElement) {

@@ -67,15 +67,13 @@ function build(ui) {
   const many = (x) => (x < 10 ? x.toFixed(1) : Math.round(x).toLocaleString("en"));
   const signed = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`;
 
+  const x = (d) => 8 + ((width - 16) * (d + longest)) / (2 * longest), y = (s) => 16 + (CURVE - 32) * (0.5 - s / (2 * shareBound()));
   const graph = ui.picture("The score at each distance", (w) => {
-    const most = shareBound();
-    const x = (d) => 8 + ((w - 16) * (d + longest)) / (2 * longest), y = (s) => 16 + (CURVE - 32) * (0.5 - s / (2 * most));
     const points = curve.map((s, i) => `${x(i - longest).toFixed(1)},${y(s).toFixed(1)}`).join(" ");
     return [CURVE + 20, [
       h("svg:rect", { class: "seen", x: x(1 - trained), width: x(trained - 1) - x(1 - trained), y: 8, height: CURVE - 16 }),
       h("svg:line", { class: "axis", x1: 8, x2: w - 8, y1: y(0), y2: y(0) }),
       h("svg:polyline", { class: "curve", points }),
-      h("svg:circle", { class: "dot", cx: x(far()), cy: y(now.score), r: 7 }),
       h("svg:text", { class: "side", x: 8, y: CURVE + 10 }, `−${longest}`),
       h("svg:text", { class: "side", x: x(0), y: CURVE + 10, "text-anchor": "middle" }, "0"),
       h("svg:text", { class: "side", x: w - 8, y: CURVE + 10, "text-anchor": "end" }, `+${longest}`)]];
@@ -83,23 +81,33 @@ function build(ui) {
   const shareBound = () => Array.from({ length: pairs }, (_, i) => Math.hypot(query[2 * i], query[2 * i + 1]) * Math.hypot(key[2 * i], key[2 * i + 1]))
     .reduce((sum, x) => sum + x, 0);
 
+  const depart = (d) => { // the key stays, or comes as near as both must
+    const apart = clamp(Math.round(d), -longest, longest);
+    ui.state.n = clamp(ui.state.n, Math.max(0, -apart), longest - Math.max(0, apart));
+    ui.state.m = ui.state.n + apart;
+  };
+  const handle = ui.handle(graph, { tap: true, label: "Distance from key to query. Arrow keys change it.",
+    move: (px) => depart(((px - 8) * 2 * longest) / (width - 16) - longest), key: (right, up) => depart(far() + (right || up)) });
+
   const slider = (label, name) => ui.slider({ label, min: 0, max: longest, get: () => ui.state[name], set: (v) => place(name, v) });
+  ui.longest = 145;
   ui.add(h("style", {}, STYLE), h("div", { class: "h" }, "a clock for each pair of features, and in how many positions it turns once"), clocks.svg,
     h("div", { class: "key" }, "hands: ", h("b", { class: "q" }, "query"), ", ", h("b", { class: "k" }, "key"), `; grey: angles of distances below ${trained}; below each clock what it adds to the score`),
     h("div", { class: "row" }, slider("query at place", "m"), slider("key at place", "n")),
     h("div", { class: "row" }, ui.tick({ label: "move both together", get: () => ui.state.together, set: (v) => { ui.state.together = v; } }),
       ui.slider({ label: "base", min: 1, max: 6, step: 0.1, show: (v) => Math.round(10 ** v).toLocaleString("en"),
         get: () => Math.log10(ui.state.base), set: (v) => { ui.state.base = 10 ** v; } })),
-    h("div", { class: "h" }, "the score against the distance"), graph.svg);
+    h("div", { class: "h" }, "the score against the distance: drag the dot"), graph.svg);
 
   return () => {
     const { m, n, base } = ui.state;
     now = compute(input(m, n));
     curve = Array.from({ length: 2 * longest + 1 }, (_, i) => compute(input(Math.max(i - longest, 0), Math.max(longest - i, 0))).score);
     ui.paint();
+    handle.at(x(far()), y(now.score), far(), -longest, longest, `${far()}, score ${signed(now.score)}`);
     const fresh = Array.from({ length: pairs }, (_, i) => speed(i, 2 * pairs, base)).filter(isNew).length;
     ui.say(`Query at ${m}, key at ${n}: distance ${far()}, score ${signed(now.score)}. `
-      + (fresh ? `${fresh} of ${pairs} clocks stand at an angle that no distance below ${trained} makes.`
+      + (fresh ? `${fresh} of ${pairs} clocks ${fresh === 1 ? "stands" : "stand"} at an angle that no distance below ${trained} makes.`
         : Math.abs(far()) < trained ? `Every pair at this distance has this score, and it lies within the ${trained} positions of training.`
           : `No clock shows an angle that the first ${trained} positions did not.`));
   };
@@ -109,9 +117,9 @@ const STYLE = `
 .face { fill: none; stroke: var(--line); } .seen { fill: var(--soft); } .apart { fill: color-mix(in srgb, var(--green) 45%, transparent); }
 .apart.new { fill: color-mix(in srgb, var(--orange) 50%, transparent); }
 .query { stroke: var(--orange); stroke-width: 3; stroke-linecap: round; } .key { stroke: var(--blue); stroke-width: 3; stroke-linecap: round; }
-.key { font-size: 13.5px; color: var(--faint); } .q { color: var(--orange-ink); } .k { color: var(--blue); }
+.key { font-size: 13.5px; color: var(--faint); } .q, .k { forced-color-adjust: none; color: var(--orange-ink); } .k { color: var(--blue); }
 .sum.new { fill: var(--orange-ink); font-weight: 600; }
-.curve { fill: none; stroke: var(--blue); stroke-width: 2; } .dot { fill: var(--orange); stroke: var(--on); stroke-width: 2; }
+.curve { fill: none; stroke: var(--blue); stroke-width: 2; }
 `;
 
 figure("rotary", { compute, build });

@@ -27,12 +27,21 @@ const median = (list) => {
 };
 const mean = (list) => list.reduce((sum, x) => sum + x, 0) / list.length;
 const power = (x) => (x > 0 ? clamp(Math.log10(x), LEAST, MOST) : LEAST);
-const short = (x) => (x === 0 ? "0" : x >= 0.01 ? x.toFixed(2) : x < 1e-16 ? "below 10⁻¹⁶" : x.toExponential(0).replace(/e-(\d+)/, (_, power) => ` · 10⁻${[...power].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("")}`));
+const raised = (digits) => [...digits].map((d) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[d]).join("");
+const short = (x) => (x === 0 ? "0" : x >= 0.01 ? x.toFixed(2) : x < 1e-16 ? "below 10⁻¹⁶" : x.toExponential(0).replace(/e-(\d+)/, (_, power) => ` · 10⁻${raised(power)}`));
 
 function build(ui) {
   const { drawn } = ui.data;
   let now, slopes, order, width = 600;
   const chosen = () => drawn[ui.state.at];
+  const measure = () => {
+    const { dots, gram, d } = chosen();
+    now = compute({ dots, gram, scale: d ** -ui.state.power });
+    slopes = now[`by_${ui.state.by}`];
+    order = slopes.map((_, i) => i).sort((a, b) => slopes[a] - slopes[b]);
+  };
+  measure();
+  ui.data.state.query = order.at(-1); // a near-tie is the steepest, and carries the mean
   const x = (p) => 8 + ((width - 16) * (p - LEAST)) / (MOST - LEAST);
   const bin = (slope) => Math.floor((power(slope) - LEAST) / BIN);
 
@@ -55,7 +64,7 @@ function build(ui) {
     return [floor + 8, [
       h("svg:line", { class: "axis", x1: 8, x2: w - 8, y1: DOTS, y2: DOTS }),
       [-16, -12, -8, -4, 0].map((p) => h("svg:text", { class: "scale", x: x(p), y: DOTS + 16, "text-anchor": p === -16 ? "start" : "middle" },
-        p === 0 ? "1" : `${p === -16 ? "≤ " : ""}10⁻${[...String(-p)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c]).join("")}`)),
+        p === 0 ? "1" : `${p === -16 ? "≤ " : ""}10⁻${raised(String(-p))}`)),
       dots.map(([cx, cy, r], i) => h("svg:circle", { class: i === ui.state.query ? "one chosen" : "one", cx, cy, r: i === ui.state.query ? r + 2 : r,
         onclick: () => { ui.state.query = i; ui.refresh(); } })),
       mark(median(slopes), "median", "median", true), mark(mean(slopes), "mean", "mean", false),
@@ -66,26 +75,30 @@ function build(ui) {
       h("svg:line", { class: "axis", x1: 8, x2: w - 8, y1: floor, y2: floor })]];
   });
 
+  ui.longest = 206;
   ui.add(h("style", {}, STYLE),
     h("div", { class: "row" },
       ui.slider({ label: "width d_k", min: 0, max: drawn.length - 1, show: (v) => String(drawn[v].d),
-        get: () => ui.state.at, set: (v) => { ui.state.at = v; } }),
+        get: () => ui.state.at, set: (v) => { // other vectors are drawn there: the rank stays
+          const rank = order.indexOf(ui.state.query);
+          ui.state.at = v;
+          measure();
+          ui.state.query = order[rank];
+        } }),
       ui.slider({ label: "query", min: 0, max: chosen().dots.length - 1, show: (v) => (v === 0 ? "flattest" : v === order.length - 1 ? "steepest" : `${v + 1} of ${order.length}`),
         get: () => order.indexOf(ui.state.query), set: (v) => { ui.state.query = order[v]; } })),
     h("div", { class: "row" },
       ui.choice({ label: "scores ×", options: [[0, "1"], [0.5, "1/√d_k"], [1, "1/d_k"]], get: () => ui.state.power, set: (v) => { ui.state.power = v; } }),
-      ui.choice({ label: "slope by", options: [["scores", "the scores"], ["query", "the query"]], get: () => ui.state.by, set: (v) => { ui.state.by = v; } })),
-    h("div", { class: "h" }, "a dot for each query: the slope of its shares"), picture.svg);
+      ui.choice({ label: "slope by a step of", options: [["scores", "the scores"], ["query", "the query, which moves all scores"]], get: () => ui.state.by, set: (v) => { ui.state.by = v; } })),
+    h("div", { class: "h" }, "a dot for each query: its slope, how far its shares move for a small step"), picture.svg);
 
   return () => {
-    const { dots, gram, d } = chosen();
-    now = compute({ dots, gram, scale: d ** -ui.state.power });
-    slopes = now[`by_${ui.state.by}`];
-    order = slopes.map((_, i) => i).sort((a, b) => slopes[a] - slopes[b]);
+    measure();
     ui.paint();
-    const alive = slopes.filter((slope) => slope > 0.01).length, top = Math.max(...now.weights[ui.state.query]);
+    const { dots, d } = chosen(), { query } = ui.state, alive = slopes.filter((slope) => slope > 0.01).length;
+    const best = now.weights[query].map((share, j) => [share, dots[query][j] * d ** -ui.state.power]).sort(([, a], [, b]) => b - a);
     ui.say(`Width ${d}: the typical query's slope is ${short(median(slopes))}, the mean ${short(mean(slopes))}; ${alive} of ${slopes.length} queries are above 0.01. `
-      + `The chosen one has the slope ${short(slopes[ui.state.query])} and gives ${percent(top)} to one key.`);
+      + `The chosen one has the slope ${short(slopes[query])}: its two best scores lie ${short(best[0][1] - best[1][1])} apart, and get ${percent(best[0][0])} and ${percent(best[1][0])}.`);
   };
 }
 

@@ -2,7 +2,7 @@
 // back once the chunk is chosen, if its mean is good enough to be chosen.
 
 import { clamp, many, percent, softmax } from "./maths.js";
-import { figure, h } from "./play.js";
+import { figure, h, put } from "./play.js";
 
 const LOW = -4, HIGH = 4, TOP = 26, UP = 116, FIRST = TOP + UP + 44, STRIP = 66, BAR = 40;
 
@@ -41,22 +41,27 @@ function build(ui) {
       [[HIGH, `+${HIGH}`], [0, "0"], [LOW, `−${-LOW}`]].map(([v, words]) => h("svg:text", { class: "side", x: w, y: y(v) + 4, "text-anchor": "end" }, words)),
       h("svg:line", { class: "axis", x1: 0, x2: w - 30, y1: y(0), y2: y(0) }),
       scores.map((score, j) => h("svg:line", { class: "stem", x1: center(j), x2: center(j), y1: y(0), y2: y(score) })),
-      now.level.map((mean, c) => h("svg:line", { class: now.picked.includes(c) ? "mean picked" : "mean", x1: room() * c * chunk + 2, x2: room() * (c + 1) * chunk - 2, y1: y(mean), y2: y(mean) })),
+      h("svg:path", { class: "asks", d: `M${center(n - 1)} ${TOP + UP + 10}l6 10h-12z` }), h("svg:text", { class: "side", x: center(n - 1) - 9, y: TOP + UP + 21, "text-anchor": "end" }, "the query's place"),
       strip(now.full, `all keys: ${n} looks`, 0), strip(now.means, `own chunk, means of the others: ${now.level.length + n - now.level.length * chunk} looks`, 1),
-      strip(now.chosen, `window, chosen chunks: ${now.order.length} means + ${many([...now.seen].filter((c) => c === "1").length, "key")}`, 2)]];
+      strip(now.chosen, `window, chosen chunks: ${many(now.order.length, "mean")} + ${many([...now.seen].filter((c) => c === "1").length, "key")}`, 2)]];
   });
   const set = (j, score) => { ui.state.scores[j] = clamp(Math.round(10 * score) / 10, LOW, HIGH); };
   const handles = ui.data.state.scores.map((_, j) => ui.handle(picture, { label: `Score of key ${j + 1}. Arrow keys change it.`, reach: () => Math.min(22, room() / 2),
     move: (_, py) => set(j, HIGH - ((py - TOP) * (HIGH - LOW)) / UP), key: (right, up) => set(j, ui.state.scores[j] + (right || up) / 10) }));
-  const slider = (label, name, max) => ui.slider({ label, min: 1, max, get: () => ui.state[name], set: (v) => { ui.state[name] = v; } });
+  const means = h("svg:g", { class: "means" }); // above the knobs, which would cover them
+  picture.top.append(means);
+  const slider = (label, name, max, show) => ui.slider({ label, min: 1, max, show, get: () => ui.state[name], set: (v) => { ui.state[name] = v; } });
+  ui.longest = 190;
   ui.add(h("style", {}, STYLE), picture.svg,
-    h("div", { class: "sliders" }, slider("keys in a chunk", "chunk", n >> 1 || 1), slider("chosen chunks", "top", 4), slider("window", "window", n >> 1 || 1)),
+    h("div", { class: "sliders" }, slider("keys in a chunk", "chunk", n >> 1 || 1), slider("chosen chunks", "top", 4, (v) => (v > now.order.length ? `${v}: all ${now.order.length}` : String(v))), slider("window", "window", n >> 1 || 1)),
     h("div", { class: "legend" }, "lines: the mean of each chunk, thick where it is chosen; dashed box: the window; right: the share of the loudest key"));
 
   return () => {
     const { scores, chunk } = ui.state, j = loudest(), c = Math.floor(j / chunk), rank = now => now.order.indexOf(c);
     now = compute(ui.state);
     ui.paint();
+    means.replaceChildren(...now.level.map((mean, c) => h("svg:path", { class: now.picked.includes(c) ? "mean picked" : "mean", d: `M${room() * c * chunk + 2} ${y(mean)}H${room() * (c + 1) * chunk - 2}` })));
+    handles.forEach(({ knob }) => put(knob.querySelector(".knob"), { r: clamp(room() * 0.3, 4, 9) }));
     handles.forEach((handle, i) => handle.at(center(i), y(scores[i]), scores[i], LOW, HIGH, `${scores[i]}, share ${percent(now.full[i])} of all, ${percent(now.chosen[i])} when chosen`));
     const place = rank(now), seen = now.seen[j] === "1";
     ui.say(`The loudest key, number ${j + 1}, gets ${percent(now.full[j])} among all keys, ${percent(now.means[j])} with means and ${percent(now.chosen[j])} with chosen chunks. `
@@ -68,7 +73,7 @@ function build(ui) {
 const STYLE = `
 .chunk { fill: none; stroke: var(--line); } .odd { fill: var(--soft); } .chunk.picked { fill: color-mix(in srgb, var(--green) 18%, transparent); } .near { fill: none; stroke: currentColor; stroke-dasharray: 3 3; }
 .stem { stroke: var(--orange); stroke-width: 2; }
-.mean { stroke: var(--green); stroke-width: 2; } .mean.picked { stroke-width: 5; } .share { fill: var(--blue); } .needle { fill: var(--orange); } .loud { font-weight: 600; }
+.means { pointer-events: none; } .mean { stroke: var(--green-ink); stroke-width: 2; } .mean.picked { stroke-width: 5; } .asks { fill: currentColor; } .share { fill: var(--blue); } .needle { fill: var(--orange); } .loud { font-weight: 600; }
 .legend { font-size: 13.5px; color: var(--faint); margin-top: .2rem; }
 `;
 

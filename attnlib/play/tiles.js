@@ -48,15 +48,19 @@ function build(ui) {
         x: x(column.from) + 1, y: y(row.from) + 1, width: column.size * c - 2, height: row.size * c - 2, rx: 2 })))]];
   });
   const go = (step) => { ui.state.step = clamp(step, 0, count() - 1); };
-  const handle = ui.handle(picture, { label: "Tile in fast memory. Arrow keys take the next or the one before.",
+  const handle = ui.handle(picture, { tap: true, label: "Tile in fast memory. Arrow keys take the one beside, above or below.",
     move: (px, py) => go(stepOf(clamp(Math.floor((py - TOP) / cell() / ui.state.rows), 0, tall.length - 1), clamp(Math.floor((px - LEFT) / cell() / ui.state.columns), 0, wide.length - 1))),
-    key: (right, up) => go(ui.state.step + (right || -up)) });
+    key: (right, up) => { // along the way that is gone, on and on; across it as far as there are tiles
+      const [i, j] = at(ui.state.step), along = ui.state.stay === "queries" ? right : -up;
+      go(along ? ui.state.step + along : stepOf(clamp(i - up, 0, tall.length - 1), clamp(j + right, 0, wide.length - 1)));
+    } });
 
   const bars = h("div", { class: "bars" }), whole = (number) => number.toLocaleString("en");
   const slider = (label, name) => ui.slider({ label, min: 1, max: n, get: () => ui.state[name], set: (v) => { ui.state[name] = v; ui.state.step = 0; } });
+  ui.longest = 230;
   ui.add(h("style", {}, STYLE), h("div", { class: "panes" }, picture.svg, h("div", {},
     slider("queries in a tile", "rows"), slider("keys in a tile", "columns"),
-    h("div", { class: "row" }, ui.choice({ label: "stay", options: [["queries", "queries"], ["keys", "keys and values"]], get: () => ui.state.stay, set: (v) => { ui.state.stay = v; ui.state.step = 0; } })),
+    h("div", { class: "row" }, ui.choice({ label: "stays in fast memory", options: [["queries", "queries"], ["keys", "keys and values"]], get: () => ui.state.stay, set: (v) => { ui.state.stay = v; ui.state.step = 0; } })),
     h("div", { class: "h" }, "numbers that travel"), bars)));
 
   return () => {
@@ -75,14 +79,14 @@ function build(ui) {
     const total = now.loads[last] + now.stores[last], plain = now.plain[0] + now.plain[1];
     ui.say(`${n} queries and keys of width ${d}: the fast memory holds at most ${whole(now.held)} numbers, and ${whole(total)} travel, `
       + (total < plain ? `${(plain / total).toFixed(1)} times fewer than ${whole(plain)} with the ${n} × ${n} scores kept in slow memory.`
-        : `no fewer than ${whole(plain)} with the ${n} × ${n} scores kept in slow memory: the tiles are too small.`));
+        : `no fewer than ${whole(plain)} with the ${n} × ${n} scores kept in slow memory: too few ${stay} in a tile; how many ${stay === "keys" ? "queries" : "keys"} pass by only changes the room.`));
   };
 }
 
 const STYLE = `
 .slow { fill: var(--soft); stroke: var(--line); } .query { fill: var(--orange); } .key { fill: var(--blue); }
-.tile { fill: var(--soft); stroke: var(--line); } .done { fill: color-mix(in srgb, var(--green) 35%, transparent); } .now { fill: color-mix(in srgb, var(--green) 80%, transparent); stroke: currentColor; }
-.bars { display: grid; grid-template-columns: auto 1fr; gap: .1rem .6rem; font-size: 13.5px; align-items: center; } .bars > :nth-child(3n) { grid-column: 2; margin-bottom: .3rem; }
+.tile { cursor: pointer; fill: var(--soft); stroke: var(--line); } .done { fill: color-mix(in srgb, var(--green) 35%, transparent); } .now { fill: color-mix(in srgb, var(--green) 80%, transparent); stroke: currentColor; }
+.track .second { background: var(--orange); } .bars { display: grid; grid-template-columns: auto 1fr; gap: .1rem .6rem; font-size: 13.5px; align-items: center; } .bars > :nth-child(3n) { grid-column: 2; margin-bottom: .3rem; }
 `;
 
 figure("tiles", { compute, build });
