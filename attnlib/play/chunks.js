@@ -115,7 +115,7 @@ function build(ui) {
     sums.textContent = `merged ${tell(outcome())} · one softmax over all ${tell(whole)}`;
     error.textContent = off < 1e-9 ? "equal" : `off by ${off.toFixed(3)}`;
     error.className = off < 1e-9 ? "good" : "bad";
-    crude.textContent = `Σ exp(s) in float32: ${total === Infinity ? "infinite" : total === 0 ? "0" : "fits"}`;
+    crude.textContent = `Σ exp(s) in float32: ${total === Infinity ? "∞" : total === 0 ? "0" : "fits"}`;
     crude.className = total === Infinity || total === 0 ? "bad" : "";
     const apart = Math.max(...now.lses.map((lse) => lse ?? -Infinity)) - Math.min(...now.lses.map((lse) => lse ?? -Infinity)), seen = now.lses.filter((lse) => lse !== null).length;
     ui.say(seen === 0 ? "Nothing is visible: every log-sum-exp is −∞, and the output is 0."

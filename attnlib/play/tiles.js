@@ -86,7 +86,7 @@ function build(ui) {
 const STYLE = `
 .slow { fill: var(--soft); stroke: var(--line); } .query { fill: var(--orange); } .key { fill: var(--blue); }
 .tile { cursor: pointer; fill: var(--soft); stroke: var(--line); } .done { fill: color-mix(in srgb, var(--green) 35%, transparent); } .now { fill: color-mix(in srgb, var(--green) 80%, transparent); stroke: currentColor; }
-.track .second { background: var(--orange); } .bars { display: grid; grid-template-columns: auto 1fr; gap: .1rem .6rem; font-size: 13.5px; align-items: center; } .bars > :nth-child(3n) { grid-column: 2; margin-bottom: .3rem; }
+.track .second { background: var(--orange); } .bars { display: grid; grid-template-columns: auto 1fr; gap: .1rem .6rem; font-size: 13.5px; align-items: center; } .bars > :nth-child(3n) { grid-column: 1 / -1; text-align: end; margin-bottom: .3rem; }
 `;
 
 figure("tiles", { compute, build });
