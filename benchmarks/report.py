@@ -28,7 +28,8 @@ class Goal:
 
     def row(self):
         sign = "≥" if self.at_least else "≤"
-        measured = "not measured" if self.measured is None else f"{self.measured:.2f}"
+        measured = ("not measured" if self.measured is None else
+                    "at no length" if self.measured == math.inf else f"{self.measured:.2f}")
         return [self.what, f"{sign}\N{NO-BREAK SPACE}{self.bound:g}", measured,
                 "met" if self.met else "" if self.measured is None else f"**missed**: {self.why}"]
 
@@ -60,12 +61,17 @@ def sensible(by_length):
 
 
 def ahead(ours, theirs):
-    """The least length from which on ours is faster at every length measured, or None.
+    """The least length from which on ours is faster at every length measured.
+
+    It is infinite where ours is not, and None where no length of both was measured.
 
     >>> ahead({1: 5.0, 2: 6.0, 4: 7.0}, {1: 4.0, 2: 8.0, 4: 9.0})
     2
+    >>> ahead({1: 5.0}, {1: 4.0}), ahead({1: 5.0}, {2: 4.0})
+    (inf, None)
     """
-    both, first = sorted(set(ours) & set(theirs), reverse=True), None
+    both = sorted(set(ours) & set(theirs), reverse=True)
+    first = math.inf if both else None
     for n in both:
         if ours[n] >= theirs[n]:
             break
