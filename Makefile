@@ -84,7 +84,7 @@ quick: $(READY)
 	@$(PY) tests/quick.py $(or $(E),$(QUICK))
 
 test-site: $(READY)
-	$(PY) -m pytest tests/whole_site.py -n $(WORKERS)
+	$(PY) -m pytest -m whole tests/whole_site.py tests/test_site.py tests/test_play.py -n $(WORKERS)
 
 notebooks: $(READY)
 	$(PY) -m press notebooks

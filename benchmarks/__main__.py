@@ -10,6 +10,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from proofs.tables import Table
 from . import report, ring
 from .contenders import CONTENDERS, cache, check, held
 from .measure import LIMIT, QUIET, ROUNDS, extra_memory, others_cpu, race
-from .races import CACHE, MEMORY, OURS, PLAYED, RACES, SHORT
+from .races import CACHE, MEMORY, OURS, PLAYED, races
 
 
 def machine():
@@ -72,17 +73,17 @@ def main():
     from tqdm import tqdm  # a requirement of this command alone
     if "--as" not in sys.argv:
         for name in ("native", *(name for name in PLAYED if name in processors.playable())):
-            subprocess.run([sys.executable, "-m", "benchmarks", *sys.argv[1:], "--as", name],
-                           env=processors.environment(name, os.cpu_count()), check=True)
+            with tempfile.TemporaryDirectory() as kernels:  # torch would take another's for its own
+                env = processors.environment(name, os.cpu_count())
+                subprocess.run([sys.executable, "-m", "benchmarks", *sys.argv[1:], "--as", name],
+                               env=env | {"TORCHINDUCTOR_CACHE_DIR": kernels}, check=True)
         print(TABLE.printed())
         return
-    check()
     label = sys.argv[-1]
+    run = races(label)
+    check({name for _, names in run for name in names})
     results = begun(label, "--fresh" in sys.argv)
-    races = [(n, names) for n, names in RACES
-             if label == "native" or n in SHORT and "naive" not in names]
-    races += [(n, ("chunked_attention", "torch SDPA")) for n in SHORT if label != "native"]
-    with tqdm([(n, names) for n, names in races if not known(results, n, names)], label) as missing:
+    with tqdm([(n, names) for n, names in run if not known(results, n, names)], label) as missing:
         for n, names in missing:
             missing.set_postfix_str(f"n = {n}: " + ", ".join(names))
             functions = {name: CONTENDERS[name](n) for name in names}

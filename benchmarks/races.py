@@ -9,7 +9,7 @@ RACES = [
     (8192, BACKWARD),
     *((n, ("chunked_attention", "torch SDPA", "naive")) for n in LENGTHS[:-1]),
     (16384, ("chunked_attention", "torch SDPA")),
-    *((n, ("selected_attention", "SDPA with a mask")) for n in LENGTHS[:-1]),
+    *((n, ("selected_attention", "SDPA with a mask")) for n in LENGTHS),
     (2048, ("attention", "the formula")),
 ]
 MEMORY = {
@@ -17,10 +17,24 @@ MEMORY = {
     "chunked_attention": LENGTHS, "torch SDPA": LENGTHS, "naive": LENGTHS[:-1],
     "chunked_attention, with backward": LENGTHS[1:],
 }
-PLAYED = ("AVX2", "SSE 4.2")  # of `processors`; there, the races without `naive` at these lengths
+PLAYED = ("AVX2", "SSE 4.2")  # of `processors`: there, shorter races
 SHORT = (2048, 8192)
+CANNOT = {"AVX2": {"naive"},  # who does not race there: naive is slow,
+          "SSE 4.2": {"naive", "flex_attention"}}  # torch 2.13 compiles no flex_attention
 CACHE = {"KeyValueCache, window 256": (report.WINDOW, LENGTHS),
          "KeyValueCache, no window": (None, LENGTHS[:3])}
 OURS = {"attention": "attention", "local_attention": "multilevel",
         "chunked_attention": "multilevel", "selected_attention": "multilevel",
         "ring_attention": "multilevel", "KeyValueCache": "layers"}
+
+
+def races(label):
+    """What is run, [(length, names)], on this machine as it is ("native") or as one it plays.
+
+    >>> races("SSE 4.2")[0]
+    (2048, ['local_attention', 'local-attention package'])
+    """
+    if label == "native":
+        return RACES
+    return [(n, [name for name in names if name not in CANNOT[label]])
+            for n, names in RACES if n in SHORT]

@@ -647,7 +647,7 @@ def test_selected_does_not_leak_the_future():
         for x in changed[1:]:
             x[:, j] += 100
         after = attnlib.selected_attention(*changed, chunk=4, top=2, window=3)
-        assert torch.equal(before[:, :j], after[:, :j])
+        close(after[:, :j], before[:, :j])  # a row's last bit depends on its place in a block
 
 
 def test_selected_passes_gradcheck():

@@ -1,6 +1,7 @@
 """Every page of the site in a real browser, at every width and in both schemes: `make test-site`.
 
-What is quick stands in test_site.py and belongs to `make test`.
+What is quick stands in test_site.py and belongs to `make test`; what is marked `whole` there and in
+test_play.py belongs to `make test-site` too.
 """
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import expect
 
 from press.chapters import Chapter, chapter_paths, toc_files
 
+pytestmark = pytest.mark.whole
 PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
 EVERY_PAGE = pytest.mark.parametrize("name", PAGES)
