@@ -527,8 +527,9 @@ def test_where_scripts_run_away_from_their_output_as_in_vs_code(opened):
                          examples()[0]._repr_html_())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 1400])
+@pytest.mark.parametrize("width, scheme", [(390, "dark"), (1400, "light"), *(
+    pytest.param(width, scheme, marks=pytest.mark.whole) for width, scheme in [
+        (320, "light"), (320, "dark"), (390, "light"), (1400, "dark")])])
 def test_no_figure_is_wider_than_its_page_or_fails_axe(chromium, site, width, scheme):
     from axe_core_python.sync_playwright import Axe
 
@@ -562,6 +563,7 @@ def middle(page, css):
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name, right, down", [
     ("temperature", 0, -29), ("chunks", 0, 25), ("selection", 0, -20), ("lookup", -40, 35),
     ("reach", -120, 0), ("tiles", 70, 70), ("rotary", 60, 0)])
@@ -587,6 +589,7 @@ def test_a_finger_drags_to_where_it_ends(opened, name, right, down):
     assert after == pytest.approx((x + right, y + down), abs=snap)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("hand", ["finger", "mouse"])
 def test_dividers_at_one_place_part_the_way_they_are_pulled(opened, hand):
     page = opened(**FINGER)
@@ -709,6 +712,7 @@ OUTSIDE = """async (name) => {
     return [...found].slice(0, 5); }"""
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("width", [320, 390, 1400])
 def test_nothing_is_drawn_outside_or_jumps_wherever_the_sliders_stand(opened, width):
     page = opened(viewport=dict(width=width, height=900))
@@ -989,6 +993,7 @@ def test_keys_move_what_has_the_focus_and_go_no_further(chromium, site):
     page.close()
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("name", NAMES)
 def test_every_stop_of_the_keyboard_has_a_role_a_name_and_an_effect(opened, name):
     page = opened()
@@ -1025,6 +1030,7 @@ def test_every_stop_of_the_keyboard_has_a_role_a_name_and_an_effect(opened, name
     assert page.evaluate(state) == started
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_in_forced_colours_what_is_pressed_shows_and_axe_finds_nothing(opened, scheme):
     from axe_core_python.sync_playwright import Axe
@@ -1074,6 +1080,7 @@ def test_without_javascript_words_say_what_it_is(opened):
     assert len(words) == len(NAMES) and all("to play with it" in text for text in words)
 
 
+@pytest.mark.whole
 def test_a_cell_run_a_hundred_times_leaves_nothing_behind(opened):
     page = opened(file="notebook.html")
     devtools = page.context.new_cdp_session(page)
@@ -1106,6 +1113,7 @@ def test_a_cell_run_a_hundred_times_leaves_nothing_behind(opened):
     assert many["jsEventListeners"] <= 1.2 * few["jsEventListeners"] + 20, (few, many)
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("figure", [
     play.temperature([1.0], ["<b>&'\""]), play.temperature([1.0] * 24, ["a long word"] * 24),
     play.lookup([[1, 0]], [[0, 1]], ["one"], [1, 0], axes="xy", value_axes="uv"),
@@ -1173,13 +1181,19 @@ def test_nbval_compares_the_numbers_and_not_the_code(tmp_path):
     assert nbval().returncode == 1
 
 
-def test_the_first_chapter_passes_as_a_reader_types_it():
+def test_a_chapter_passes_up_to_its_first_figure_as_a_reader_types_it():
     import os
     import subprocess
     import sys
 
+    from press.chapters import Chapter, chapter_paths
+
+    root, chapter = FOLDER.parents[1], Chapter(chapter_paths()[0])
+    cells = [cell for cell in chapter.cells if cell.cell_type == "code"]
+    first = next(i for i, cell in enumerate(cells) if "play" in cell.metadata.get("tags", []))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    run = subprocess.run(["pytest", "--nbval", "book/01_qkv.ipynb"], text=True, capture_output=True,
-                         cwd=FOLDER.parents[1], env=kept | {"PATH": os.pathsep.join(
-                             (str(Path(sys.executable).parent), kept["PATH"]))})
-    assert run.returncode == 0, run.stdout
+    run = subprocess.run(["pytest", "--nbval", *(
+        f"book/{chapter.path.name}::Cell {i}" for i in range(first + 1))],
+        text=True, capture_output=True, cwd=root, env=kept | {"PATH": os.pathsep.join(
+            (str(Path(sys.executable).parent), kept["PATH"]))})
+    assert run.returncode == 0 and f"{first + 1} passed" in run.stdout, run.stdout

@@ -1,5 +1,6 @@
 """The star: a fragile claim is caught, each fault is named in a line, and the list only shrinks."""
 
+import functools
 import json
 import os
 import subprocess
@@ -142,6 +143,7 @@ def on_the_star(chapter):
     return verdicts.table(chapter)
 
 
+@functools.cache
 def draws():
     """The number of heads that seed 0 and seed 1 of the planted chapter draw."""
     program = FRAGILE + "\nprint(heads)"
