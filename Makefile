@@ -72,8 +72,9 @@ serve: book
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 # The chapters take longest: they come first, so that no worker is left alone with one at the end.
+# Each worker has one thread: more of them would wait for each other on the same processors.
 test: $(READY)
-	$(PY) -m pytest -p tests.skips book tests attnlib benchmarks classroom press README.md \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -p tests.skips book tests attnlib benchmarks classroom press README.md \
 	  --doctest-modules --doctest-glob=README.md --nbval \
 	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -85,7 +86,7 @@ quick: $(READY)
 	@$(PY) tests/quick.py $(or $(E),$(QUICK))
 
 test-site: $(READY)
-	$(PY) -m pytest -m whole tests/whole_site.py tests/test_site.py tests/test_play.py -n $(WORKERS)
+	$(PY) -m pytest -m whole tests tests/whole_site.py -n $(WORKERS)
 
 notebooks: $(READY)
 	$(PY) -m press notebooks

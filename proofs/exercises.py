@@ -56,6 +56,7 @@ def main(names):
     sys.exit("\n".join(faults(TABLE.read())) or None)
 
 
+@functools.cache
 def tried_again():
     """What the tests try again of all this: what has changed since, and one of each chapter."""
     stale = TABLE.stale()

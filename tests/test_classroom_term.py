@@ -96,8 +96,8 @@ def test_the_class_page_counts_what_was_made(term, look):
     assert name == "no-scale" and count > 5  # "7 of 19 forgot to scale"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("width, scheme", [(390, "dark"), (1400, "light"), *(
+    pytest.param(*look, marks=pytest.mark.whole) for look in [(390, "light"), (1400, "dark")])])
 def test_the_pages_are_readable_by_everybody(term, look, width, scheme):
     _, _, grades, _ = term
     hostile = reports.file_stem(MARKUP.replace("/", "∕"))

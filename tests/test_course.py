@@ -26,11 +26,13 @@ def course(tmp_path_factory):
     return out
 
 
+@pytest.mark.whole
 def test_no_solution_is_anywhere_in_the_site(course, secrets):
     assert secrets.in_folder(course) == []
     assert secrets.in_search_index(course) == []
 
 
+@pytest.mark.whole
 def test_the_site_is_whole_and_has_no_way_to_the_solutions(course):
     assert not (course / "old.html").exists()
     for path in chapter_paths():

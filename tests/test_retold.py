@@ -5,10 +5,12 @@ import pytest
 
 from attnlib.exercises import get
 from proofs import retold
+from proofs.exercises import tried_again
 from proofs.students import answers
 
 CHAPTERS = sorted({id.partition(".")[0] for id, *_ in retold.AGAIN})
 SEEDS = (0, 1)
+ANEW = {exercise.id for exercise in tried_again()}  # the others have the first seed's inputs alone
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
@@ -19,9 +21,10 @@ def test_a_mistake_written_another_way_gets_its_name(chapter):
     for id, name, answer in retold.AGAIN:
         if id.partition(".")[0] == chapter:
             with np.errstate(all="ignore"):
-                results = [answers.judged(get(id), answer, seed) for seed in SEEDS]
+                results = {seed: answers.judged(get(id), answer, seed)
+                           for seed in (SEEDS if id in ANEW else SEEDS[:1])}
             wrong += [f"{id}, {name}, seed {seed}: {result.mistake or result.status!r}"
-                      for seed, result in zip(SEEDS, results) if result.mistake != name]
+                      for seed, result in results.items() if result.mistake != name]
     assert not wrong, "\n".join(["the bank knows it in one way of writing only:", *wrong])
 
 

@@ -1,7 +1,7 @@
 """Every page of the site in a real browser, at every width and in both schemes: `make test-site`.
 
-What is quick stands in test_site.py and belongs to `make test`; what is marked `whole` there and in
-test_play.py belongs to `make test-site` too.
+What is quick stands in test_site.py and belongs to `make test`; what is marked `whole` there and
+elsewhere belongs to `make test-site` too.
 """
 
 import pytest
