@@ -22,6 +22,7 @@ from . import sources, tables
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / "mutants"
 EXPLAINED = ROOT / "proofs" / "survivors.md"
+IMPORTED = ["press"]  # what the tests of the equations import besides attnlib
 GOAL = 0.95
 # Each run: files to mutate, tests to run, pytest's -k, and which mutants. Tests that start
 # processes are slow, so they run for the ring alone.
@@ -74,10 +75,10 @@ def outcomes(run, chosen):
     if not files:
         return
     folder = WORK / run
-    for part in ("attnlib", "tests"):
-        shutil.copytree(ROOT / part, folder / part, dirs_exist_ok=True)
+    copied(folder)
     settings = {
         "source_paths": ["attnlib"],
+        "also_copy": IMPORTED,
         "only_mutate": files,
         "pytest_add_cli_args": ["-x", "-p", "no:cacheprovider", "--hypothesis-profile=mutants",
                                 "-k", only],
@@ -97,6 +98,12 @@ def outcomes(run, chosen):
     for file, stored in memory.items():
         for name, code in json.loads(stored.read_text())["exit_code_by_key"].items():
             yield file, name, status_by_exit_code[code]
+
+
+def copied(folder):
+    """Copy what the tests of the equations need."""
+    for part in ("attnlib", "tests", *IMPORTED):
+        shutil.copytree(ROOT / part, folder / part, dirs_exist_ok=True)
 
 
 def forget_survivors(stored, status_by_exit_code):
