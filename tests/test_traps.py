@@ -12,11 +12,13 @@ from attnlib import (
     attention_scores,
     attention_weights,
     causal_mask,
+    hierarchical_attention,
     merge_partials,
     padding_mask,
     partial_attention,
     repeat_heads,
     rotate,
+    selected_attention,
     softmax,
     window_mask,
 )
@@ -164,3 +166,14 @@ def test_batch_and_heads_of_one_size_are_not_confused():
     expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     torch.testing.assert_close(attention(query, key, value, mask=mask), expected)
     assert (attention_weights(query, key, mask=mask)[1, :, :, 2:] == 0).all()
+
+
+def test_a_broken_key_outscores_the_largest_numbers():
+    """Else a chunk with a NaN is passed over, or its mean has no weight, and nobody is told."""
+    query = key = torch.full((64, 4), 1e12)
+    value, broken = torch.ones(64, 4), key.clone()
+    broken[10] = math.nan
+    selected = selected_attention(query, broken, value, chunk=8, top=1, window=8)
+    assert selected[24:].isnan().all() and selected[:10].isfinite().all()
+    hierarchical = hierarchical_attention(query, broken, value, chunk=8, causal=True)
+    assert hierarchical[10:].isnan().all() and hierarchical[:10].isfinite().all()
