@@ -1,5 +1,6 @@
 """What was measured, against its goals: as a table and as a picture."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -29,7 +30,9 @@ class Goal:
     def row(self):
         sign = "≥" if self.at_least else "≤"
         measured = ("not measured" if self.measured is None else
-                    "at no length" if self.measured == math.inf else f"{self.measured:.2f}")
+                    "at no length" if self.measured == math.inf else
+                    f"{self.measured:d}" if isinstance(self.measured, int) else
+                    f"{self.measured:.2f}")
         return [self.what, f"{sign}\N{NO-BREAK SPACE}{self.bound:g}", measured,
                 "met" if self.met else "" if self.measured is None else f"**missed**: {self.why}"]
 
@@ -55,9 +58,12 @@ def sensible(by_length):
 
     >>> sensible({1024: 10.0, 2048: 20.0}), sensible({1024: 10.0, 2048: 9.0})
     (True, False)
+    >>> sensible({1024: 10.0, 4096: 160.0}), sensible({1024: 10.0, 4096: 12.0})
+    (True, False)
     """
-    pairs = [(by_length[n], by_length[2 * n]) for n in by_length if 2 * n in by_length]
-    return bool(pairs) and all(1.2 < twice / once < 8 for once, twice in pairs)
+    pairs = itertools.pairwise(sorted(by_length.items()))
+    return all(1.2 < (time / before) ** (1 / math.log2(n / shorter)) < 8
+               for (shorter, before), (n, time) in pairs)
 
 
 def ahead(ours, theirs):
@@ -147,15 +153,16 @@ def numbered(results):
                       for part in ("times", "memory")}
 
 
-def markdown(results, stale=()):
-    """The tables of one processor, and how it was measured."""
+def markdown(results, stale=(), played=False):
+    """The tables of one processor; of one that is played, without the goals that it does not try.
+    """
     lengths = sorted({n for by_length in results["times"].values() for n in by_length})
     names = dict.fromkeys((*results["times"], *results["memory"]))
     rows, odd = [], []
     for name in names:
         by_length = results["times"].get(name, {})
         cells, known = [], measured(by_length)
-        if len(known) > 1 and not sensible(known):
+        if not sensible(known):
             odd.append(name)
         for n in lengths:
             mib = results["memory"].get(name, {}).get(n)
@@ -164,13 +171,13 @@ def markdown(results, stale=()):
         rows.append([tables.marked(name, stale), *cells])
     parts = [
         tables.markdown(["what", "goal", "measured", "result"],
-              [goal.row() for goal in goals(results["times"], results["memory"])]),
+              [goal.row() for goal in goals(results["times"], results["memory"])
+               if not played or goal.measured is not None]),
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
         tables.markdown(["", *map(str, lengths)], rows),
         *([f"These times do not grow as work can, and are not to be trusted: {', '.join(odd)}."]
           if odd else []),
         f"Measured on {tables.day(results['date'])}: {results['machine']}.",
-        *results["method"],
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -185,7 +192,9 @@ def page(stored, stale=()):
     ]
     for where, results in stored["processors"].items():
         here = {name for name in results["rows"] if f"{name} on {where}" in stale}
-        parts += [f"## {where}", markdown(numbered(results), here).rstrip()]
+        parts += [f"## {where}", markdown(numbered(results), here, "playing" in where).rstrip()]
+    parts += ["## How it is measured", *dict.fromkeys(
+        sentence for results in stored["processors"].values() for sentence in results["method"])]
     return "\n\n".join([*parts, "![Time and extra memory against the length](results.png)"]) + "\n"
 
 
