@@ -108,7 +108,7 @@ def seconds(function, text):
 @pytest.mark.parametrize("text", [
     "x:" + " " * 40_000, "#" + " " * 40_000, "# answer 1.1 " * 3_000, "(" * 40_000, "'" * 39_999,
     "\\" * 39_999, 'check("' * 6_000, "x = %y\n" * 6_000, "\t" * 40_000 + "x", "a:" * 20_000,
-    "?" * 40_000, "def " * 10_000])
+    "?" * 40_000, "def " * 10_000, "x = %y\n" * 1_500, "/f x\n" * 3_000])
 def test_reading_takes_as_long_as_the_text_is(text):
     """Four times the text takes four times as long, not sixteen times; a tenth of a second is no
     matter."""

@@ -14,7 +14,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 CELLS, CHARACTERS = 2000, 500_000  # of code that is read
 LINE = 200  # characters of a line in which a marker is looked for
-TRANSFORMED = 20_000  # characters of a cell with magic: the time for it grows with the square
+TRANSFORMED, MAGICS = 20_000, 40  # characters, and magics, of a cell: each reads all of it anew
+MAGIC = re.compile(r"^[ \t]*[%!?/,;]|=[ \t]*[%!]|\?[ \t]*$", re.M)
 NOTEBOOKS, DEPTH = 6, 2  # in an archive, and archives in archives
 FILE = 64 * 2**20  # bytes of a notebook inside an archive
 PYTHON_MAGICS = ("%%time", "%%timeit", "%%capture", "%%prun")
@@ -247,5 +248,6 @@ def python(text):
     try:
         ast.parse(text)
     except SyntaxError:
-        return TransformerManager().transform_cell(text) if len(text) < TRANSFORMED else text
+        if len(text) < TRANSFORMED and len(MAGIC.findall(text)) <= MAGICS:
+            return TransformerManager().transform_cell(text)
     return text  # and most cells are
