@@ -343,7 +343,8 @@ def test_every_kind_of_language_model_compiles_whole_and_exports(positions):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="inductor needs a C++ compiler")
-@pytest.mark.parametrize("name", ["attention", "LanguageModel", "local_attention"])
+@pytest.mark.parametrize("name", ["attention", "LanguageModel", pytest.param(
+    "local_attention", marks=pytest.mark.whole)])
 def test_inductor_computes_the_same(name, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))  # for this processor, and no other
     torch._dynamo.reset()

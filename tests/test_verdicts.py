@@ -138,7 +138,7 @@ def printed(heads, q9="holds"):
 
 def on_the_star(chapter):
     found = {"settled": None, "rows": {str(point): verdicts.attempt(chapter.path, point)
-                                       for point in SMALL}}
+                                       for point in verdicts.star()}}
     verdicts.store(chapter, found)
     return verdicts.table(chapter)
 
@@ -172,12 +172,14 @@ def test_a_fragile_claim_is_caught(plant):
     assert "| 3 of 3 | 3 | 2 |" in page and "cell 3, at seed 0" in page
 
 
-def test_a_chapter_that_is_of_one_voice_leaves_the_list_for_good(plant, tmp_path):
+def test_a_chapter_that_is_of_one_voice_leaves_the_list_for_good(plant, tmp_path, monkeypatch):
+    monkeypatch.setattr(verdicts, "star", lambda: SMALL[2:])
     sound = TOLD.format(most=-1).replace("steps < 200", "steps < 2000")
     chapter = plant(FRAGILE, sound, said=printed(draws()[0]))
     found = on_the_star(chapter)
     assert verdicts.faults(chapter, found) == []
-    assert found["rows"][str(SMALL[2])]["claims"]["Q8"] == ["holds", None, "300 steps"]
+    row, = found["rows"].values()
+    assert row["claims"]["Q8"] == ["holds", None, "300 steps"]
     verdicts.settle(chapter, found)
     assert (tmp_path / "unsettled.txt").read_text() == "08_other\n"
     assert verdicts.table(chapter)["settled"]
