@@ -177,3 +177,9 @@ def test_a_broken_key_outscores_the_largest_numbers():
     assert selected[24:].isnan().all() and selected[:10].isfinite().all()
     hierarchical = hierarchical_attention(query, broken, value, chunk=8, causal=True)
     assert hierarchical[10:].isnan().all() and hierarchical[:10].isfinite().all()
+
+
+def test_lengths_on_another_device_make_a_mask_there():
+    """Read by numpy, they would be copied to this machine, or raise."""
+    mask = padding_mask(torch.tensor([1, 3], device="meta"), 3)
+    assert mask.device.type == "meta" and mask.shape == (2, 1, 3) and mask.dtype == torch.bool
