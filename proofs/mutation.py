@@ -29,7 +29,8 @@ GOAL = 0.95
 PROCESSES = "ring or slices_that"
 RUNS = {
     "equations": (["attention", "masks", "positions", "heads"],
-                  ["attention", "masks", "positions", "heads", "traps", "bad_calls"], "", []),
+                  ["attention", "masks", "positions", "heads", "traps", "bad_calls", "transforms"],
+                  "not inductor", []),
     "multilevel": (["multilevel"], ["multilevel", "traps", "bad_calls"], f"not ({PROCESSES})", []),
     "ring": (["multilevel"], ["multilevel"], PROCESSES,
              ["*ring*", "*_Ring*", "*_pass_on*", "*_lengths_by_rank*"]),
