@@ -13,6 +13,7 @@ TESTS = ROOT / "tests"
 INSTALLED = "import importlib.util as util, sys; sys.exit(not util.find_spec('attnlib'))"
 CHAPTER = re.compile(r"[\[-](\d+)(\.\d+|_\w+)[\]-]")  # in a test's name: what it is about
 SPREAD = ("test_exercises.py", "test_processors.py")  # long, and a chapter needs no other
+LATE = ("test_transforms.py", "test_verdicts.py")  # long, and last by the alphabet
 
 
 def pytest_configure(config):
@@ -23,6 +24,11 @@ def pytest_configure(config):
     if subprocess.run([sys.executable, "-I", "-c", INSTALLED]).returncode:
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+
+
+def pytest_collection_modifyitems(items):
+    """What is long comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in LATE)
 
 
 @pytest.hookimpl(optionalhook=True)
