@@ -62,7 +62,7 @@ FUNCTIONS = {  # name: (arguments that are right, bad values by argument)
         chunk=POSITIVE, causal=SWITCH)),
     "selected_attention": (QKV | dict(chunk=2, top=1, window=1), ATTENTION | dict(
         chunk=POSITIVE, top=POSITIVE, window=POSITIVE, causal=SWITCH)),
-    "zigzag_positions": (dict(n=8, ranks=2), dict(n=[*WHOLE, 6], ranks=POSITIVE)),
+    "zigzag_positions": (dict(n=8, ranks=2), dict(n=[*WHOLE, 6, 8.0, -8], ranks=POSITIVE)),
     "entropy": (dict(weights=W), dict(weights=ARRAY)),
     "effective_keys": (dict(weights=W), dict(weights=ARRAY)),
     "top_mass": (dict(weights=W, k=1), dict(weights=ARRAY, k=POSITIVE)),
