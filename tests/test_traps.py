@@ -183,3 +183,11 @@ def test_lengths_on_another_device_make_a_mask_there():
     """Read by numpy, they would be copied to this machine, or raise."""
     mask = padding_mask(torch.tensor([1, 3], device="meta"), 3)
     assert mask.device.type == "meta" and mask.shape == (2, 1, 3) and mask.dtype == torch.bool
+
+
+def test_a_chunk_that_the_window_shows_whole_takes_no_choice():
+    """Query 3 sees keys 0 to 7; the loud keys 4 to 7 must not be chosen before 8 to 11."""
+    query, key, value = (torch.from_numpy(normal(seed, 12, 2)) for seed in range(3))
+    key[4:8] = 3 * query[3]
+    seen = selected_attention(query, key, value, chunk=4, top=1, window=5, causal=False)
+    torch.testing.assert_close(seen[3], attention(query, key, value)[3])
