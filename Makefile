@@ -71,10 +71,11 @@ serve: book
 	@echo "The book is at http://127.0.0.1:$(PORT) until you press Ctrl+C. (Another port: make serve PORT=8001)"
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-# The chapters take longest: they come first, so that no worker is left alone with one at the end.
-# Each worker has one thread: more of them would wait for each other on the same processors.
+# What is long comes first (conftest.py), so that no worker is left alone with it at the end. Each
+# worker has one thread: more would wait for each other on the same processors.
 test: $(READY)
-	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -p tests.skips book tests attnlib benchmarks classroom press README.md \
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PY) -m pytest -p tests.skips \
+	  book tests attnlib benchmarks classroom press README.md \
 	  --doctest-modules --doctest-glob=README.md --nbval \
 	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
