@@ -13,7 +13,7 @@ TESTS = ROOT / "tests"
 INSTALLED = "import importlib.util as util, sys; sys.exit(not util.find_spec('attnlib'))"
 CHAPTER = re.compile(r"[\[-](\d+)(\.\d+|_\w+)[\]-]")  # in a test's name: what it is about
 SPREAD = ("test_exercises.py", "test_processors.py")  # long, and a chapter needs no other
-LATE = ("test_transforms.py", "test_verdicts.py")  # long, and last by the alphabet
+LATE = ("test_transforms.py", "test_site.py", "test_verdicts.py")  # long, and last by the alphabet
 
 
 def pytest_configure(config):
