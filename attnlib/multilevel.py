@@ -32,7 +32,7 @@ from .attention import (
 from .masks import true_or_false, visible, whole_number
 
 BLOCK = 32  # queries that share one window of keys in `local_attention`, or one chosen chunk
-SCORES = 2**18  # scores computed at once: what stays in a core's cache
+SCORES = 2**19  # scores computed at once: what stays near the cores, and few calls
 ROWS = 2**14  # queries or keys, of all heads, made ready at once
 
 
@@ -433,8 +433,7 @@ def _look(query, key, value, found, mask, tiles, scale):
     A query or key that is not all numbers scores NaN. Such a value counts as 0; two features more
     tell how much weight such values have, and all values.
     """
-    query, key = (torch.cat((x, torch.where(_rows_of_numbers(x), 0.0, math.nan).to(x)), dim=-1)
-                  for x in (query, key))
+    query, key = (x + torch.where(_rows_of_numbers(x), 0.0, math.nan).to(x) for x in (query, key))
     query *= scale
     broken = (~_rows_of_numbers(value)).to(value)  # (heads, n_k, 1)
     value = torch.cat((_numbers(value), broken, torch.ones_like(broken)), dim=-1)
@@ -443,9 +442,9 @@ def _look(query, key, value, found, mask, tiles, scale):
     for (q, sums, top), (k, v), limit in tiles:
         scores = _limited(_product(q, k.mT, room), limit)  # (batch, rows, columns)
         higher = torch.maximum(top, scores.amax(dim=-1, keepdim=True))
-        sums *= torch.exp(top - higher)
+        sums *= _exp_(top - higher)
         top.copy_(higher)
-        sums.baddbmm_(scores.sub_(higher).exp_(), v)
+        sums.baddbmm_(_exp_(scores.sub_(higher)), v)
 
 
 def _result(sums, top):
@@ -478,7 +477,7 @@ def _add_gradients_of_heads(query, output, grad_output, lse, grad_lse, grad_quer
                        (_numbers(key), _numbers(value), grad_key, grad_value), mask, apart=True))
     rooms = _room(query, tiles), _room(query, tiles)
     for (q, log_sum, middle, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
-        weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum).exp_()
+        weights = _exp_(_limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum))
         grad_scores = _product(grad, v.mT, rooms[1]).sub_(middle).mul_(weights)
         grad_q.baddbmm_(grad_scores, k, alpha=scale)
         grad_k += grad_scores.mT @ q
@@ -494,6 +493,11 @@ def _room(like, tiles):
 def _product(a, b, room):
     shape = *a.shape[:2], b.shape[2]
     return torch.bmm(a, b, out=room[:math.prod(shape)].view(shape))
+
+
+def _exp_(x):
+    """e^x in place, as a power of two: those torch computes itself, up to four times faster."""
+    return x.mul_(math.log2(math.e)).exp2_()
 
 
 def _limited(scores, limit):
