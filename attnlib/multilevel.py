@@ -69,7 +69,7 @@ def local_attention(query, key, value, *, window, causal=False) -> torch.Tensor:
     return output.to(dtype)
 
 
-def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=256,
+def chunked_attention(query, key, value, *, causal=False, mask=None, query_chunk=1024,
                       key_chunk=512) -> torch.Tensor:
     """Exact attention that never holds more than one block of scores, forward or backward.
 
@@ -572,23 +572,23 @@ def _blocks(queries, keys, mask, apart=False, *, causal, sizes):
     (heads, n_q), n_k = queries[0].shape[:2], keys[0].shape[1]
     offset = n_k - n_q
     for rows in _slices(n_q, sizes[0]):
-        rows = slice(rows.start, min(rows.stop, n_q))
-        end = offset + rows.stop if causal else n_k
-        at_once = _at_once(rows.stop - rows.start, min(sizes[1], max(end, 1)))
-        ours = [(at, [x[at, rows] for x in queries]) for at in _slices(heads, at_once)]
+        stop = min(rows.stop, n_q)
+        end = offset + stop if causal else n_k
+        at_once = _at_once(stop - rows.start, min(sizes[1], max(end, 1)))
         for columns in _slices(end, sizes[1]):
             columns = slice(columns.start, min(columns.stop, end))
+            rows = slice(max(rows.start, columns.start - offset) if causal else rows.start, stop)
             past = None  # everything is seen
             if causal and columns.stop > offset + rows.start + 1:
-                past = torch.ones(rows.stop - rows.start, columns.stop - columns.start,
+                past = torch.ones(stop - rows.start, columns.stop - columns.start,
                                   dtype=torch.bool, device=keys[0].device)
                 past = past.tril(offset + rows.start - columns.start)
             limit = None if past is None else _limit(past, keys[0])
-            for at, these in ours:
+            for at in _slices(heads, at_once):
                 if mask is not None:
                     seen = mask[at, rows, columns]
                     limit = _limit(seen if past is None else seen & past, keys[0])
-                yield these, [x[at, columns] for x in keys], limit
+                yield [x[at, rows] for x in queries], [x[at, columns] for x in keys], limit
 
 
 # hierarchical_attention
@@ -770,7 +770,7 @@ class _RingBackward(torch.autograd.Function):
 
 def _visit(hops, ranks, causal, group):
     """The tiles of this rank's queries and the slice that visits after so many hops."""
-    blocks = functools.partial(_blocks, sizes=(256, 512))
+    blocks = functools.partial(_blocks, sizes=(1024, 512))
     if not causal:
         return functools.partial(blocks, causal=False)
     rank = dist.get_rank(group)
