@@ -101,6 +101,7 @@ def main():
             memory[name] = {n: held(cache(n, window)) for n in lengths}
         store(label, results, None, {})
         report.picture(results, TABLE.page.with_suffix(".png"))
+        TABLE.write(TABLE.read() | {"drawn": place(label)})
 
 
 def begun(label, fresh):
@@ -130,8 +131,8 @@ def store(label, results, n, measured):
     results |= dict(date=datetime.date.today().isoformat(), method=method())
     results["rows"] = {name: {"sources": digests[name]} for name in digests
                        if name in results["times"] or name in results["memory"]}
-    stored = TABLE.read().get("processors", {})
-    TABLE.write({"processors": stored | {place(label): results}})
+    stored = TABLE.read()
+    TABLE.write(stored | {"processors": stored.get("processors", {}) | {place(label): results}})
 
 
 def place(label):

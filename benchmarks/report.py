@@ -174,7 +174,7 @@ def markdown(results, stale=(), played=False):
               [goal.row() for goal in goals(results["times"], results["memory"])
                if not played or goal.measured is not None]),
         "Milliseconds (median) / MiB of extra memory (peak, output included), by length:",
-        tables.markdown(["", *map(str, lengths)], rows),
+        tables.markdown(["", *map(str, lengths)], rows, right=range(1, len(lengths) + 1)),
         *([f"These times do not grow as work can, and are not to be trusted: {', '.join(odd)}."]
           if odd else []),
         f"Measured on {tables.day(results['date'])}: {results['machine']}.",
@@ -186,8 +186,8 @@ def page(stored, stale=()):
     """The tables of every processor that there is."""
     parts = [
         "# attnlib beside its peers",
-        "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said. Not measured: "
-        "there were fewer than three undisturbed samples.",
+        "float32, batch 1, heads 8, width 64; n = 8192 where nothing else is said. A dash: not "
+        "tried. Not measured: there were fewer than three undisturbed samples.",
         *tables.notes(stale),
     ]
     for where, results in stored["processors"].items():
@@ -195,7 +195,9 @@ def page(stored, stale=()):
         parts += [f"## {where}", markdown(numbered(results), here, "playing" in where).rstrip()]
     parts += ["## How it is measured", *dict.fromkeys(
         sentence for results in stored["processors"].values() for sentence in results["method"])]
-    return "\n\n".join([*parts, "![Time and extra memory against the length](results.png)"]) + "\n"
+    drawn = f"Drawn, as measured on {stored['drawn']}:" if "drawn" in stored else ""
+    parts += [drawn, "![Time and extra memory against the length](results.png)"]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def picture(results, path):
