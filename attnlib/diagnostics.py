@@ -67,7 +67,7 @@ def top_mass(weights, k) -> Array:
         k: how many keys to count; all of them where ``n_k`` is smaller.
 
     Returns:
-        ``(..., n_q)``, between 0 and 1. 0 for an empty row and where ``n_k`` is 0.
+        ``(..., n_q)``, between 0 and 1; 0 for an empty row, and where ``n_k`` is 0.
 
     Raises:
         TypeError: if ``weights`` is not a floating array or ``k`` not a whole number.
@@ -213,8 +213,8 @@ def reachable(masks) -> Array:
 def receptive_field(function, x) -> Array:
     r"""How strongly each input moves each output: :math:`\|\partial y_i / \partial x_j\|`.
 
-    By gradient, at this one input: 0 means that a small change of x_j leaves y_i alone. What
-    could be reached at some other input is `reachable`'s question.
+    By gradient, at this one input: 0 means that a small change of :math:`x_j` leaves :math:`y_i`
+    alone. What could be reached at some other input is `reachable`'s question.
 
     Args:
         function: takes ``x`` and returns a tensor ``(n_out, d_out)``.
@@ -263,7 +263,7 @@ def rank_one_residual(x) -> Array:
         x: ``(..., n, d)``, real floating.
 
     Returns:
-        ``(...)``, between 0 (all rows the same) and 1. 0 where ``x`` is all 0 or has no entry.
+        ``(...)``, between 0 (all rows the same) and 1; 0 where ``x`` is all 0 or has no entry.
 
     Raises:
         TypeError: if ``x`` is not a floating array.

@@ -71,7 +71,7 @@ def turn(x, positions) -> torch.Tensor:
         positions: ``(n,)``.
 
     Returns:
-        Tensor ``(..., n, d)``; pair i is turned by ``positions`` times 10000^(-2i/d).
+        Tensor ``(..., n, d)``; pair i is turned by ``positions`` times :math:`10000^{-2i/d}`.
 
     Raises:
         TypeError, ValueError: as `rotate`.

@@ -327,7 +327,7 @@ def patches(image, weights, *, title=None, axes=None) -> Axes:
             axes.add_patch(_frame(left, top, width, height, 6 * weight))
             axes.text(left + width / 2, top + height / 2, f"{100 * weight:.0f}", ha="center",
                       va="center", bbox=dict(facecolor="white", edgecolor="none", pad=1.5))
-    axes.set(xticks=[], yticks=[])
+    axes.set_axis_off()
     axes.set_title(title or "", loc="left", fontsize=10)
     return axes
 
@@ -364,7 +364,7 @@ def _cells(axes, mask):
 def _frame(left, top, width, height, thickness):
     from matplotlib.patches import Rectangle
     return Rectangle((left, top), width, height, fill=False, edgecolor=PALETTE["orange"],
-                     linewidth=thickness)
+                     linewidth=thickness, clip_on=False)
 
 
 def _write_numbers(axes, image, weights):

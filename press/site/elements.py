@@ -19,6 +19,7 @@ ICONS = {  # told apart by their form, not by colour alone
 }
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d+(?:[.,]\d+)*(?:e-?\d+)?(?:[ \u00a0]?%)?")
 COLUMNS = re.compile(r"\n.*\S {2,}\S|\S {2,}\S.*\n|^[ \[].*\n|\n[ \[]")  # lines that stand in line
+SENTENCE = re.compile(r"^(?!attnlib)(?:[a-z](?=[a-z])|a(?= ))")  # begins a label, and is no name
 WIDE = 79  # columns of code in the text's own width
 LONG = 100  # columns of a line that keeps to none
 PHONE = 42  # signs in a line of a table, on a phone; of what was printed, two fewer
@@ -143,4 +144,5 @@ def fold(label, inside, note="", class_="fold"):
 def folded_code(source, label):
     """Code behind one line that says how long it is."""
     lines = sum(bool(line.strip()) for line in source.splitlines())
+    label = SENTENCE.sub(lambda first: first[0].upper(), label)
     return fold(label, pre(source), f"{lines} line{'s' * (lines != 1)}")

@@ -19,8 +19,8 @@ HEAD = """\
 Bytes on the wire (gzip): the page itself, and what a reader fetches at a first visit, with
 everything opened, and when it is the next page. The build fails where a page exceeds
 {first:,}, {whole:,} and {next:,} of them; the opening page {landing:,}. The last columns are
-Lighthouse's, on its slow phone: the median of three visits, of 100 each. The load of the machine
-moves the first of them.
+Lighthouse's, on its slow phone: the median of three visits, of 100 each (a dash: not yet visited).
+The load of the machine moves the first of them.
 
 | page | itself | first visit | all opened | as the next | performance | accessibility | \
 best practices | SEO |

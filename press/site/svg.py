@@ -18,6 +18,7 @@ DRAWN = re.compile(r"M(?:[MLQCz]|[\d.\s-])+")  # a path as matplotlib writes it
 STEP = re.compile(r"([MLQCz])([^MLQCz]*)")
 REFERRED = re.compile(r"url\(#([^)]+)\)")
 TURNED_BY_NOTHING = re.compile(r"rotate\(-?0 [^)]*\)")
+AT = re.compile(r"translate\([-\d.]+ ")
 TICK = re.compile(r"M 0 0\s+L \S+ \S+\s*")
 QUIET = {  # book.css says them
     "font-family", "stroke-linejoin", "stroke-linecap", "stroke-dashoffset", "white-space"}
@@ -43,6 +44,8 @@ def inline(source, alt, name):
     for group in list(tree.iter(f"{SVG}g")):
         if group.get("id", "").startswith("matplotlib.axis"):
             together(group, ticks)
+        if group.get("id", "").startswith("text_"):
+            centred(group)
         if group.get("id") == "figure_1" and group[0].get("id") == "patch_1":
             group.remove(group[0])  # the figure's own paper
     marked = [element.get(LINK, "#")[1:] for element in tree.iter()] + REFERRED.findall(
@@ -51,6 +54,22 @@ def inline(source, alt, name):
     body = "".join(written(child, names) for child in tree)
     return (f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}" '
             f'role="img" aria-label="{html.escape(alt)}">{body}</svg>')
+
+
+def centred(group):
+    """The lines of a text in a box keep to its middle: the page's letters are not matplotlib's.
+
+    Args:
+        group: of a text; it is changed where it holds a box.
+    """
+    box = group.find(f"{SVG}g/{SVG}path")
+    if box is None:
+        return
+    across = [float(x) for x in re.findall(r"(-?[\d.]+) -?[\d.]+", box.get("d"))]
+    middle = (min(across) + max(across)) / 2
+    for line in group.findall(f"{SVG}text"):
+        line.set("transform", AT.sub(f"translate({middle} ", line.get("transform", "")))
+        line.set("style", line.get("style", "") + "; text-anchor: middle")
 
 
 def together(axis, ticks):

@@ -13,14 +13,18 @@ from . import svg
 from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
 
-SHORT = 12  # signs of code that every line has room for
+SHORT = 18  # signs of code that every line has room for
 WORDS = 24  # signs of a table's cell that may not become a tower of words
 JOINT = re.compile(r"(?<=\w\w)(?:_|::|/|\.)(?=\w\w)")
+WHOLE = re.compile(r"(?<!\S)-[\w-]+|//|-&gt;")  # of code: no line ends in an option or an operator
+ANY, LENGTHY = re.compile(r".+", re.DOTALL), re.compile(r"\S{25,}")  # what breaks at its joints
+NUMBERED = re.compile(r"\b([Cc]hapter|[Ee]xercise|[Ff]igure|[Cc]laim) (?=[A-Z]?\d)")
 
 
 class Writer(HTML5Translator):
     """Sphinx's writer with the book's own HTML for what the book uses."""
 
+    in_table = False
     visit_element = open_element
     depart_element = close_element
 
@@ -50,8 +54,17 @@ class Writer(HTML5Translator):
         """A short name stands in one line; a long one may end a line at its joints."""
         code = self.encode(node.astext())
         self.body.append(f'<code class="nb">{code}</code>' if len(node.astext()) <= SHORT else
-                         "<code>" + JOINT.sub(r"\g<0><wbr>", code) + "</code>")
+                         "<code>" + WHOLE.sub(r'<span class="nb">\g<0></span>',
+                                              JOINT.sub(r"\g<0><wbr>", code)) + "</code>")
         raise nodes.SkipNode
+
+    def visit_Text(self, node):
+        """A number stays with what it counts; a long name may end a line at its joints."""
+        start = len(self.body)
+        super().visit_Text(node)
+        said = NUMBERED.sub("\\1\u00a0", "".join(self.body[start:]))
+        broken = ANY if self.in_table else LENGTHY
+        self.body[start:] = [broken.sub(lambda name: JOINT.sub(r"\g<0><wbr>", name[0]), said)]
 
     def visit_literal_block(self, node):
         language = node.get("language", "")
@@ -114,14 +127,17 @@ class Writer(HTML5Translator):
     def visit_table(self, node):
         columns = list(zip(*([cell.astext() for cell in row] for row in node.findall(nodes.row))))
         self.names_rows = not columns[0][0].strip()  # what has no name itself
-        told = sum(len(text) > WORDS for text in columns[-1])
-        below = len(columns) > 2 and told > len(columns[-1]) / 2
-        about = {"class": "below", "style": f"--n:{len(columns) - 2}"} if below else {}
+        told = sum(len(text) > WORDS for text in columns[-1][1:])
+        reasons = any(len(text) > 2 * WORDS for text in columns[-1][1:])
+        below = len(columns) > 2 and (reasons or told >= len(columns[-1]) / 2)
+        first = min(7.75, max(map(len, columns[0])) * 0.6 + 1)  # rem
+        about = {"class": "below", "style": f"--n:{len(columns) - 2};--first:{first:g}rem"}
+        about = about if below else {}
         self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", about))
-        self._table_row_indices.append(0)
+        self.in_table = True
 
     def depart_table(self, node):
-        self._table_row_indices.pop()
+        self.in_table = False
         self.body.append("</table></div>\n")
 
     def visit_tgroup(self, node):
