@@ -37,6 +37,7 @@ RUNS = {
              ["*ring*", "*_Ring*", "*_pass_on*", "*_lengths_by_rank*"]),
 }
 DEAD = ("killed", "timeout", "segfault")
+NOT_RUN = 255  # mutmut calls it a timeout
 
 
 def main():
@@ -99,6 +100,8 @@ def outcomes(run, chosen):
                    cwd=folder, check=True)
     for file, stored in memory.items():
         for name, code in json.loads(stored.read_text())["exit_code_by_key"].items():
+            if code == NOT_RUN:
+                sys.exit(f"{name}: pytest did not find its tests, see mutmut's list of them")
             yield file, name, status_by_exit_code[code]
 
 

@@ -73,7 +73,13 @@ def printed(rows):
         lines.append(f"| {name} | " + " | ".join(bytes_ + scores) + " |")
     days = {part: sorted({row[f"{part} on"] for row in rows.values() if f"{part} on" in row})
             for part in ("bytes", "lighthouse")}
-    said = [f"{words} {days[part][0]}" + (f" to {days[part][-1]}" if len(days[part]) > 1 else "")
+    said = [f"{words} " + " to ".join(dict.fromkeys(map(day, (days[part][0], days[part][-1]))))
             for part, words in (("bytes", "Weighed on"), ("lighthouse", "Visited on"))
             if days[part]]
     return head + "\n".join(lines) + "\n\n" + ". ".join(said) + ".\n"
+
+
+def day(iso):
+    """A date in words: "2026-11-27" as "27 November 2026"."""
+    date = datetime.date.fromisoformat(iso)
+    return f"{date.day} {date:%B %Y}"

@@ -33,10 +33,13 @@ MENDED = (  # what latex2mathml gives, and what browsers draw well
      r'\1<mo form="prefix">&#x02212;</mo>'),
     (r'<mover>(<m.>.</m.>)<mo stretchy="true">&#x000AF;</mo></mover>',
      r'<mover accent="true">\1<mo stretchy="false">&#x000AF;</mo></mover>'),
+    (r"<msqrt>(<mi>[a-z]</mi>)</msqrt>",  # the root of a low letter would sink below the line
+     r'<msqrt><mpadded height=".7em">\1</mpadded></msqrt>'),
     (r"<msup>(<m[in]>[^<]*</m[in]>|<mtext>[^<]*</mtext>)<mi>&#x02032;</mi></msup>",
      r"<mrow>\1<mi>&#x02032;</mi></mrow>"),  # raised by the font itself
-    (r'<mo stretchy="false">\|</mo>(.*?)<mo stretchy="false">\|</mo>',
+    (r'<mo stretchy="false">&#x0007C;</mo>(.*?)<mo stretchy="false">&#x0007C;</mo>',
      r'<mo form="prefix" stretchy="false">|</mo>\1<mo form="postfix" stretchy="false">|</mo>'),
+    (r"<mo>&#x02202;</mo>", '<mi mathvariant="normal">&#x02202;</mi>'),
     (r'<mo fence="false" stretchy="false">&#x02016;</mo>', "<mo>&#x02016;</mo>"),
     (r"<mo>&#x02016;</mo>(.*?)<mo>&#x02016;</mo>",
      r'<mo form="prefix" stretchy="false">&#x02016;</mo>\1'

@@ -52,10 +52,9 @@ class Writer(HTML5Translator):
 
     def visit_literal(self, node):
         """A short name stands in one line; a long one may end a line at its joints."""
-        code = self.encode(node.astext())
+        code = JOINT.sub(r"\g<0><wbr>", self.encode(node.astext()))
         self.body.append(f'<code class="nb">{code}</code>' if len(node.astext()) <= SHORT else
-                         "<code>" + WHOLE.sub(r'<span class="nb">\g<0></span>',
-                                              JOINT.sub(r"\g<0><wbr>", code)) + "</code>")
+                         "<code>" + WHOLE.sub(r'<span class="nb">\g<0></span>', code) + "</code>")
         raise nodes.SkipNode
 
     def visit_Text(self, node):
@@ -130,9 +129,10 @@ class Writer(HTML5Translator):
         told = sum(len(text) > WORDS for text in columns[-1][1:])
         reasons = any(len(text) > 2 * WORDS for text in columns[-1][1:])
         below = len(columns) > 2 and (reasons or told >= len(columns[-1]) / 2)
-        first = min(7.75, max(map(len, columns[0])) * 0.6 + 1)  # rem
-        about = {"class": "below", "style": f"--n:{len(columns) - 2};--first:{first:g}rem"}
-        about = about if below else {}
+        first = max(map(len, columns[0]))
+        kind = "below told" if first > 2 * WORDS else "below"
+        style = f"--n:{len(columns) - 2};--first:{min(7.75, 0.6 * first + 1):g}rem"
+        about = {"class": kind, "style": style} if below else {}
         self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", about))
         self.in_table = True
 
