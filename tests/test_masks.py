@@ -127,6 +127,8 @@ def test_masks_are_built_where_they_are_asked_for(keywords):
      "lengths must be between 0 and n = 2, got lengths [1, 3]"),
     (lambda: padding_mask([-1, 2], 2), ValueError,
      "lengths must be between 0 and n = 2, got lengths [-1, 2]"),
+    (lambda: padding_mask([[1], [1, 2]], 2), ValueError,
+     "lengths must be numbers of one shape, got lengths [[1], [1, 2]]"),
     (lambda: padding_mask([1], -1), ValueError, "n must be at least 0, got -1"),
     (lambda: padding_mask([1], 1.5), TypeError, "n must be a whole number, got 1.5"),
 ])

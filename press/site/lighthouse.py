@@ -4,6 +4,7 @@ Needs Chromium and npm, which fetches Lighthouse. The machine's load moves the n
 for a table, never for a test.
 """
 
+import contextlib
 import functools
 import gzip
 import http.server
@@ -34,6 +35,11 @@ class Packed(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def copyfile(self, source, outputfile):
+        """Send what a browser still wants: it may close the page before all has come."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            super().copyfile(source, outputfile)
 
     def log_message(self, *_):
         """Say nothing."""
