@@ -10,8 +10,8 @@ PY := $(BIN)/python
 SITE := $(VENV)/site
 READY := $(VENV)/ready
 export TORCH
-# Some tests wait, for a browser or a limit: one more than there are processors, and at most four.
-WORKERS = $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 1))")
+# Some tests wait, for a browser or a limit: two more than there are processors, and at most four.
+WORKERS = $(shell $(PYTHON) -c "import os; print(min(4, (os.cpu_count() or 1) + 2))")
 # Where a container forbids bytecode, each of hundreds of kernels would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -192,7 +192,8 @@ def test_every_paper_that_a_chapter_links_is_in_the_references(path):
 
 def test_the_references_are_in_order_and_name_each_once():
     keys = re.findall(r"^- \*\*(.+?)\.\*\*", page("references"), re.MULTILINE)
-    assert keys == sorted(set(keys)) and len(keys) == page("references").count("\n- ")
+    assert keys == sorted(set(keys), key=str.casefold)
+    assert len(keys) == page("references").count("\n- ")
     links = re.findall(r"\]\((https://\S+)\)", page("references"))
     assert len(links) == len(set(links)) == len(keys)
 
