@@ -350,7 +350,7 @@ def test_chunks_of_the_usual_size(causal):
         output = chunked_attention(*arrays, causal=causal)
     close(output, attention(*arrays, causal=causal))
     assert watch.calls["aten.baddbmm_.default"] == (9 if causal else 10)
-    assert watch.largest == 256 * 512
+    assert watch.largest == 1024 * 512
 
 
 def test_wholly_hidden_blocks_are_skipped():
