@@ -494,6 +494,16 @@ def test_a_long_name_breaks_at_its_joints_alone():
     assert "<wbr>" not in python(short)
 
 
+def test_a_question_with_a_formula_loads_its_letters_early(read):
+    found = 0
+    for name in PAGES:
+        early = {Path(link["href"]).stem for link in read(name).select("link[rel=preload]")}
+        formula = bool(read(name).select("header.opening .question math"))
+        assert early == {"text"} | ({"text-italic", "math"} if formula else set()), name
+        found += formula
+    assert found
+
+
 def test_a_chapter_of_another_book_is_no_link(read):
     page = read("book/reference/attention")
     assert "2016, chapter\u00a06" in page.main.get_text() and not page.select("main a.ref")

@@ -132,6 +132,9 @@ def dress(app, doctree, docname):
         links.link_mentions(doctree, page)
 
 
+EARLY = ["text-italic", "math"]  # fonts of a question with a formula: coming late, they move it
+
+
 def furnish(app, pagename, templatename, context, doctree):
     """Gives the page frame what it shows."""
     front = pagename == "index"
@@ -163,6 +166,7 @@ def furnish(app, pagename, templatename, context, doctree):
         kind=page.kind, heading=title, description=description, parts=parts,
         sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
         run=page.run, repository=page.repository, issues=page.issues, mark=MARK,
+        early=EARLY if page.here and "$" in page.here.question else [],
         name=settings()["title"], author=settings()["author"],
         home=address.site(), page=f"{page.docname}.html", lost=pagename == "404",
         base=f"{urlparse(address.site() or '').path}/",
