@@ -132,7 +132,9 @@ def dress(app, doctree, docname):
         links.link_mentions(doctree, page)
 
 
-EARLY = ["text-italic", "math"]  # fonts of a question with a formula: coming late, they move it
+def early(question):
+    """The fonts of a chapter's question: coming late, they move what stands below it."""
+    return ["text-italic", *(["math"] if "$" in question else [])]
 
 
 def furnish(app, pagename, templatename, context, doctree):
@@ -166,7 +168,7 @@ def furnish(app, pagename, templatename, context, doctree):
         kind=page.kind, heading=title, description=description, parts=parts,
         sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
         run=page.run, repository=page.repository, issues=page.issues, mark=MARK,
-        early=EARLY if page.here and "$" in page.here.question else [],
+        early=early(page.here.question) if page.here else [],
         name=settings()["title"], author=settings()["author"],
         home=address.site(), page=f"{page.docname}.html", lost=pagename == "404",
         base=f"{urlparse(address.site() or '').path}/",
