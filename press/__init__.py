@@ -6,6 +6,7 @@ without_solutions.py  the student notebooks: links made absolute, a set-up cell 
                       the site of a course
 set_up.py             the set-up cell, which finds attnlib or installs it
 address.py            where this copy of the book lives
+dates.py              dates as people write them
 environment.py        what make installs into .venv
 runs.py               executes the chapters and stores their outputs
 claims_page.py        the claims page, gathered from the stored outputs

@@ -4,13 +4,13 @@ A stale row fails `make test` where the table is strict; elsewhere it is marked 
 fails `make proofs-fresh`. ``python -m proofs`` prints all pages again.
 """
 
-import datetime
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from attnlib.exercises.files import write_whole
+from press.dates import day as day  # who prints a table says when it was made
 
 from . import sources
 
@@ -78,16 +78,6 @@ def markdown(head, rows, right=()):
     ruler = "".join("|--:" if i in right else "|---" for i in range(len(head))) + "|"
     lines = ["| " + " | ".join(map(str, cells)) + " |" for cells in (head, *rows)]
     return "\n".join([lines[0], ruler, *lines[1:]])
-
-
-def day(date):
-    """A stored date as people write it.
-
-    >>> day("2026-11-02")
-    '2 November 2026'
-    """
-    date = datetime.date.fromisoformat(date)
-    return f"{date.day} {date:%B %Y}"
 
 
 def marked(name, stale):

@@ -9,6 +9,7 @@ from pathlib import Path
 from zlib import crc32
 
 from ..chapters import ROOT, toc_files
+from ..dates import day
 from . import weights
 
 STORED = ROOT / "benchmarks" / "site.json"
@@ -54,9 +55,9 @@ def store(part, found, **about):
         found: {page: list of numbers}.
         about: what else to keep of each.
     """
-    rows, day = read(), datetime.date.today().isoformat()
+    rows, today = read(), datetime.date.today().isoformat()
     for name, numbers in found.items():
-        rows[name] = rows.get(name, {}) | {part: numbers, f"{part} on": day} | about
+        rows[name] = rows.get(name, {}) | {part: numbers, f"{part} on": today} | about
     rows = {name: rows[name] for name in toc_files() if name in rows}
     STORED.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(printed(rows), encoding="utf-8")
@@ -77,9 +78,3 @@ def printed(rows):
             for part, words in (("bytes", "Weighed on"), ("lighthouse", "Visited on"))
             if days[part]]
     return head + "\n".join(lines) + "\n\n" + ". ".join(said) + ".\n"
-
-
-def day(iso):
-    """A date in words: "2026-11-27" as "27 November 2026"."""
-    date = datetime.date.fromisoformat(iso)
-    return f"{date.day} {date:%B %Y}"
