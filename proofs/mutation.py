@@ -117,7 +117,7 @@ def forget_survivors(stored, status_by_exit_code):
         return
     results = json.loads(stored.read_text())
     results["exit_code_by_key"] = {
-        name: code if status_by_exit_code[code] in DEAD else None
+        name: code if status_by_exit_code[code] in DEAD and code != NOT_RUN else None
         for name, code in results["exit_code_by_key"].items()}
     stored.write_text(json.dumps(results))
 
