@@ -27,11 +27,12 @@ from press import address as home
 from press import reference
 from press.chapters import ROOT, chapter_paths, tags, toc_files
 from press.site import fonts, ledger, svg, weights
-from press.site.elements import ICONS
+from press.site.elements import ICONS, folded_code
 from press.site.highlight import plain, python
 from press.site.mathml import display, mathml
 from press.site.page import Page
 from press.site.shelf import shelf
+from press.site.writer import below
 
 PAGES = toc_files()
 CHAPTERS = [f"book/{path.stem}" for path in chapter_paths()]
@@ -288,6 +289,19 @@ def test_every_formula_is_mathematics(read, name):
 def test_a_formula_that_cannot_be_converted_is_named(latex):
     with pytest.raises(ValueError, match="(?s)the formula .*: (mend|write) it"):
         mathml(latex)
+
+
+@pytest.mark.parametrize("latex, drawn", [
+    ("j'", "<mrow><mi>j</mi><mi>′</mi></mrow>"),  # not a power: the sign itself stands high
+    (r"\text{base}'", "<mrow><mtext>base</mtext><mi>′</mi></mrow>"),
+    (r"\sqrt n", '<msqrt><mpadded height=".7em"><mi>n</mi></mpadded></msqrt>'),
+    ("|x|", '<mo form="prefix" stretchy="false">|</mo><mi>x</mi>'
+            '<mo form="postfix" stretchy="false">|</mo>'),
+    (r"\|x\|", '<mo form="prefix" stretchy="false">‖</mo><mi>x</mi>'
+               '<mo form="postfix" stretchy="false">‖</mo>'),
+])
+def test_primes_roots_and_bars_are_drawn_as_in_print(latex, drawn):
+    assert mathml(latex) == f"<math>{drawn}</math>"
 
 
 def test_a_number_stands_outside_its_formula():
@@ -795,8 +809,8 @@ def test_no_page_is_over_its_weight(site):
 
 def light(folder, name, body):
     """A site of one page."""
-    for below in ("_static/fonts", "_static/play", "book", "_images"):
-        (folder / below).mkdir(parents=True, exist_ok=True)
+    for inside in ("_static/fonts", "_static/play", "book", "_images"):
+        (folder / inside).mkdir(parents=True, exist_ok=True)
     (folder / "_static" / "book.js").write_text("")
     (folder / f"{name}.html").write_text(body)
     return folder
@@ -870,6 +884,36 @@ def test_a_figure_takes_the_letters_and_colours_of_the_page():
     assert 'id="fig-1-1-0"' in drawn and 'href="#fig-1-1-0"' in drawn and "text_1" not in drawn
     assert 'stroke="#0072b2"' in drawn and 'stroke="currentColor"' in drawn
     assert "stroke:light-dark(#0072b2," in svg.rules() and "style" not in drawn
+
+
+def test_the_lines_of_a_text_in_a_box_keep_to_its_middle():
+    box = '<g id="patch_2"><path d="M 10 5 L 30 5 Q 34 5 34 9 z" style="fill: none"/></g>'
+    lines = "".join(f'<text style="font-size: 9px" transform="translate({x} {y})">a</text>'
+                    for x, y in ((12.5, 6), (17.5, 8)))
+    frame = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 40 20">{}</svg>'
+    drawn = svg.inline(frame.format(f'<g id="text_1">{box}{lines}</g>'), "", "f")
+    assert 'transform="translate(22 6)"' in drawn and 'transform="translate(22 8)"' in drawn
+    assert drawn.count('text-anchor="middle"') == 2
+    drawn = svg.inline(frame.format(f'<g id="text_1">{lines}</g>'), "", "f")
+    assert 'transform="translate(12.5 6)"' in drawn and "middle" not in drawn
+
+
+@pytest.mark.parametrize("columns, kind", [
+    ([("a", "b"), ("c", "d"), ("e", "f" * 49)], "below"),
+    ([("a", "b" * 49), ("c", "d"), ("e", "f" * 49)], "below told"),
+    ([("a", "b", "c"), ("a", "b", "c"), ("e", "f" * 25, "g" * 25)], "below"),
+    ([("a", "b", "c", "d"), ("a", "b", "c", "d"), ("e", "f" * 25, "g", "h")], None),
+    ([("a", "b"), ("c", "d" * 99)], None),
+])
+def test_sentences_of_a_table_stand_below_its_row_on_a_phone(columns, kind):
+    assert below(columns).get("class") == kind
+
+
+@pytest.mark.parametrize("label, shown", [
+    ("the loss, by head", "The loss, by head"), ("a causal layer", "A causal layer"),
+    ("n points on a circle", "n points on a circle"), ("attnlib's models", "attnlib's models")])
+def test_a_label_begins_as_a_sentence_does(label, shown):
+    assert f"<summary>{shown} <small>" in folded_code("x = 1", label)
 
 
 PLACE = st.tuples(st.floats(-900, 900), st.floats(-900, 900))

@@ -132,9 +132,10 @@ def dress(app, doctree, docname):
         links.link_mentions(doctree, page)
 
 
-def early(question):
-    """The fonts of a chapter's question: coming late, they move what stands below it."""
-    return ["text-italic", *(["math"] if "$" in question else [])]
+def early(page):
+    """The fonts of a page's beginning: coming late, they move what stands below."""
+    question = page.here.question if page.here else ""
+    return ["text", *["text-italic"] * bool(question), *["math"] * ("$" in question)]
 
 
 def furnish(app, pagename, templatename, context, doctree):
@@ -168,7 +169,7 @@ def furnish(app, pagename, templatename, context, doctree):
         kind=page.kind, heading=title, description=description, parts=parts,
         sections=sections(doctree) if doctree and page.kind in ("chapter", "plain") else [],
         run=page.run, repository=page.repository, issues=page.issues, mark=MARK,
-        early=early(page.here.question) if page.here else [],
+        early=early(page),
         name=settings()["title"], author=settings()["author"],
         home=address.site(), page=f"{page.docname}.html", lost=pagename == "404",
         base=f"{urlparse(address.site() or '').path}/",

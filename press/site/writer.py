@@ -12,12 +12,13 @@ from sphinx.writers.html5 import HTML5Translator
 from . import svg
 from .elements import change, close_element, element, open_element, pre, start_tag
 from .figures import image
+from .highlight import OPTION
 
 SHORT = 18  # signs of code that every line has room for
 WORDS = 24  # signs of a table's cell that may not become a tower of words
 JOINT = re.compile(r"(?<=\w\w)(?:_|::|/|\.)(?=\w\w)")
-WHOLE = re.compile(r"(?<!\S)-[\w-]+|//|-&gt;")  # of code: no line ends in an option or an operator
-ANY, LENGTHY = re.compile(r".+", re.DOTALL), re.compile(r"\S{25,}")  # what breaks at its joints
+WHOLE = re.compile(rf"{OPTION.pattern}|//|-&gt;")  # of code: no line ends in any of these
+LENGTHY = re.compile(r"\S{25,}")  # a name that a line of text has no room for
 NUMBERED = re.compile(r"\b([Cc]hapter|[Ee]xercise|[Ff]igure|[Cc]laim) (?=[A-Z]?\d)")
 
 
@@ -52,7 +53,7 @@ class Writer(HTML5Translator):
 
     def visit_literal(self, node):
         """A short name stands in one line; a long one may end a line at its joints."""
-        code = JOINT.sub(r"\g<0><wbr>", self.encode(node.astext()))
+        code = jointed(self.encode(node.astext()))
         self.body.append(f'<code class="nb">{code}</code>' if len(node.astext()) <= SHORT else
                          "<code>" + WHOLE.sub(r'<span class="nb">\g<0></span>', code) + "</code>")
         raise nodes.SkipNode
@@ -62,8 +63,8 @@ class Writer(HTML5Translator):
         start = len(self.body)
         super().visit_Text(node)
         said = NUMBERED.sub("\\1\u00a0", "".join(self.body[start:]))
-        broken = ANY if self.in_table else LENGTHY
-        self.body[start:] = [broken.sub(lambda name: JOINT.sub(r"\g<0><wbr>", name[0]), said)]
+        self.body[start:] = [jointed(said) if self.in_table else
+                             LENGTHY.sub(lambda name: jointed(name[0]), said)]
 
     def visit_literal_block(self, node):
         language = node.get("language", "")
@@ -126,14 +127,7 @@ class Writer(HTML5Translator):
     def visit_table(self, node):
         columns = list(zip(*([cell.astext() for cell in row] for row in node.findall(nodes.row))))
         self.names_rows = not columns[0][0].strip()  # what has no name itself
-        told = sum(len(text) > WORDS for text in columns[-1][1:])
-        reasons = any(len(text) > 2 * WORDS for text in columns[-1][1:])
-        below = len(columns) > 2 and (reasons or told >= len(columns[-1]) / 2)
-        first = max(map(len, columns[0]))
-        kind = "below told" if first > 2 * WORDS else "below"
-        style = f"--n:{len(columns) - 2};--first:{min(7.75, 0.6 * first + 1):g}rem"
-        about = {"class": kind, "style": style} if below else {}
-        self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", about))
+        self.body.append('<div class="scroll" tabindex="0">' + start_tag("table", below(columns)))
         self.in_table = True
 
     def depart_table(self, node):
@@ -189,6 +183,25 @@ class Writer(HTML5Translator):
 
     def depart_rubric(self, node):
         self.body.append("</p>")
+
+
+def jointed(text):
+    """HTML in which long names may end a line at their joints."""
+    return JOINT.sub(r"\g<0><wbr>", text)
+
+
+def below(columns):
+    """What a table's tag says if its last column holds sentences: on a phone they stand below.
+
+    So do those of its first column, if that holds sentences too.
+    """
+    widths = [len(text) for text in columns[-1][1:]]
+    told = max(widths) > 2 * WORDS or sum(n > WORDS for n in widths) >= len(columns[-1]) / 2
+    if len(columns) < 3 or not told:
+        return {}
+    first = max(map(len, columns[0]))
+    return {"class": "below told" if first > 2 * WORDS else "below",
+            "style": f"--n:{len(columns) - 2};--first:{min(7.75, 0.6 * first + 1):g}rem"}
 
 
 def connect(app):
