@@ -479,7 +479,7 @@ def _add_gradients_of_heads(query, output, grad_output, lse, grad_lse, grad_quer
     for (q, log_sum, middle, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
         weights = _exp_(_limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum))
         grad_scores = _product(grad, v.mT, rooms[1]).sub_(middle).mul_(weights)
-        grad_q.baddbmm_(grad_scores, k, alpha=scale)
+        grad_q.add_(grad_scores @ k, alpha=scale)
         grad_k += grad_scores.mT @ q
         grad_v += weights.mT @ grad
 
