@@ -32,8 +32,10 @@ from .attention import (
 from .masks import true_or_false, visible, whole_number
 
 BLOCK = 32  # queries that share one window of keys in `local_attention`, or one chosen chunk
+EDGE = 256  # queries that share their keys where the ends of the sequence cut the windows
 SCORES = 2**19  # scores computed at once: what stays near the cores, and few calls
 ROWS = 2**14  # queries or keys, of all heads, made ready at once
+LN2 = math.log(2)  # nats in a bit: in pieces scores are in bits, exp2 being faster than exp
 
 
 def local_attention(query, key, value, *, window, causal=False) -> torch.Tensor:
@@ -332,6 +334,11 @@ def _rows_of_numbers(x):
         return (x @ x.new_full((x.shape[-1], 1), 2.0**-100)).isfinite()
 
 
+def _marked(x, times=1):
+    """x times a number, and NaN all along a row that is not all numbers."""
+    return torch.add(torch.where(_rows_of_numbers(x), 0.0, math.nan).to(x), x, alpha=times)
+
+
 def _numbers(x):
     """x with 0 for each NaN and infinity."""
     return x.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
@@ -422,7 +429,7 @@ def _heads(queries, keys, mask):
 
 
 def _nothing(query, value):
-    """What no key was seen by: what is added up, and the largest score."""
+    """What no key was seen by: what is added up, and the largest score (in bits)."""
     sums = query.new_zeros(*query.shape[:-1], value.shape[-1] + 2)  # (..., n_q, d_v + 2)
     return sums, query.new_full((*query.shape[:-1], 1), torch.finfo(query.dtype).min)
 
@@ -433,8 +440,7 @@ def _look(query, key, value, found, mask, tiles, scale):
     A query or key that is not all numbers scores NaN. Such a value counts as 0; two features more
     tell how much weight such values have, and all values.
     """
-    query, key = (x + torch.where(_rows_of_numbers(x), 0.0, math.nan).to(x) for x in (query, key))
-    query *= scale
+    query, key = _marked(query, scale / LN2), _marked(key)
     broken = (~_rows_of_numbers(value)).to(value)  # (heads, n_k, 1)
     value = torch.cat((_numbers(value), broken, torch.ones_like(broken)), dim=-1)
     tiles = list(tiles((query, *found), (key, value), mask))
@@ -442,9 +448,9 @@ def _look(query, key, value, found, mask, tiles, scale):
     for (q, sums, top), (k, v), limit in tiles:
         scores = _limited(_product(q, k.mT, room), limit)  # (batch, rows, columns)
         higher = torch.maximum(top, scores.amax(dim=-1, keepdim=True))
-        sums *= _exp_(top - higher)
+        sums *= (top - higher).exp2_()
         top.copy_(higher)
-        sums.baddbmm_(_exp_(scores.sub_(higher)), v)
+        sums.baddbmm_(scores.sub_(higher).exp2_(), v)
 
 
 def _result(sums, top):
@@ -452,7 +458,7 @@ def _result(sums, top):
     broken, total = sums[..., -2:-1] > 0, sums[..., -1:]  # (..., n_q, 1)
     empty = total == 0
     output = sums[..., :-2] / torch.where(broken, math.nan, torch.where(empty, 1.0, total))
-    return output, torch.where(empty, -math.inf, top + total.log())
+    return output, torch.where(empty, -math.inf, (top + total.log2()) * LN2)
 
 
 def _add_gradients(three, grads, results, mask, tiles, scale):
@@ -470,17 +476,17 @@ def _add_gradients_of_heads(query, output, grad_output, lse, grad_lse, grad_quer
     apart = output.isnan().any(dim=-1, keepdim=True) | ~lse.isfinite()  # NaN, or sees no key
     query, output, grad_output, grad_lse = (torch.where(apart, 0.0, x)
                                             for x in (query, output, grad_output, grad_lse))
-    query *= scale
-    lse = torch.where(apart, math.inf, lse)  # weights 0
+    query *= scale / LN2
+    lse = torch.where(apart, math.inf, lse / LN2)  # weights 0
     mean = (grad_output * output).sum(dim=-1, keepdim=True) - grad_lse
     tiles = list(tiles((query, lse, mean, grad_output, grad_query),
                        (_numbers(key), _numbers(value), grad_key, grad_value), mask, apart=True))
     rooms = _room(query, tiles), _room(query, tiles)
     for (q, log_sum, middle, grad, grad_q), (k, v, grad_k, grad_v), limit in tiles:
-        weights = _exp_(_limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum))
+        weights = _limited(_product(q, k.mT, rooms[0]), limit).sub_(log_sum).exp2_()
         grad_scores = _product(grad, v.mT, rooms[1]).sub_(middle).mul_(weights)
         grad_q.add_(grad_scores @ k, alpha=scale)
-        grad_k += grad_scores.mT @ q
+        grad_k.add_(grad_scores.mT @ q, alpha=LN2)
         grad_v += weights.mT @ grad
 
 
@@ -493,11 +499,6 @@ def _room(like, tiles):
 def _product(a, b, room):
     shape = *a.shape[:2], b.shape[2]
     return torch.bmm(a, b, out=room[:math.prod(shape)].view(shape))
-
-
-def _exp_(x):
-    """e^x in place, as a power of two: those torch computes itself, up to four times faster."""
-    return x.mul_(math.log2(math.e)).exp2_()
 
 
 def _limited(scores, limit):
@@ -541,8 +542,8 @@ def _band_tiles(queries, keys, mask, apart=False, *, window, causal):
     first = last - max(blocks, 0) * BLOCK
     for start, stop in ((0, first), (last, n_q)):
         start = max(start, -offset - after) if n_k else stop  # earlier rows see nothing
-        for i in range(start, stop, BLOCK):
-            rows = slice(i, min(i + BLOCK, stop))
+        for i in range(start, stop, EDGE):
+            rows = slice(i, min(i + EDGE, stop))
             columns = slice(max(offset + i - before, 0), min(offset + rows.stop + after, n_k))
             edge = limit(offset + i, offset + rows.stop, columns.start, columns.stop)
             for tile in _slices(heads, _at_once(*edge.shape)):

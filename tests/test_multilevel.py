@@ -131,19 +131,18 @@ def largest(function, n, heads=2, width=4):
 
 
 @given(problem=triples(), window=st.integers(1, 20), causal=st.booleans(), block=st.integers(1, 5),
-       at_once=st.integers(1, 200))
-def test_local_is_attention_in_a_band(problem, window, causal, block, at_once):
+       edge=st.integers(1, 9), at_once=st.integers(1, 200))
+def test_local_is_attention_in_a_band(problem, window, causal, block, edge, at_once):
     arrays, atol = problem
     band = dict(window=window, causal=causal)
-    with (mock.patch("attnlib.multilevel.BLOCK", block),
-          mock.patch("attnlib.multilevel.SCORES", at_once)):
+    with mock.patch.multiple("attnlib.multilevel", BLOCK=block, EDGE=edge, SCORES=at_once):
         assert_same(lambda *x: local_attention(*x, **band), lambda *x: attention(*x, **band),
                     arrays, atol)
 
 
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("n_q, n_k, window", [
-    (300, 300, 70), (300, 200, 40), (65, 300, 9), (64, 64, 1), (200, 200, 10**9), (90, 20, 300),
+    (300, 300, 70), (300, 200, 40), (65, 300, 9), (64, 64, 1), (600, 600, 10**9), (90, 20, 300),
 ])
 def test_local_in_blocks_of_the_usual_size(n_q, n_k, window, causal):
     arrays = normal(0, 2, n_q, 8), normal(1, 2, n_k, 8), normal(2, 2, n_k, 8)
@@ -177,7 +176,7 @@ def test_local_of_keys_without_numbers_is_the_mean_of_what_is_seen():
 @pytest.mark.parametrize("window, causal", [(1, True), (3, True), (3, False)])
 def test_local_takes_every_block_once(window, causal):
     arrays, band = self_attention_inputs(50), dict(window=window, causal=causal)
-    with mock.patch("attnlib.multilevel.BLOCK", 2), mock.patch("attnlib.multilevel.SCORES", 20):
+    with mock.patch.multiple("attnlib.multilevel", BLOCK=2, EDGE=2, SCORES=20):
         assert_same(lambda *x: local_attention(*x, **band),
                     lambda *x: attention(*x, **band), arrays)
 
@@ -185,7 +184,7 @@ def test_local_takes_every_block_once(window, causal):
 def tiles(n_q, n_k, window, causal, heads=1, block=64, **how):
     """The tiles of a band, as the numbers of the queries and of the keys in them."""
     queries, keys = (torch.arange(1.0 * heads * n).reshape(heads, n, 1) for n in (n_q, n_k))
-    with mock.patch("attnlib.multilevel.BLOCK", block):
+    with mock.patch.multiple("attnlib.multilevel", BLOCK=block, EDGE=block):
         for (q,), (k,), limit in multilevel._band_tiles((queries,), (keys,), None, window=window,
                                                         causal=causal, **how):
             yield q[..., 0].long(), k[..., 0].long(), limit
@@ -848,7 +847,7 @@ def test_every_small_length_against_every_other(n_q, causal):
     for n_k in LENGTHS:
         arrays = normal(0, 2, n_q, 2), normal(1, 2, n_k, 2), normal(2, 2, n_k, 2)
         for size, block in itertools.product((1, 2, 3, 4, 8), (1, 2, 3)):
-            with mock.patch("attnlib.multilevel.BLOCK", block):
+            with mock.patch.multiple("attnlib.multilevel", BLOCK=block, EDGE=block):
                 close(local_attention(*arrays, window=size, causal=causal),
                       attention(*arrays, window=size, causal=causal))
             close(chunked_attention(*arrays, causal=causal, query_chunk=size, key_chunk=block),
