@@ -29,10 +29,11 @@ class Goal:
 
     def row(self):
         sign = "≥" if self.at_least else "≤"
+        narrowly = not self.met and f"{self.measured or 0:.2f}" == f"{self.bound:.2f}"
         measured = ("not measured" if self.measured is None else
                     "at no length" if self.measured == math.inf else
                     f"{self.measured:d}" if isinstance(self.measured, int) else
-                    f"{self.measured:.2f}")
+                    f"{self.measured:.{3 if narrowly else 2}f}")
         return [self.what, f"{sign}\N{NO-BREAK SPACE}{self.bound:g}", measured,
                 "met" if self.met else "" if self.measured is None else f"**missed**: {self.why}"]
 

@@ -101,6 +101,11 @@ def test_the_table_says_what_is_missed_and_why():
     assert "1 January 2000: a machine" in text
 
 
+def test_a_goal_that_is_missed_by_little_does_not_read_as_met():
+    assert [report.Goal("", 1.5, False, measured, "").row()[2]
+            for measured in (1.502, 1.51, 1.498, 1.5)] == ["1.502", "1.51", "1.50", "1.50"]
+
+
 def test_no_figure_is_printed_that_was_not_measured():
     """Neither in the table, nor in a goal that needs it, nor in the picture."""
     without = results(3.0)
