@@ -769,6 +769,12 @@ BAD = [
      {"mask": np.ones((3, 4), dtype=bool)}, ValueError,
      "mask must broadcast to (..., n_q, n_k) = (3, 2, 4), got mask (3, 4); "
      "padding_mask(lengths, n) puts an axis in for the queries"),
+    ("bias like padding", (np.ones((3, 2, 3)), np.ones((3, 4, 3)), np.ones((3, 4, 5))),
+     {"bias": np.ones((3, 4))}, ValueError,
+     "bias must broadcast to (..., n_q, n_k) = (3, 2, 4), got bias (3, 4)"),
+    ("masked mask beside tensors", tuple(map(torch.from_numpy, (Q, K, V))),
+     {"mask": np.ma.masked_equal(np.ones(4, dtype=bool), 0)}, TypeError,
+     "mask is a masked array, whose mask would be ignored: give mask.data, and a mask of your own"),
     ("true scale", (Q, K, V), {"scale": True}, TypeError, "scale must be a number, got True"),
     ("scale", (Q, K, V), {"scale": "8"}, TypeError, "scale must be a number, got '8'"),
     ("scales", (Q, K, V), {"scale": np.ones(2)}, TypeError,

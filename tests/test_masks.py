@@ -1,5 +1,7 @@
 """Masks against loops over positions."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import may_attend
 
 from attnlib import causal_mask, padding_mask, window_mask
-from attnlib.masks import steps_back, visible, whole_number
+from attnlib.masks import compiling, steps_back, visible, whole_number
 
 lengths = st.integers(0, 7)
 
@@ -140,3 +142,9 @@ def test_bad_input_is_named(raises, run, error, message):
 def test_a_whole_number_may_be_the_least():
     assert whole_number("n", 3, 3) is None
     assert whole_number("n", np.int64(4), 3) is None
+
+
+@pytest.mark.parametrize("traces", [True, False])
+def test_whether_there_are_values_is_what_torch_says(traces):
+    with mock.patch("torch.compiler.is_compiling", return_value=traces):
+        assert compiling() is traces

@@ -1,6 +1,7 @@
 """Positions against the papers' formulas, and the laws that make them useful."""
 
 import math
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from oracle import laid_out, narrowed
 from torch.autograd import gradcheck
 
-from attnlib import alibi_bias, attention_scores, rotate, sinusoidal_positions
+from attnlib import alibi_bias, attention_scores, positions, rotate, sinusoidal_positions
 from attnlib.masks import steps_back
 
 seeds = st.integers(0, 2**32 - 1)
@@ -127,6 +128,15 @@ def test_rotation_of_float32_is_computed_in_float32(kind):
     expected = np.stack((x[:, 0::2] * cos - x[:, 1::2] * sin,
                          x[:, 0::2] * sin + x[:, 1::2] * cos), axis=-1).reshape(6, 4)
     np.testing.assert_array_equal(kind.read(rotate(kind.array(x))), expected, strict=True)
+
+
+def test_where_torch_compiles_numpys_positions_are_made_tensors():
+    x, places = torch.from_numpy(normal(0, 3, 4)), np.array([5, 0, 2])
+    eager = rotate(x, places)
+    with (mock.patch("torch.compiler.is_compiling", return_value=True),
+          mock.patch("attnlib.positions._angles", side_effect=positions._angles) as angles):
+        assert torch.equal(rotate(x, places), eager)
+    assert isinstance(angles.call_args.args[0], torch.Tensor)
 
 
 def test_rotation_has_its_gradient():
