@@ -408,8 +408,9 @@ def test_differentiating_twice_raises(raises, name, keywords):
 @pytest.mark.parametrize("function", [
     lambda *x: local_attention(*x, window=3), lambda *x: chunked_attention(*x, causal=True),
     lambda query, key, value: local_attention(query, key, value.where(value < 1, NAN), window=3),
-    lambda *x: hierarchical_attention(*x, chunk=3, causal=True)],
-    ids=["local", "chunked", "local with NaNs", "hierarchical"])
+    lambda *x: hierarchical_attention(*x, chunk=3, causal=True),
+    lambda *x: attnlib.selected_attention(*x, chunk=3, top=2, window=3)],
+    ids=["local", "chunked", "local with NaNs", "hierarchical", "selected"])
 def test_a_default_device_elsewhere_does_not_matter(function):
     """Everything is made on the inputs' device."""
     arrays = self_attention_inputs(100)
@@ -618,6 +619,37 @@ def test_selected_is_attention_over_what_the_loops_choose(problem, chunk, top, w
                     lambda *x: attention(*x, mask=mask), arrays, atol)
 
 
+@given(seed=seeds, chunks=st.integers(1, 5), pairs=st.tuples(*3 * [st.integers(1, 6)]),
+       block=st.integers(1, 4))
+def test_those_who_choose_the_same_chunk_share_as_few_blocks_as_hold_them(seed, chunks, pairs,
+                                                                          block):
+    heads, n_q, choices = pairs
+    chosen = torch.from_numpy(np.random.default_rng(seed).integers(0, chunks + 1, pairs))
+    with mock.patch("attnlib.multilevel.BLOCK", block):
+        slots, who, which = multilevel._grouped(chosen, chunks)
+    for choice, slot, seats, rooms in zip(chosen.flatten(1), slots, who, which, strict=True):
+        seats = [*seats.flatten().tolist(), None]
+        for pair, place in enumerate(slot.tolist()):
+            if choice[pair] == chunks:
+                assert seats[place] is None
+            else:
+                assert seats[place] == pair // choices
+                assert rooms[place // block] == choice[pair]
+        placed = slot[choice < chunks]
+        assert len({*placed.tolist()}) == len(placed) == len(seats) - 1 - seats.count(n_q)
+        counts = torch.bincount(choice, minlength=chunks)[:chunks]
+        assert len({*(placed // block).tolist()}) == -(-counts // block).sum()
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_every_head_selects_for_itself(causal):
+    arrays = [normal(seed, 2, 3, 20, 4) for seed in range(3)]
+    how = dict(chunk=3, top=2, window=2, causal=causal)
+    mask = chosen_by_loops(*arrays[:2], 3, 2, 2, causal)
+    assert_same(lambda *x: attnlib.selected_attention(*x, **how),
+                lambda *x: attention(*x, mask=mask), arrays)
+
+
 def test_with_all_chunks_chosen_selected_is_attention():
     arrays = self_attention_inputs(50)
     close(attnlib.selected_attention(*arrays, chunk=4, top=99, window=4),
@@ -802,7 +834,13 @@ def test_zigzag_gives_every_rank_the_same_work_at_every_step(ranks):
             assert len({(runs[r][:, None] >= runs[r - hops]).sum() for r in range(ranks)}) == 2
 
 
+def test_zigzag_deals_no_positions_if_there_are_none():
+    assert attnlib.zigzag_positions(0, 2).shape == (2, 0)
+
+
 def test_zigzag_needs_pieces_of_one_length(raises):
+    with raises(TypeError, "n must be a whole number, got 8.0"):
+        attnlib.zigzag_positions(8.0, 2)
     with raises(ValueError, "n must be a multiple of 2 * ranks, got n 10 and ranks 2"):
         attnlib.zigzag_positions(10, 2)
     with raises(ValueError, "ranks must be at least 1, got 0"):
@@ -892,6 +930,19 @@ def test_low_precision_is_close_to_float64_and_accumulates_in_float32(fast, dens
     close(output.double(), dense(*(x.double() for x in arrays), causal=causal), atol)
     if dtype.itemsize == 2:
         assert torch.equal(output, fast(*(x.float() for x in arrays), causal=causal).to(dtype))
+
+
+@every
+def test_autocast_rounds_nothing(fast, dense):
+    """Backward is called outside of it, as torch advises."""
+    leaves = [x.requires_grad_() for x in self_attention_inputs(40, torch.float32)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = fast(*leaves)
+    expected = fast(*leaves)
+    assert torch.equal(output, expected)
+    for actual, wanted in zip(torch.autograd.grad(output.sum(), leaves),
+                              torch.autograd.grad(expected.sum(), leaves)):
+        assert torch.equal(actual, wanted)
 
 
 @every
