@@ -945,6 +945,15 @@ def test_autocast_rounds_nothing(fast, dense):
         assert torch.equal(actual, wanted)
 
 
+@pytest.mark.parametrize("name", ["local", "chunked"])
+def test_autocast_does_not_round_what_pieces_do_backward(name):
+    arrays, grad_output = self_attention_inputs(40, torch.float32), torch.ones(2, 40, 4)
+    expected = with_gradients(EVERY[name][0], arrays, grad_output)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = with_gradients(EVERY[name][0], arrays, grad_output)
+    assert all(map(torch.equal, actual, expected))
+
+
 @every
 def test_mixed_precision_gives_the_wider(fast, dense):
     query, key, value = self_attention_inputs(9)
@@ -1003,12 +1012,31 @@ def test_what_is_no_number_reaches_no_other_row_and_no_gradient_of_one(
 
 
 @every
-def test_a_row_of_large_numbers_is_one_of_numbers(fast, dense):
-    """Their sum is no float32, but each of them is."""
-    x = torch.full((1, 1, 8), 3e38)
-    close(fast(0 * x, 0 * x, x), x)
-    close(fast(0 * x, x, 0 * x + 1), torch.ones(1, 1, 8))
-    close(fast(x, 0 * x, 0 * x + 1), torch.ones(1, 1, 8))
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_row_of_large_numbers_is_one_of_numbers(fast, dense, rounded):
+    """Their sum is no float32, but each of them is (and no bfloat16)."""
+    x = torch.full((1, 1, 8), 3.4e38)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rounded):
+        close(fast(0 * x, 0 * x, x), x)
+        close(fast(0 * x, x, 0 * x + 1), torch.ones(1, 1, 8))
+        close(fast(x, 0 * x, 0 * x + 1), torch.ones(1, 1, 8))
+
+
+@pytest.mark.parametrize("n_q, n_k, rows, together", [
+    (5, 10, 20, [2, 2, 1]), (10, 5, 20, [2, 2, 1]), (10, 10, 9, [1] * 5), (0, 0, 3, [3, 2])])
+def test_as_many_heads_at_once_as_have_a_number_of_rows(n_q, n_k, rows, together):
+    with mock.patch("attnlib.multilevel.ROWS", rows):
+        assert [len(q) for (q,), (k,), _ in multilevel._heads(
+            [torch.zeros(5, n_q, 2)], [torch.zeros(5, n_k, 2)], None)] == together
+
+
+def test_a_mask_that_all_heads_share_is_not_copied_for_each():
+    arrays = [normal(seed, 2, 3, 256, 4) for seed in range(3)]
+    mask = torch.ones(2, 1, 256, 256, dtype=torch.bool).tril()
+    with Watch() as watch:
+        chunked_attention(*arrays, mask=mask, query_chunk=64, key_chunk=64)
+    assert watch.largest == mask.numel()
+
 
 
 @every
