@@ -34,7 +34,7 @@ RUNS = {
                   f"not ({COMPILED})", []),
     "multilevel": (["multilevel"], ["multilevel", "traps", "bad_calls"], f"not ({PROCESSES})", []),
     "ring": (["multilevel"], ["multilevel"], PROCESSES,
-             ["*ring*", "*_Ring*", "*_pass_on*", "*_lengths_by_rank*"]),
+             ["*ring*", "*_Ring*", "*_visit*", "*_halves*", "*_pass_on*", "*_lengths_by_rank*"]),
 }
 DEAD = ("killed", "timeout", "segfault")
 NOT_RUN = 255  # mutmut calls it a timeout

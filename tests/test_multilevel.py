@@ -945,6 +945,17 @@ def test_autocast_rounds_nothing(fast, dense):
         assert torch.equal(actual, wanted)
 
 
+@every
+def test_vmap_of_any_axes_is_a_loop_and_so_are_its_gradients(fast, dense):
+    query, key, value = normal(0, 2, 9, 3, 4), normal(1, 3, 2, 9, 4), normal(2, 2, 9, 4)
+    gradients = torch.func.grad(lambda *x: fast(*x, causal=True).square().sum(), (0, 1, 2))
+    for function in (lambda *x: (fast(*x, causal=True),), gradients):
+        mapped = torch.vmap(function, (2, 0, None))(query, key, value)
+        looped = zip(*(function(query[:, :, i], key[i], value) for i in range(3)))
+        for actual, expected in zip(mapped, looped, strict=True):
+            close(actual, torch.stack(expected))
+
+
 @pytest.mark.parametrize("name", ["local", "chunked"])
 def test_autocast_does_not_round_what_pieces_do_backward(name):
     arrays, grad_output = self_attention_inputs(40, torch.float32), torch.ones(2, 40, 4)
