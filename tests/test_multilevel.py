@@ -183,7 +183,8 @@ def test_local_takes_every_block_once(window, causal):
 
 def tiles(n_q, n_k, window, causal, heads=1, block=64, **how):
     """The tiles of a band, as the numbers of the queries and of the keys in them."""
-    queries, keys = (torch.arange(1.0 * heads * n).reshape(heads, n, 1) for n in (n_q, n_k))
+    queries, keys = (torch.arange(heads * n, dtype=torch.float64).reshape(heads, n, 1)
+                     for n in (n_q, n_k))
     with mock.patch.multiple("attnlib.multilevel", BLOCK=block, EDGE=block):
         for (q,), (k,), limit in multilevel._band_tiles((queries,), (keys,), None, window=window,
                                                         causal=causal, **how):
@@ -198,6 +199,7 @@ def test_tiles_hold_every_pair_of_the_band_once(n_q, n_k, window, causal, apart)
     for q, k, limit in tiles(n_q, n_k, window, causal, heads=2, block=4, apart=apart):
         for rows, columns in zip(q, k):
             band[rows[:, None], columns[None]] += limit > 0
+        assert limit.dtype == torch.float64  # the keys'
     wanted = torch.from_numpy(attnlib.window_mask(n_q, n_k, window=window, causal=causal)).long()
     assert torch.equal(band, torch.block_diag(wanted, wanted))
 
@@ -420,6 +422,49 @@ def test_a_default_device_elsewhere_does_not_matter(function):
     torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
 
 
+def blocks(n_q, n_k, sizes, scores, causal, heads=5, mask=None):
+    """The blocks of so many scores at once."""
+    queries, keys = (torch.zeros(heads, n, 1, dtype=torch.float64) for n in (n_q, n_k))
+    with mock.patch("attnlib.multilevel.SCORES", scores):
+        yield from multilevel._blocks([queries], [keys], mask, causal=causal, sizes=sizes)
+
+
+def test_as_many_heads_in_a_block_as_have_a_number_of_scores():
+    sizes = [q.shape[:2] for (q,), _, _ in blocks(10, 10, (4, 10), 80, causal=False)]
+    assert sizes == 2 * [(2, 4), (2, 4), (1, 4)] + [(4, 2), (1, 2)]
+    assert [len(q) for (q,), _, _ in blocks(3, 3, (1, 8), 4, causal=True)] == [
+        4, 1, 2, 2, 1, 1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("mask", [None, torch.ones(5, 11, 13, dtype=torch.bool)])
+def test_every_row_of_a_block_of_the_past_sees_a_key(mask):
+    for (q,), (k,), limit in blocks(11, 13, (4, 3), 24, causal=True, mask=mask):
+        if limit is not None:
+            assert limit.dtype == k.dtype and limit.shape[-2:] == (q.shape[1], k.shape[1])
+            assert (limit == math.inf).any(-1).all()
+
+
+def test_what_is_hidden_is_written_where_the_scores_are():
+    scores = normal(0, 2, 3, 4)
+    limit = torch.tensor([math.inf, -math.inf, math.inf, -math.inf], dtype=torch.float64)
+    expected = scores.where(limit > 0, -math.inf)
+    assert multilevel._limited(scores, limit) is scores
+    assert torch.equal(scores, expected)
+
+
+def test_room_is_for_the_largest_tile_or_for_none():
+    x = torch.zeros(3, 9, 1)
+    assert multilevel._room(x, [([x[:, :2]], [x[:, :5]], None), ([x], [x[:1, :1]], None)]
+                            ).shape == (30,)
+    assert multilevel._room(x, []).shape == (0,)
+
+
+def test_what_is_sealed_scores_as_before():
+    query, key, value = (normal(seed, 2, 5, 4).round() for seed in range(3))
+    sealed_query, sealed_key, _ = multilevel._sealed(query, key, value)
+    assert torch.equal(sealed_query @ sealed_key.mT, query @ key.mT / 2)
+
+
 def test_chunked_sees_the_past_alone():
     assert_causal(lambda *x: chunked_attention(*x, causal=True, query_chunk=3, key_chunk=2), 8,
                   lambda i, j: j <= i)
@@ -627,6 +672,7 @@ def test_those_who_choose_the_same_chunk_share_as_few_blocks_as_hold_them(seed, 
     chosen = torch.from_numpy(np.random.default_rng(seed).integers(0, chunks + 1, pairs))
     with mock.patch("attnlib.multilevel.BLOCK", block):
         slots, who, which = multilevel._grouped(chosen, chunks)
+    assert which.shape == (heads, n_q * choices // block + chunks)
     for choice, slot, seats, rooms in zip(chosen.flatten(1), slots, who, which, strict=True):
         seats = [*seats.flatten().tolist(), None]
         for pair, place in enumerate(slot.tolist()):
@@ -963,6 +1009,19 @@ def test_autocast_does_not_round_what_pieces_do_backward(name):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         actual = with_gradients(EVERY[name][0], arrays, grad_output)
     assert all(map(torch.equal, actual, expected))
+
+
+@every
+def test_a_wide_default_dtype_widens_nothing(fast, dense):
+    arrays = self_attention_inputs(40, torch.float32)
+    arrays[2][0, 7] = NAN
+    expected = fast(*arrays)
+    torch.set_default_dtype(torch.float64)
+    try:
+        actual = fast(*arrays)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0, equal_nan=True)
 
 
 @every
