@@ -17,7 +17,7 @@ CASES = {  # name: (leading axes, queries by rank, keys by rank, dtype)
 }
 CAUSAL = {  # name: (leading axes, length of the whole sequence, dtype), dealt zig-zag
     "short pieces": ((2,), 12, torch.float64),
-    "pieces of more than one block": ((), 6 * 270, torch.float64),
+    "pieces of more than one block": ((), 6 * 520, torch.float64),
     "causal in half precision": ((2,), 18, torch.bfloat16),
     "nothing at all": ((2,), 0, torch.float64),
 }
@@ -63,6 +63,8 @@ def main(folder):
     if rank in PAIR:
         results["pair"] = on_this_rank(*(slices[rank] for slices in inputs("unequal slices")),
                                        group=pair)
+        results["causal pair"] = on_this_rank(
+            *dealt("short pieces", dist.get_rank(pair), len(PAIR)), group=pair, causal=True)
     try:
         on_this_rank(*(torch.zeros(5, 2, 4 if rank == 1 else 3) for _ in range(4)))
     except ValueError as error:

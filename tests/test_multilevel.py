@@ -850,6 +850,10 @@ def test_a_causal_ring_is_causal_attention(ring, name):
     assert_causal_attention(name, [rank[name] for rank in ring])
 
 
+def test_a_causal_ring_of_some_of_the_processes(ring):
+    assert_causal_attention("short pieces", [ring[rank]["causal pair"] for rank in ring_ranks.PAIR])
+
+
 @pytest.mark.parametrize("name", ring_ranks.CAUSAL)
 def test_a_causal_ring_of_one_is_causal_attention(alone, name):
     assert_causal_attention(name, [ring_ranks.on_this_rank(*ring_ranks.dealt(name, 0, 1),
