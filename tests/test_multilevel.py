@@ -816,6 +816,19 @@ def test_a_ring_of_one_in_a_group_that_is_named(alone):
     close(ring_attention(*arrays, group=dist.group.WORLD), attention(*arrays))
 
 
+def test_a_ring_is_causal_or_is_not(alone, raises):
+    with raises(TypeError, "causal must be True or False, got 'no'"):
+        ring_attention(*self_attention_inputs(4), causal="no")
+
+
+def test_autocast_does_not_round_a_ring(alone):
+    arrays = [*self_attention_inputs(6, torch.float32), torch.ones(2, 6, 4)]
+    expected = ring_ranks.on_this_rank(*arrays)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = ring_ranks.on_this_rank(*arrays)
+    assert all(map(torch.equal, actual, expected))
+
+
 def test_ring_differentiated_twice_raises(alone, raises):
     query, key, value = (x.requires_grad_() for x in self_attention_inputs(3))
     gradient, = torch.autograd.grad(ring_attention(query, key, value).sum(), query,
