@@ -1,5 +1,6 @@
 """Long sequences: each way of reaching attention in pieces against its dense definition."""
 
+import inspect
 import itertools
 import math
 import os
@@ -452,6 +453,11 @@ def test_what_is_hidden_is_written_where_the_scores_are():
     assert torch.equal(scores, expected)
 
 
+def test_what_is_no_number_is_taken_for_0():
+    x = torch.tensor([1.0, NAN, math.inf, -math.inf, -2.0])
+    assert multilevel._numbers(x).tolist() == [1, 0, 0, 0, -2]
+
+
 def test_room_is_for_the_largest_tile_or_for_none():
     x = torch.zeros(3, 9, 1)
     assert multilevel._room(x, [([x[:, :2]], [x[:, :5]], None), ([x], [x[:1, :1]], None)]
@@ -827,6 +833,12 @@ def test_autocast_does_not_round_a_ring(alone):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         actual = ring_ranks.on_this_rank(*arrays)
     assert all(map(torch.equal, actual, expected))
+
+
+def test_a_ring_takes_the_blocks_of_chunked_attention(alone):
+    usual = inspect.signature(chunked_attention).parameters
+    assert multilevel._visit(0, 1, False, None).keywords == dict(
+        causal=False, sizes=(usual["query_chunk"].default, usual["key_chunk"].default))
 
 
 def test_ring_differentiated_twice_raises(alone, raises):
