@@ -4,7 +4,8 @@
 the table as proofs/mutation.json and proofs/mutation.md, and fails unless 95 % of the mutants of
 each file are killed and proofs/survivors.md explains each that is not. Alone on two cores all of
 it takes about an hour. mutmut's memory is kept in mutants/: a second run tries only what has
-changed and what survived. ``--fresh`` forgets it, and breaks every file.
+changed and what survived, and the ring, which is asked for by name. ``--fresh`` forgets it, and
+breaks every file.
 """
 
 import datetime
