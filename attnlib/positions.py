@@ -12,6 +12,7 @@ from array_api_compat import (
     array_namespace,
     device,
     is_array_api_obj,
+    is_numpy_array,
     is_torch_array,
 )
 
@@ -138,7 +139,7 @@ def _check_positions(xp, x, positions):
     """
     lead = tuple(x.shape[:-1])
     if positions is None:
-        here = "cpu" if is_torch_array(x) else device(x)
+        here = "cpu" if is_numpy_array(x) or is_torch_array(x) else device(x)
         return xp.arange(lead[-1], device=here)
     if isinstance(positions, (np.ndarray, np.generic)) or not is_array_api_obj(positions):
         try:
