@@ -1137,7 +1137,6 @@ def test_a_mask_that_all_heads_share_is_not_copied_for_each():
     assert watch.largest == mask.numel()
 
 
-
 @every
 def test_a_broken_query_that_sees_nothing_gets_0(fast, dense):
     query, key, value = normal(0, 2, 9, 4), normal(1, 2, 5, 4), normal(2, 2, 5, 4)
