@@ -903,9 +903,10 @@ def test_the_lines_of_a_text_in_a_box_keep_to_its_middle():
     ([("a", "b" * 49), ("c", "d"), ("e", "f" * 49)], "below told"),
     ([("a", "b", "c"), ("a", "b", "c"), ("e", "f" * 25, "g" * 25)], "below"),
     ([("a", "b", "c", "d"), ("a", "b", "c", "d"), ("e", "f" * 25, "g", "h")], None),
+    ([("a", "b" * 49), ("c", "d"), ("e", "f")], "told"),
     ([("a", "b"), ("c", "d" * 99)], None),
 ])
-def test_sentences_of_a_table_stand_below_its_row_on_a_phone(columns, kind):
+def test_sentences_of_a_table_have_a_line_of_their_own_on_a_phone(columns, kind):
     assert below(columns).get("class") == kind
 
 

@@ -191,17 +191,18 @@ def jointed(text):
 
 
 def below(columns):
-    """What a table's tag says if its last column holds sentences: on a phone they stand below.
+    """What a table's tag says if its last or its first column holds sentences.
 
-    So do those of its first column, if that holds sentences too.
+    On a phone such a sentence has a line of its own, below or above the rest of its row.
     """
     widths = [len(text) for text in columns[-1][1:]]
-    told = max(widths) > 2 * WORDS or sum(n > WORDS for n in widths) >= len(columns[-1]) / 2
-    if len(columns) < 3 or not told:
-        return {}
     first = max(map(len, columns[0]))
-    return {"class": "below told" if first > 2 * WORDS else "below",
-            "style": f"--n:{len(columns) - 2};--first:{min(7.75, 0.6 * first + 1):g}rem"}
+    last = max(widths) > 2 * WORDS or sum(n > WORDS for n in widths) >= len(columns[-1]) / 2
+    kinds = ["below"] * last + ["told"] * (first > 2 * WORDS)
+    if len(columns) < 3 or not kinds:
+        return {}
+    return {"class": " ".join(kinds),
+            "style": f"--n:{len(columns) - 1 - last};--first:{min(7.75, 0.6 * first + 1):g}rem"}
 
 
 def connect(app):
